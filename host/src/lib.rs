@@ -1,0 +1,21 @@
+//! Weir, a WebAssembly-extensible edge gateway, as a library; the binary is `main.rs`.
+//!
+//! Rooms stand on floors and use only rooms below them; `ARCHITECTURE.md` has the plan and `tests/floors.rs` enforces it.
+
+pub mod balance;
+pub mod body;
+pub mod chain;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod failure;
+pub mod front;
+pub mod gateway;
+pub mod generation;
+pub mod log;
+pub mod message;
+pub mod pipeline;
+pub mod pool;
+pub mod routes;
+pub mod upstream;
+pub mod wasm;

@@ -1,0 +1,1 @@
+//! Which member is next: pure choices over weights.

@@ -1,0 +1,75 @@
+//! The one body type: nothing, bytes at hand, or a stream.
+//!
+//! It knows lengths and frames, never where a stream comes from; guards that must live as long as a body lives are held
+//! by the stream that is boxed into it.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body as _, Frame, SizeHint};
+
+use crate::failure::Failure;
+
+/// A boxed stream of frames.
+pub type Stream = Pin<Box<dyn http_body::Body<Data = Bytes, Error = Failure>>>;
+
+/// A request's or a response's body.
+#[derive(Default)]
+pub enum Body {
+    /// None at all.
+    #[default]
+    Empty,
+    /// Bytes at hand; `None` once they were taken.
+    Bytes(Option<Bytes>),
+    /// Frames as they come.
+    Stream(Stream),
+}
+
+impl Body {
+    /// A body of a stream.
+    pub fn stream(stream: impl http_body::Body<Data = Bytes, Error = Failure> + 'static) -> Self {
+        Body::Stream(Box::pin(stream))
+    }
+
+    /// Whether there is certainly nothing to come.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.is_end_stream()
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        if bytes.is_empty() { Body::Empty } else { Body::Bytes(Some(bytes)) }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Failure;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+        match &mut *self {
+            Body::Empty => Poll::Ready(None),
+            Body::Bytes(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Body::Stream(stream) => stream.as_mut().poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Body::Empty | Body::Bytes(None) => true,
+            Body::Bytes(Some(_)) => false,
+            Body::Stream(stream) => stream.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Body::Empty | Body::Bytes(None) => SizeHint::with_exact(0),
+            Body::Bytes(Some(bytes)) => SizeHint::with_exact(bytes.len() as u64),
+            Body::Stream(stream) => stream.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The filters of a route or pool, in order.

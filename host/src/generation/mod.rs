@@ -1,0 +1,1 @@
+//! Everything built from one plan, immutable, swapped whole.

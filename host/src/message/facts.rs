@@ -1,0 +1,68 @@
+//! What is known of one exchange while it lives: what filters may ask and what the log may say.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::{RequestHead, ResponseHead};
+
+/// One exchange's heads and circumstances. Moves into a filter's store for the time of a call, and back.
+#[derive(Debug)]
+pub struct Facts {
+    /// The exchange's number.
+    pub id: u64,
+    /// The public id, as in `X-Request-Id`.
+    pub request_id: String,
+    /// The client, after trusted proxies were taken into account.
+    pub client: Option<IpAddr>,
+    /// The request, as it is now.
+    pub request: RequestHead,
+    /// The response, as it is now, once there is one.
+    pub response: Option<ResponseHead>,
+    /// The site that was chosen.
+    pub site: Arc<str>,
+    /// The route that was chosen.
+    pub route: Arc<str>,
+    /// The pool, once one was chosen.
+    pub pool: Option<Arc<str>>,
+    /// The member of the last attempt.
+    pub member: Option<Arc<str>>,
+    /// What filters have set.
+    pub variables: Variables,
+}
+
+/// Variables by name, few and in order.
+#[derive(Debug, Clone, Default)]
+pub struct Variables(Vec<(String, String)>);
+
+impl Variables {
+    /// The value of a variable.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Sets a variable, replacing an earlier value.
+    pub fn set(&mut self, name: String, value: String) {
+        match self.0.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, known)) => *known = value,
+            None => self.0.push((name, value)),
+        }
+    }
+
+    /// Every variable.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}

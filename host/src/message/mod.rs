@@ -1,0 +1,14 @@
+//! Heads of requests and responses, and the HTTP semantics that need nothing but them (RFC 9110, RFC 9112).
+//!
+//! Pure: no sockets, no config, no time. Other rooms read and change heads through these methods only, so that what
+//! holds the fields inside can change without them.
+
+mod facts;
+mod fields;
+mod head;
+
+pub use http::{HeaderName as Name, HeaderValue as Value, Method, StatusCode as Status, Version, header as name};
+
+pub use self::facts::{Facts, Variables};
+pub use self::fields::Fields;
+pub use self::head::{Authority, RequestHead, ResponseHead, Scheme};

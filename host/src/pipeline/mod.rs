@@ -1,0 +1,1 @@
+//! One exchange, phase by phase.

@@ -1,0 +1,1 @@
+//! A pool's members and their leases.

@@ -1,0 +1,1 @@
+//! Connections to members: dial, keep, reuse, speak.

@@ -1,0 +1,1 @@
+//! Components, instances, limits: the only room that knows Wasm.
