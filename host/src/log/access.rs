@@ -1,0 +1,370 @@
+//! From a worker's thread to the file: a buffer for each thread, one bounded queue, one writer.
+//!
+//! A worker never waits: when the queue is full its lines are dropped and counted, and the operator's log says so.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use super::{Format, Output, Record};
+use crate::clock::{self, Instant};
+
+/// How often a worker should hand over what it has: late enough that busy threads fill whole buffers, soon enough for
+/// somebody who watches the file.
+pub const FLUSH_EVERY: Duration = Duration::from_millis(200);
+
+/// A buffer this full is handed over: some hundred lines for one write, and still small beside a thread's other memory.
+const FULL: usize = 32 * 1024;
+
+/// Buffers on their way to the writer. With the buffers' size this bounds what a slow disk can make us hold, to 4 MiB.
+const QUEUE: usize = 128;
+
+/// How often losses are said.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+
+/// The process's access log. Clones are the same log.
+#[derive(Debug, Clone)]
+pub struct AccessLog {
+    queue: SyncSender<Message>,
+    lost: Arc<AtomicU64>,
+}
+
+/// One thread's end of the access log. Flushes itself when dropped.
+pub struct Sink {
+    log: AccessLog,
+    buffer: RefCell<Vec<u8>>,
+    lines: Cell<u64>,
+}
+
+enum Message {
+    Lines(Vec<u8>, u64),
+    Reopen,
+    Switch(Output),
+    Written(SyncSender<()>),
+}
+
+struct Writer {
+    queue: Receiver<Message>,
+    output: Output,
+    lost: Arc<AtomicU64>,
+    report: Report,
+}
+
+/// What was lost since it was last said, and when that was.
+#[derive(Default)]
+struct Report {
+    said: Option<Instant>,
+    unwritten: u64,
+    error: Option<io::Error>,
+}
+
+impl AccessLog {
+    /// Starts the writer's thread, which lives as long as a clone or a sink does.
+    ///
+    /// # Errors
+    /// When no thread can be had.
+    pub fn start(output: Output) -> io::Result<Self> {
+        let (queue, messages) = sync_channel(QUEUE);
+        let lost = Arc::new(AtomicU64::new(0));
+        let writer = Writer { queue: messages, output, lost: lost.clone(), report: Report::default() };
+        thread::Builder::new().name("access-log".into()).spawn(move || writer.run())?;
+        Ok(Self { queue, lost })
+    }
+
+    /// An end for the calling thread.
+    #[must_use]
+    pub fn sink(&self) -> Sink {
+        Sink { log: self.clone(), buffer: RefCell::default(), lines: Cell::new(0) }
+    }
+
+    /// Opens the file again under its path. May wait for the writer: not for workers.
+    pub fn reopen(&self) {
+        self.send(Message::Reopen);
+    }
+
+    /// From here on lines go elsewhere. May wait for the writer: not for workers.
+    pub fn switch(&self, output: Output) {
+        self.send(Message::Switch(output));
+    }
+
+    /// Waits until everything handed over before is written, or until the time is over; whether it was written.
+    #[must_use]
+    pub fn settle(&self, within: Duration) -> bool {
+        let (done, written) = sync_channel(1);
+        let by = clock::now() + within;
+        let mut message = Message::Written(done);
+        while let Err(TrySendError::Full(back)) = self.queue.try_send(message) {
+            if clock::now() >= by {
+                return false;
+            }
+            message = back;
+            thread::sleep(Duration::from_millis(5));
+        }
+        written.recv_timeout(by.saturating_duration_since(clock::now())).is_ok()
+    }
+
+    /// The writer only ends after its last sender, so there is always somebody to take it.
+    fn send(&self, message: Message) {
+        let _ = self.queue.send(message);
+    }
+}
+
+impl Sink {
+    /// Adds a record's line. Never waits.
+    pub fn write(&self, format: &Format, record: &Record) {
+        let full = {
+            let mut buffer = self.buffer.borrow_mut();
+            if buffer.capacity() == 0 {
+                buffer.reserve(FULL + FULL / 8);
+            }
+            format.write(record, &mut buffer);
+            buffer.len() >= FULL
+        };
+        self.lines.set(self.lines.get() + 1);
+        if full {
+            self.flush();
+        }
+    }
+
+    /// Hands over what there is. Never waits; call it every `FLUSH_EVERY` and when the thread ends.
+    pub fn flush(&self) {
+        let lines = self.lines.replace(0);
+        if lines == 0 {
+            return;
+        }
+        let buffer = self.buffer.take();
+        if self.log.queue.try_send(Message::Lines(buffer, lines)).is_err() {
+            self.log.lost.fetch_add(lines, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+impl Writer {
+    fn run(mut self) {
+        while let Some(message) = self.next() {
+            match message {
+                Message::Lines(bytes, lines) => {
+                    if let Err(error) = self.output.write(&bytes) {
+                        self.report.unwritten += lines;
+                        self.report.error = Some(error);
+                    }
+                }
+                Message::Reopen => match self.output.reopen() {
+                    Ok(()) => tracing::info!("access log reopened"),
+                    Err(error) => tracing::error!(%error, "access log not reopened, going on with the old file"),
+                },
+                Message::Switch(output) => self.output = output,
+                Message::Written(done) => drop(done.try_send(())),
+            }
+            self.report.say(&self.lost, clock::now());
+        }
+        self.report.said = None;
+        self.report.say(&self.lost, clock::now());
+    }
+
+    /// The next message; wakes without one only while there are losses to report.
+    fn next(&mut self) -> Option<Message> {
+        loop {
+            if self.report.unwritten == 0 && self.lost.load(Ordering::Relaxed) == 0 {
+                return self.queue.recv().ok();
+            }
+            match self.queue.recv_timeout(REPORT_EVERY) {
+                Ok(message) => return Some(message),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => self.report.say(&self.lost, clock::now()),
+            }
+        }
+    }
+}
+
+impl Report {
+    fn say(&mut self, lost: &AtomicU64, now: Instant) {
+        if self.said.is_some_and(|said| now.saturating_duration_since(said) < REPORT_EVERY) {
+            return;
+        }
+        let dropped = lost.swap(0, Ordering::Relaxed);
+        if dropped > 0 {
+            tracing::warn!(lines = dropped, "access log lines dropped: the writer does not keep up");
+        }
+        if let Some(error) = self.error.take() {
+            tracing::error!(lines = self.unwritten, %error, "access log lines not written");
+            self.unwritten = 0;
+        }
+        if dropped > 0 || self.unwritten > 0 {
+            self.said = Some(now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+    use crate::config::{self, AccessFormat, LogOutput};
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    fn directory(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("weir-log-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    fn to(path: &Path) -> Output {
+        let output = LogOutput::File(path.to_owned());
+        Output::open(&config::AccessLog { output, format: AccessFormat::Json }).unwrap()
+    }
+
+    fn status() -> Format {
+        Format::of(&AccessFormat::Custom("${response.status}".into())).unwrap()
+    }
+
+    fn record(status: u16) -> Record {
+        Record { status, ..Record::begin("web".into(), clock::wall()) }
+    }
+
+    #[test]
+    fn lines_of_many_threads_arrive_whole() {
+        let path = directory("whole").join("access.log");
+        let log = AccessLog::start(to(&path)).unwrap();
+        thread::scope(|scope| {
+            for thread in 0..4_u16 {
+                let log = &log;
+                scope.spawn(move || {
+                    let sink = log.sink();
+                    (0..500).for_each(|_| sink.write(&status(), &record(200 + thread)));
+                });
+            }
+        });
+        assert!(log.settle(SOON));
+        let text = fs::read_to_string(&path).unwrap();
+        for thread in 0..4 {
+            assert_eq!(text.lines().filter(|line| *line == (200 + thread).to_string()).count(), 500);
+        }
+        assert_eq!(text.lines().count(), 2000);
+    }
+
+    #[test]
+    fn nothing_is_written_before_a_flush_and_a_full_buffer_flushes_itself() {
+        let path = directory("flush").join("access.log");
+        let log = AccessLog::start(to(&path)).unwrap();
+        let sink = log.sink();
+        sink.write(&status(), &record(200));
+        assert!(log.settle(SOON));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "");
+        sink.flush();
+        assert!(log.settle(SOON));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "200\n");
+        (0..FULL / 4).for_each(|_| sink.write(&status(), &record(201)));
+        assert!(log.settle(SOON));
+        assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 1 + FULL / 4);
+    }
+
+    #[test]
+    fn reopens_after_the_file_was_moved_away_and_appends() {
+        let directory = directory("reopen");
+        let (path, moved) = (directory.join("access.log"), directory.join("access.log.1"));
+        fs::write(&path, "before\n").unwrap();
+        let log = AccessLog::start(to(&path)).unwrap();
+        let sink = log.sink();
+        let say = |status_code| {
+            sink.write(&status(), &record(status_code));
+            sink.flush();
+            assert!(log.settle(SOON));
+        };
+        say(200);
+        fs::rename(&path, &moved).unwrap();
+        say(201);
+        log.reopen();
+        say(202);
+        assert_eq!(fs::read_to_string(&moved).unwrap(), "before\n200\n201\n");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "202\n");
+    }
+
+    #[test]
+    fn a_reopen_that_fails_goes_on_with_the_old_file() {
+        let directory = directory("refused");
+        let (path, moved) = (directory.join("access.log"), directory.join("moved"));
+        let log = AccessLog::start(to(&path)).unwrap();
+        fs::rename(&path, &moved).unwrap();
+        fs::create_dir(&path).unwrap();
+        log.reopen();
+        let sink = log.sink();
+        sink.write(&status(), &record(200));
+        sink.flush();
+        assert!(log.settle(SOON));
+        assert_eq!(fs::read_to_string(&moved).unwrap(), "200\n");
+    }
+
+    #[test]
+    fn switches_to_another_file() {
+        let directory = directory("switch");
+        let (first, second) = (directory.join("first"), directory.join("second"));
+        let log = AccessLog::start(to(&first)).unwrap();
+        let sink = log.sink();
+        sink.write(&status(), &record(200));
+        sink.flush();
+        log.switch(to(&second));
+        sink.write(&status(), &record(201));
+        sink.flush();
+        assert!(log.settle(SOON));
+        assert_eq!(fs::read_to_string(&first).unwrap(), "200\n");
+        assert_eq!(fs::read_to_string(&second).unwrap(), "201\n");
+    }
+
+    #[test]
+    fn a_full_queue_drops_whole_buffers_and_counts_their_lines() {
+        let (queue, _stuck) = sync_channel(1);
+        let log = AccessLog { queue, lost: Arc::default() };
+        let sink = log.sink();
+        for _ in 0..3 {
+            sink.write(&status(), &record(200));
+            sink.write(&status(), &record(200));
+            sink.flush();
+        }
+        assert_eq!(log.lost.load(Ordering::Relaxed), 4);
+        assert!(!log.settle(Duration::from_millis(1)));
+    }
+
+    #[test]
+    fn losses_are_said_at_most_once_a_second() {
+        let lost = AtomicU64::new(3);
+        let mut report = Report::default();
+        let now = clock::now();
+        report.say(&lost, now);
+        assert_eq!(lost.load(Ordering::Relaxed), 0);
+        lost.store(5, Ordering::Relaxed);
+        report.say(&lost, now + REPORT_EVERY / 2);
+        assert_eq!(lost.load(Ordering::Relaxed), 5);
+        report.say(&lost, now + REPORT_EVERY);
+        assert_eq!(lost.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_disk_that_is_full_loses_lines_and_nothing_else() {
+        let log = AccessLog::start(to(Path::new("/dev/full"))).unwrap();
+        let sink = log.sink();
+        sink.write(&status(), &record(200));
+        sink.flush();
+        assert!(log.settle(SOON));
+        let path = directory("recovers").join("access.log");
+        log.switch(to(&path));
+        sink.write(&status(), &record(201));
+        sink.flush();
+        assert!(log.settle(SOON));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "201\n");
+    }
+}
