@@ -1,0 +1,278 @@
+//! Sockets that listen: TCP with one socket a thread (`SO_REUSEPORT`), Unix with one for all.
+//!
+//! `[::]` takes IPv6 only, whatever the system's default is: a listener that wants both binds both. An address that
+//! another process listens on is refused, though `SO_REUSEPORT` alone would let a second gateway of the same user in.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use socket2::{Domain, SockAddr, Socket as RawSocket, Type};
+
+use super::shim::front::Socket;
+use crate::config::Bind;
+
+/// Sockets on one address, one for each thread.
+pub(super) struct Sockets {
+    /// As logged, with the port that the system chose.
+    pub address: String,
+    /// One a thread, non-blocking, listening.
+    pub each: Vec<Socket>,
+    /// The file to remove at the end.
+    pub file: Option<SocketFile>,
+}
+
+/// A Unix socket's file, removed when dropped if it still is the one that was made.
+pub(super) struct SocketFile {
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+/// Why a listener does not have its address.
+#[derive(Debug)]
+pub struct Refusal {
+    listener: Arc<str>,
+    address: String,
+    error: io::Error,
+    hint: &'static str,
+}
+
+/// Binds an address for a number of threads; `shared` when sockets of ours have its port already.
+pub(super) fn bind(
+    listener: &Arc<str>,
+    bind: &Bind,
+    backlog: u32,
+    threads: usize,
+    shared: bool,
+) -> Result<Sockets, Refusal> {
+    match bind {
+        Bind::Tcp(address) => tcp(*address, backlog, threads, shared),
+        Bind::Unix(path) => unix(path, backlog, threads),
+    }
+    .map_err(|error| Refusal {
+        listener: listener.clone(),
+        address: text_of(bind),
+        hint: hint(bind, &error),
+        error,
+    })
+}
+
+/// The address of a listener as logs write it.
+pub(super) fn text_of(bind: &Bind) -> String {
+    match bind {
+        Bind::Tcp(address) => address.to_string(),
+        Bind::Unix(path) => format!("unix:{}", path.display()),
+    }
+}
+
+/// Sets the length of the kernel's queue anew.
+pub(super) fn set_backlog(socket: &Socket, backlog: u32) -> io::Result<()> {
+    let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
+    match socket {
+        Socket::Tcp(socket) => socket2::SockRef::from(socket).listen(backlog),
+        Socket::Unix(socket) => socket2::SockRef::from(socket).listen(backlog),
+    }
+}
+
+/// Another handle of the same socket.
+pub(super) fn another(socket: &Socket) -> io::Result<Socket> {
+    match socket {
+        Socket::Tcp(socket) => socket.try_clone().map(Socket::Tcp),
+        Socket::Unix(socket) => socket.try_clone().map(Socket::Unix),
+    }
+}
+
+fn tcp(address: SocketAddr, backlog: u32, threads: usize, shared: bool) -> io::Result<Sockets> {
+    if address.port() != 0 && !shared {
+        tcp_socket(address, false)?;
+    }
+    let mut address = address;
+    let mut each = Vec::with_capacity(threads);
+    for _ in 0..threads {
+        let socket = tcp_socket(address, true)?;
+        socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+        address = socket.local_addr()?.as_socket().unwrap_or(address);
+        each.push(Socket::Tcp(socket.into()));
+    }
+    Ok(Sockets { address: address.to_string(), each, file: None })
+}
+
+/// Without `shared` it fails where anybody listens already, us included.
+fn tcp_socket(address: SocketAddr, shared: bool) -> io::Result<RawSocket> {
+    let socket = RawSocket::new(Domain::for_address(address), Type::STREAM.nonblocking().cloexec(), None)?;
+    socket.set_reuse_address(true)?;
+    if shared {
+        socket.set_reuse_port(true)?;
+    }
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+fn unix(path: &Path, backlog: u32, threads: usize) -> io::Result<Sockets> {
+    remove_stale(path)?;
+    let socket = RawSocket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    let file = SocketFile::of(path)?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    let first = Socket::Unix(socket.into());
+    let mut each = (1..threads).map(|_| another(&first)).collect::<io::Result<Vec<_>>>()?;
+    each.push(first);
+    Ok(Sockets { address: format!("unix:{}", path.display()), each, file: Some(file) })
+}
+
+/// Removes a socket file that a dead process left behind; whatever else has that name stays.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    let Ok(found) = fs::symlink_metadata(path) else { return Ok(()) };
+    if !found.file_type().is_socket() {
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "a file that is no socket has that name"));
+    }
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+        Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
+        Err(error) => Err(error),
+    }
+}
+
+impl SocketFile {
+    fn of(path: &Path) -> io::Result<Self> {
+        let found = fs::symlink_metadata(path)?;
+        Ok(Self { path: path.to_owned(), identity: (found.dev(), found.ino()) })
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let ours = fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.identity);
+        if ours && let Err(error) = fs::remove_file(&self.path) {
+            tracing::warn!(path = %self.path.display(), %error, "socket file not removed");
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let error = match self.error.kind() {
+            io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+            io::ErrorKind::AddrInUse => "the address is in use".to_owned(),
+            io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
+            io::ErrorKind::NotFound => "no such directory".to_owned(),
+            _ => self.error.to_string(),
+        };
+        write!(f, "listener \"{}\": cannot bind {}: {error}", self.listener, self.address)?;
+        if self.hint.is_empty() {
+            return Ok(());
+        }
+        write!(f, "; {}", self.hint)
+    }
+}
+
+fn hint(bind: &Bind, error: &io::Error) -> &'static str {
+    match (bind, error.kind()) {
+        (Bind::Tcp(address), io::ErrorKind::PermissionDenied) if address.port() < 1024 => {
+            "ports below 1024 need root, the capability CAP_NET_BIND_SERVICE or a lower net.ipv4.ip_unprivileged_port_start"
+        }
+        (Bind::Tcp(_), io::ErrorKind::AddrInUse) => "another process listens there, `ss -ltnp` names it",
+        (Bind::Tcp(_), io::ErrorKind::AddrNotAvailable) => "`ip address` lists those it has; 0.0.0.0 and [::] mean all",
+        (Bind::Unix(_), io::ErrorKind::AddrInUse) => "another process listens there",
+        (Bind::Unix(_), io::ErrorKind::PermissionDenied) => "its directory must be writable for this user",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    fn listen(address: impl std::borrow::Borrow<Bind>, threads: usize) -> Result<Sockets, Refusal> {
+        bind(&"web".into(), address.borrow(), 16, threads, false)
+    }
+
+    fn directory(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("weir-bind-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    #[test]
+    fn port_zero_is_one_port_for_all_threads() {
+        let sockets = listen(Bind::Tcp("127.0.0.1:0".parse().unwrap()), 3).ok().unwrap();
+        assert_eq!(sockets.each.len(), 3);
+        for socket in &sockets.each {
+            let Socket::Tcp(socket) = socket else { panic!("not TCP") };
+            assert_eq!(socket.local_addr().unwrap().to_string(), sockets.address);
+        }
+        assert!(!sockets.address.ends_with(":0"));
+    }
+
+    #[test]
+    fn an_address_in_use_is_refused_even_when_it_is_shared() {
+        let taken = listen(Bind::Tcp("127.0.0.1:0".parse().unwrap()), 1).ok().unwrap();
+        let again = Bind::Tcp(taken.address.parse().unwrap());
+        let text = listen(again, 1).err().unwrap().to_string();
+        let expected = format!("listener \"web\": cannot bind {}: the address is in use; ", taken.address);
+        assert!(text.starts_with(&expected), "{text}");
+        let plain = TcpListener::bind("127.0.0.1:0").unwrap();
+        assert!(listen(Bind::Tcp(plain.local_addr().unwrap()), 1).is_err());
+    }
+
+    #[test]
+    fn ipv6_does_not_take_ipv4_along() {
+        let Ok(six) = listen(Bind::Tcp("[::]:0".parse().unwrap()), 1) else { return };
+        let port = six.address.parse::<SocketAddr>().unwrap().port();
+        assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_err());
+    }
+
+    #[test]
+    fn an_address_of_somebody_else_is_refused() {
+        let text = listen(Bind::Tcp("192.0.2.1:0".parse().unwrap()), 1).err().unwrap().to_string();
+        assert!(text.contains("cannot bind 192.0.2.1:0: this machine has no such address; `ip address`"), "{text}");
+    }
+
+    #[test]
+    fn a_stale_socket_file_is_replaced_and_ours_is_removed() {
+        let path = directory("stale").join("weir.sock");
+        drop(UnixListener::bind(&path).unwrap());
+        assert!(path.exists());
+        let sockets = listen(Bind::Unix(path.clone()), 2).ok().unwrap();
+        assert_eq!(sockets.each.len(), 2);
+        assert_eq!(sockets.address, format!("unix:{}", path.display()));
+        UnixStream::connect(&path).unwrap();
+        drop(sockets);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_socket_in_use_and_a_file_that_is_none_are_left_alone() {
+        let directory = directory("kept");
+        let (path, file) = (directory.join("weir.sock"), directory.join("file"));
+        let _taken = UnixListener::bind(&path).unwrap();
+        let text = listen(Bind::Unix(path.clone()), 1).err().unwrap().to_string();
+        assert!(text.ends_with("the address is in use; another process listens there"), "{text}");
+        fs::write(&file, "mine").unwrap();
+        let text = listen(Bind::Unix(file.clone()), 1).err().unwrap().to_string();
+        assert!(text.ends_with("a file that is no socket has that name"), "{text}");
+        assert!(path.exists() && file.exists());
+    }
+
+    #[test]
+    fn a_socket_file_that_another_made_is_not_removed() {
+        let path = directory("other").join("weir.sock");
+        let sockets = listen(Bind::Unix(path.clone()), 1).ok().unwrap();
+        fs::remove_file(&path).unwrap();
+        let _other = UnixListener::bind(&path).unwrap();
+        drop(sockets);
+        assert!(path.exists());
+    }
+}

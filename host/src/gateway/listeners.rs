@@ -1,0 +1,167 @@
+//! Which addresses are listened on, and how that changes with a plan: what stays is not touched, so no client is refused.
+//!
+//! A socket that goes is closed by the last worker that accepts from it, right after its queue of connections was seen
+//! empty. A connection that comes to stand between that look and the close is reset by the kernel; Linux has no way to
+//! close a listening socket that spares it, and the window is one system call long.
+
+use std::collections::HashMap;
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use tokio::sync::watch;
+
+use super::Listening;
+use super::bind::{self, Refusal, SocketFile, Sockets};
+use super::shim::front::{ListenerShared, Socket};
+use super::workers::Workers;
+use crate::config::{Bind, Place, Plan};
+
+/// Everything that is listened on.
+#[derive(Default)]
+pub(super) struct Listeners {
+    bound: Vec<Bound>,
+    shared: HashMap<Arc<str>, Arc<ListenerShared>>,
+}
+
+/// What a plan wants, its new addresses bound already. Dropping it gives them back.
+pub(super) struct Prepared {
+    wanted: Vec<Wanted>,
+}
+
+struct Wanted {
+    key: Key,
+    listener: Arc<str>,
+    backlog: u32,
+    /// `None` where the address is listened on already.
+    fresh: Option<Sockets>,
+}
+
+struct Bound {
+    key: Key,
+    listener: Arc<str>,
+    address: String,
+    /// For handing the address to another listener; the workers have their own.
+    sockets: Vec<Socket>,
+    file: Option<SocketFile>,
+    stop: watch::Sender<bool>,
+}
+
+/// What makes an address the same over a reload. With port 0 it is whose it is, and which of theirs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Key {
+    bind: Bind,
+    holder: Option<(Arc<str>, usize)>,
+}
+
+impl Listeners {
+    /// Binds what a plan wants and is not there yet.
+    ///
+    /// # Errors
+    /// Every address that cannot be had; then nothing has changed.
+    pub(super) fn prepare(&self, plan: &Plan, threads: usize) -> Result<Prepared, Vec<(Place, Refusal)>> {
+        let (mut wanted, mut refusals) = (Vec::new(), Vec::new());
+        for listener in &plan.listeners {
+            for (nth, bind) in listener.bind.iter().enumerate() {
+                let key = Key::of(bind, &listener.name, nth);
+                let fresh = match self.bound.iter().any(|bound| bound.key == key) {
+                    true => Ok(None),
+                    false => {
+                        bind::bind(&listener.name, bind, listener.backlog, threads, self.may_share(bind)).map(Some)
+                    }
+                };
+                let (name, backlog) = (listener.name.clone(), listener.backlog);
+                match fresh {
+                    Ok(fresh) => wanted.push(Wanted { key, listener: name, backlog, fresh }),
+                    Err(refusal) => refusals.push((listener.place.clone(), refusal)),
+                }
+            }
+        }
+        if refusals.is_empty() { Ok(Prepared { wanted }) } else { Err(refusals) }
+    }
+
+    /// Makes what was prepared true: serves new addresses, keeps those that stay, lets the others go.
+    pub(super) fn apply(&mut self, prepared: Prepared, workers: &Workers) {
+        let mut before = mem::take(&mut self.bound);
+        for wanted in prepared.wanted {
+            let known = before.iter().position(|bound| bound.key == wanted.key).map(|index| before.swap_remove(index));
+            let bound = match (known, wanted.fresh) {
+                (Some(known), _) => self.keep(known, &wanted.listener, wanted.backlog, workers),
+                (None, Some(sockets)) => self.open(wanted.key, &wanted.listener, sockets, workers),
+                (None, None) => continue,
+            };
+            self.bound.push(bound);
+        }
+        before.into_iter().for_each(Bound::close);
+        let Self { bound, shared } = self;
+        shared.retain(|name, _| bound.iter().any(|bound| bound.listener == *name));
+    }
+
+    /// Lets every address go.
+    pub(super) fn close(&mut self) {
+        mem::take(&mut self.bound).into_iter().for_each(Bound::close);
+    }
+
+    /// Every address, in the plan's order.
+    pub(super) fn listening(&self) -> Vec<Listening> {
+        let each = |bound: &Bound| Listening { listener: bound.listener.clone(), address: bound.address.clone() };
+        self.bound.iter().map(each).collect()
+    }
+
+    /// Whether we listen on that port already, on another address: `0.0.0.0:80` may become `127.0.0.1:80` that way.
+    fn may_share(&self, wanted: &Bind) -> bool {
+        let Bind::Tcp(wanted) = wanted else { return false };
+        self.bound.iter().any(|bound| matches!(&bound.key.bind, Bind::Tcp(ours) if ours.port() == wanted.port()))
+    }
+
+    fn open(&mut self, key: Key, listener: &Arc<str>, sockets: Sockets, workers: &Workers) -> Bound {
+        let stop = watch::channel(false).0;
+        let copies = copies(&sockets.each);
+        workers.serve(&self.shared(listener), sockets.each, &stop);
+        tracing::info!(listener = &**listener, address = sockets.address, "listening");
+        Bound { key, listener: listener.clone(), address: sockets.address, sockets: copies, file: sockets.file, stop }
+    }
+
+    fn keep(&mut self, mut bound: Bound, listener: &Arc<str>, backlog: u32, workers: &Workers) -> Bound {
+        for socket in &bound.sockets {
+            if let Err(error) = bind::set_backlog(socket, backlog) {
+                tracing::warn!(listener = &**listener, address = bound.address, %error, "backlog not changed");
+            }
+        }
+        if bound.listener != *listener {
+            let stop = watch::channel(false).0;
+            workers.serve(&self.shared(listener), copies(&bound.sockets), &stop);
+            mem::replace(&mut bound.stop, stop).send_replace(true);
+            bound.listener = listener.clone();
+            tracing::info!(listener = &**listener, address = bound.address, "listening");
+        }
+        bound
+    }
+
+    fn shared(&mut self, listener: &Arc<str>) -> Arc<ListenerShared> {
+        let begin = || Arc::new(ListenerShared { name: listener.clone(), connections: AtomicUsize::new(0) });
+        self.shared.entry(listener.clone()).or_insert_with(begin).clone()
+    }
+}
+
+impl Bound {
+    /// Our copies go first, so that the workers' are the last and close the socket when its queue is empty.
+    fn close(self) {
+        drop(self.sockets);
+        drop(self.file);
+        self.stop.send_replace(true);
+        tracing::info!(listener = &*self.listener, address = self.address, "no longer listening");
+    }
+}
+
+impl Key {
+    fn of(bind: &Bind, listener: &Arc<str>, nth: usize) -> Self {
+        let any_port = matches!(bind, Bind::Tcp(address) if address.port() == 0);
+        Self { bind: bind.clone(), holder: any_port.then(|| (listener.clone(), nth)) }
+    }
+}
+
+/// Other handles of the same sockets; where the system has none left, the address cannot move to another listener.
+fn copies(sockets: &[Socket]) -> Vec<Socket> {
+    sockets.iter().filter_map(|socket| bind::another(socket).ok()).collect()
+}
