@@ -92,11 +92,6 @@ impl Workers {
         self.at_work -= 1;
         Some(number)
     }
-
-    /// How many threads have not ended.
-    pub(super) fn at_work(&self) -> usize {
-        self.at_work
-    }
 }
 
 impl Drop for Farewell {

@@ -1,0 +1,188 @@
+//! The command line's shape, and the help that teaches it.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+const EXAMPLES: &str = "\
+Examples:
+  weir demo                        a gateway with two small servers behind it, to play with
+  weir run                         run the gateway that weir.toml describes
+  weir run -c /etc/weir/weir.toml  the same, with the config elsewhere
+  weir check                       find every problem of the config without starting anything
+  weir filter inspect my.wasm      see what a filter is and what it asks for
+
+A first weir.toml:
+  [listener.web]
+  bind = \"0.0.0.0:8080\"
+
+  [pool.app]
+  member = [\"http://127.0.0.1:9001\", \"http://127.0.0.1:9002\"]
+
+  [site.main]
+  route = [{ path = \"/\", pool = \"app\" }]
+
+Exit codes: 0 fine, 1 something failed, 2 the config or the command line is wrong.";
+
+const RUN: &str = "\
+Signals:
+  SIGTERM, SIGINT  stop accepting, finish what is in flight (up to `shutdown-timeout`), exit 0;
+                   a second one ends at once with 1
+  SIGHUP           read the config again; if it has any problem all of them are logged and nothing changes
+  SIGUSR1          open the access log again, after it was moved away
+
+Examples:
+  weir run
+  weir run -c /etc/weir/weir.toml
+  kill -HUP $(pidof weir)";
+
+const CHECK: &str = "\
+Every problem comes with its place, what was found and what would be right:
+  weir.toml:14:8: route \"/api\": pool \"apj\" is not defined; known pools: api, files (did you mean \"api\"?)
+Filters are loaded and asked whether they take their settings; nothing listens.
+
+Examples:
+  weir check
+  weir check -c new.toml && mv new.toml weir.toml && kill -HUP $(pidof weir)";
+
+const CONFIG: &str = "\
+What is printed is a config again, with every default written out.
+
+Examples:
+  weir config
+  weir config -c weir.toml | less";
+
+const DEMO: &str = "\
+Starts two small servers on free ports of this machine, a gateway in front of them, and prints curl lines to try. Nothing
+is written anywhere. Ctrl-C ends it.
+
+Examples:
+  weir demo
+  weir demo --port 8081";
+
+const INSPECT: &str = "\
+Prints the filter's world and version, what it exports and imports, its size and its digest. A file that is no filter is
+refused with the reason.
+
+Examples:
+  weir filter inspect my_filter.wasm";
+
+/// A WebAssembly-extensible edge gateway: HTTP in front of pools of servers, every request through sandboxed filters.
+#[derive(Debug, Parser)]
+#[command(name = "weir", version, after_help = EXAMPLES, arg_required_else_help = true, disable_help_subcommand = true)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the gateway until it is told to stop
+    #[command(after_help = RUN)]
+    Run(ConfigFile),
+    /// Find every problem of a config, filters included, without starting anything
+    #[command(after_help = CHECK)]
+    Check(ConfigFile),
+    /// Print the config as the gateway understands it, every default filled in
+    #[command(after_help = CONFIG)]
+    Config(ConfigFile),
+    /// Run a small world to try things in: two servers, a gateway, lines to type
+    #[command(after_help = DEMO)]
+    Demo {
+        /// The gateway's port on 127.0.0.1
+        #[arg(long, default_value_t = 8080, value_name = "PORT")]
+        port: u16,
+    },
+    /// Look at filters
+    #[command(arg_required_else_help = true, disable_help_subcommand = true)]
+    Filter {
+        #[command(subcommand)]
+        command: FilterCommand,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ConfigFile {
+    /// The config
+    #[arg(short = 'c', long = "config", value_name = "FILE", default_value = "weir.toml")]
+    pub config: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum FilterCommand {
+    /// Print what a filter is and what it asks for
+    #[command(after_help = INSPECT)]
+    Inspect {
+        /// A component, or a core module that carries its component type
+        file: PathBuf,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use clap::CommandFactory as _;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Args, clap::Error> {
+        Args::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn configs_are_found_by_default_or_by_name() {
+        for (line, expected) in [
+            ("weir run", "weir.toml"),
+            ("weir run -c a.toml", "a.toml"),
+            ("weir check --config /b/c.toml", "/b/c.toml"),
+            ("weir config -cd.toml", "d.toml"),
+        ] {
+            match parse(line).unwrap().command {
+                Command::Run(file) | Command::Check(file) | Command::Config(file) => {
+                    assert_eq!(file.config, Path::new(expected), "{line}");
+                }
+                other @ (Command::Demo { .. } | Command::Filter { .. }) => panic!("{line}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_demo_has_a_port() {
+        assert!(matches!(parse("weir demo").unwrap().command, Command::Demo { port: 8080 }));
+        assert!(matches!(parse("weir demo --port 81").unwrap().command, Command::Demo { port: 81 }));
+    }
+
+    #[test]
+    fn what_is_not_a_command_is_said() {
+        for (line, expected) in [
+            ("weir", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand),
+            ("weir walk", ErrorKind::InvalidSubcommand),
+            ("weir run --fast", ErrorKind::UnknownArgument),
+            ("weir demo --port 70000", ErrorKind::ValueValidation),
+            ("weir filter inspect", ErrorKind::MissingRequiredArgument),
+            ("weir --version", ErrorKind::DisplayVersion),
+            ("weir --help", ErrorKind::DisplayHelp),
+            ("weir run --help", ErrorKind::DisplayHelp),
+        ] {
+            assert_eq!(parse(line).unwrap_err().kind(), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn every_command_shows_an_example() {
+        let mut commands: Vec<_> = Args::command().get_subcommands().cloned().collect();
+        let nested: Vec<_> = commands.iter().flat_map(|command| command.get_subcommands().cloned()).collect();
+        commands.retain(|command| !command.has_subcommands());
+        for command in commands.iter().chain(&nested) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Examples:\n  weir "), "{}", command.get_name());
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! `weir demo`: a gateway with two small servers behind it in one process, and lines to try it with.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::failed;
+use super::run::serve;
+use super::shim::config;
+
+mod origin;
+
+/// The config, with addresses that are replaced by the ones in use.
+const CONFIG: &str = include_str!("demo.toml");
+
+/// What to try, `{at}` standing for the gateway: a line to type and what comes of it.
+const TRY: &[(&str, &str)] = &[
+    ("curl -s {at}/", "again and again: anna and bert take turns (balancing)"),
+    ("curl -s {at}/old/page", "the server is asked for /new/page (the filter std:url-rewrite)"),
+    ("curl -s {at}/shop/cart?id=7", "the server is asked for /cart?id=7 (the route takes the prefix away)"),
+    ("curl -si {at}/", "X-Powered-By is hidden, X-Demo is added (the filter std:header-rules)"),
+    ("curl -si {at}/broken", "the server's 500 is replaced by the site's error page"),
+    ("curl -si {at}/private", "no route for that: the site's page for 404"),
+    ("curl -si {at}/status", "answered by the gateway itself"),
+    ("curl -si {at}/go", "a redirect to /"),
+];
+
+pub(super) fn demo(port: u16) -> u8 {
+    let origins = match (origin::start("anna"), origin::start("bert")) {
+        (Ok(anna), Ok(bert)) => [anna, bert],
+        (Err(error), _) | (_, Err(error)) => return failed(format_args!("no server for the demo: {error}")),
+    };
+    let config = config_for(port, origins);
+    let ready = move |listening: &[crate::gateway::Listening]| {
+        let at = listening.first().map(|listening| format!("http://{}", listening.address)).unwrap_or_default();
+        print!("{}", guide(&at));
+    };
+    let code = serve(Arc::new(move || config::parse(&config, "demo.toml", Path::new("."))), ready);
+    if code != 0 {
+        eprintln!("weir: if port {port} is taken, choose another one: weir demo --port {}", port.wrapping_add(1));
+    }
+    code
+}
+
+fn config_for(port: u16, origins: [std::net::SocketAddr; 2]) -> String {
+    let [anna, bert] = origins.map(|address| address.to_string());
+    CONFIG
+        .replace("127.0.0.1:8080", &format!("127.0.0.1:{port}"))
+        .replace("127.0.0.1:9001", &anna)
+        .replace("127.0.0.1:9002", &bert)
+}
+
+fn guide(at: &str) -> String {
+    let mut text = format!("\nThe gateway is on {at}, two small servers behind it. In another terminal, try:\n\n");
+    for (line, expect) in TRY {
+        text.push_str(&format!("  {}\n      {expect}\n", line.replace("{at}", at)));
+    }
+    text.push_str("\nCtrl-C ends it.\n\n");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_address_of_the_config_is_replaced() {
+        let text = config_for(1234, ["127.0.0.1:5".parse().unwrap(), "127.0.0.1:6".parse().unwrap()]);
+        for (address, count) in [("127.0.0.1:1234", 1), ("127.0.0.1:5\"", 1), ("127.0.0.1:6\"", 1), ("9001", 0)] {
+            assert_eq!(text.matches(address).count(), count, "{address}");
+        }
+    }
+
+    #[test]
+    fn the_guide_names_the_gateway_in_every_line() {
+        let text = guide("http://127.0.0.1:8080");
+        assert_eq!(text.matches("curl -s").count(), TRY.len());
+        assert!(!text.contains("{at}"));
+    }
+}
