@@ -12,7 +12,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use socket2::{Domain, SockAddr, Socket as RawSocket, Type};
+use socket2::{Domain, SockAddr, SockFilter, Socket as RawSocket, Type};
 
 use super::shim::front::Socket;
 use crate::config::Bind;
@@ -77,6 +77,19 @@ pub(super) fn set_backlog(socket: &Socket, backlog: u32) -> io::Result<()> {
         Socket::Tcp(socket) => socket2::SockRef::from(socket).listen(backlog),
         Socket::Unix(socket) => socket2::SockRef::from(socket).listen(backlog),
     }
+}
+
+/// Lets no further handshake begin while those that have begun may finish: a filter drops every SYN (the flag 0x02 of
+/// byte 13 of a TCP header, RFC 9293, section 3.1). A client whose SYN is dropped sends it again a second later.
+pub(super) fn begin_nothing(socket: &Socket) -> io::Result<()> {
+    let Socket::Tcp(socket) = socket else { return Ok(()) };
+    let code = |code: u32| u16::try_from(code).unwrap_or(0);
+    socket2::SockRef::from(socket).attach_filter(&[
+        SockFilter::new(code(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS), 0, 0, 13),
+        SockFilter::new(code(libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K), 0, 1, 0x02),
+        SockFilter::new(code(libc::BPF_RET | libc::BPF_K), 0, 0, 0),
+        SockFilter::new(code(libc::BPF_RET | libc::BPF_K), 0, 0, u32::MAX),
+    ])
 }
 
 /// Another handle of the same socket.
@@ -225,6 +238,20 @@ mod tests {
         assert!(text.starts_with(&expected), "{text}");
         let plain = TcpListener::bind("127.0.0.1:0").unwrap();
         assert!(listen(Bind::Tcp(plain.local_addr().unwrap()), 1).is_err());
+    }
+
+    #[test]
+    fn a_socket_that_begins_nothing_still_gives_what_was_queued() {
+        let sockets = listen(Bind::Tcp("127.0.0.1:0".parse().unwrap()), 1).ok().unwrap();
+        let address = sockets.address.parse().unwrap();
+        let soon = std::time::Duration::from_millis(50);
+        std::net::TcpStream::connect(address).unwrap();
+        begin_nothing(&sockets.each[0]).unwrap();
+        let error = std::net::TcpStream::connect_timeout(&address, soon).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        let Socket::Tcp(socket) = &sockets.each[0] else { panic!("not TCP") };
+        assert!(socket.accept().is_ok());
+        assert!(socket.accept().is_err());
     }
 
     #[test]

@@ -69,7 +69,7 @@ pub fn run(options: Options) -> Result<Ending, StartError> {
     options.operator.apply(&plan.log);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::System)?;
     let ending = runtime.block_on(async {
-        let gateway = Gateway::start(options, plan)?;
+        let gateway = Gateway::start(options, plan).await?;
         tracing::info!(threads = gateway.workers.count(), files, "started");
         Ok(gateway.live().await)
     });
@@ -83,7 +83,7 @@ fn leave(runtime: Runtime) {
 }
 
 impl Gateway {
-    fn start(options: Options, plan: Plan) -> Result<Self, StartError> {
+    async fn start(options: Options, plan: Plan) -> Result<Self, StartError> {
         let signals = Signals::take().map_err(StartError::System)?;
         let engine = EngineOptions { cache_directory: plan.cache_directory.clone(), threads: plan.threads };
         let engine = Engine::start(engine).map_err(StartError::Engine)?;
@@ -95,7 +95,7 @@ impl Gateway {
         let access = AccessLog::start(output).map_err(StartError::System)?;
         let current = Arc::new(Current::of(Arc::new(generation)));
         let workers = Workers::start(threads, &current, &access).map_err(StartError::System)?;
-        listeners.apply(prepared, &workers);
+        listeners.apply(prepared, &workers).await;
         (options.ready)(&listeners.listening());
         let (source, operator, engine) = (options.source, options.operator, Arc::new(engine));
         Ok(Self { source, operator, engine, current, access, listeners, workers, plan, number: 1, signals })
@@ -110,7 +110,7 @@ impl Gateway {
                 Event::Reload => building = Some(self.begin_reload()),
                 Event::Built(built) => {
                     building = None;
-                    self.finish_reload(*built);
+                    self.finish_reload(*built).await;
                 }
                 Event::WorkerEnded(number) => {
                     tracing::error!(worker = number, "a worker thread ended by itself, stopping");
@@ -144,9 +144,9 @@ impl Gateway {
         tokio::task::spawn_blocking(move || reload::rebuild(&source, &engine, number))
     }
 
-    fn finish_reload(&mut self, built: Result<Built, Vec<Problem>>) {
+    async fn finish_reload(&mut self, built: Result<Built, Vec<Problem>>) {
         match built.and_then(|built| self.prepare(&built.plan).map(|prepared| (built, prepared))) {
-            Ok((built, prepared)) => self.swap(built, prepared),
+            Ok((built, prepared)) => self.swap(built, prepared).await,
             Err(problems) => {
                 for problem in &problems {
                     tracing::error!(%problem, "config problem");
@@ -167,13 +167,13 @@ impl Gateway {
     }
 
     /// The generation goes first, so that new listeners never meet one that does not know them.
-    fn swap(&mut self, built: Built, prepared: Prepared) {
+    async fn swap(&mut self, built: Built, prepared: Prepared) {
         let Built { plan, generation, output } = built;
         self.number += 1;
         self.current.swap(Arc::new(generation));
         self.operator.apply(&plan.log);
         self.access.switch(output);
-        self.listeners.apply(prepared, &self.workers);
+        self.listeners.apply(prepared, &self.workers).await;
         if plan.threads != self.workers.count() {
             tracing::warn!(
                 running = self.workers.count(),
@@ -191,10 +191,8 @@ impl Gateway {
     async fn drain(mut self, ending: Ending) -> Ending {
         let timeout = self.plan.shutdown_timeout;
         tracing::info!(timeout = ?timeout, "draining");
-        self.listeners.close();
-        self.workers.drain();
         let ending = tokio::select! {
-            () = all_end(&mut self.workers) => ending,
+            () = finish(&mut self.listeners, &mut self.workers) => ending,
             () = tokio::time::sleep(timeout) => {
                 tracing::warn!("shutdown-timeout is over, what is still in flight is cut");
                 ending
@@ -217,6 +215,12 @@ impl Gateway {
         let place = crate::config::Place { file: "config".into(), line: 0, column: 0 };
         Problem::at(&place, format!("the build of generation {} broke: {error}", self.number + 1))
     }
+}
+
+async fn finish(listeners: &mut Listeners, workers: &mut Workers) {
+    listeners.close().await;
+    workers.drain();
+    all_end(workers).await;
 }
 
 async fn all_end(workers: &mut Workers) {

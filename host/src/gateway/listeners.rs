@@ -1,13 +1,14 @@
 //! Which addresses are listened on, and how that changes with a plan: what stays is not touched, so no client is refused.
 //!
-//! A socket that goes is closed by the last worker that accepts from it, right after its queue of connections was seen
-//! empty. A connection that comes to stand between that look and the close is reset by the kernel; Linux has no way to
-//! close a listening socket that spares it, and the window is one system call long.
+//! The kernel resets every connection that stands in a socket's queue, or is half made, when the socket is closed. So an
+//! address that goes first begins no more handshakes, then gives those that had begun a moment, and is closed by the
+//! workers right after they saw its queue empty. A client further away than that moment can still be reset.
 
 use std::collections::HashMap;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -16,6 +17,9 @@ use super::bind::{self, Refusal, SocketFile, Sockets};
 use super::shim::front::{ListenerShared, Socket};
 use super::workers::Workers;
 use crate::config::{Bind, Place, Plan};
+
+/// For handshakes that had begun: more than the round trip between most places on Earth.
+const HANDSHAKE: Duration = Duration::from_millis(200);
 
 /// Everything that is listened on.
 #[derive(Default)]
@@ -81,7 +85,7 @@ impl Listeners {
     }
 
     /// Makes what was prepared true: serves new addresses, keeps those that stay, lets the others go.
-    pub(super) fn apply(&mut self, prepared: Prepared, workers: &Workers) {
+    pub(super) async fn apply(&mut self, prepared: Prepared, workers: &Workers) {
         let mut before = mem::take(&mut self.bound);
         for wanted in prepared.wanted {
             let known = before.iter().position(|bound| bound.key == wanted.key).map(|index| before.swap_remove(index));
@@ -92,14 +96,14 @@ impl Listeners {
             };
             self.bound.push(bound);
         }
-        before.into_iter().for_each(Bound::close);
+        close(before).await;
         let Self { bound, shared } = self;
         shared.retain(|name, _| bound.iter().any(|bound| bound.listener == *name));
     }
 
-    /// Lets every address go.
-    pub(super) fn close(&mut self) {
-        mem::take(&mut self.bound).into_iter().for_each(Bound::close);
+    /// Lets every address go. To be run to its end.
+    pub(super) async fn close(&mut self) {
+        close(mem::take(&mut self.bound)).await;
     }
 
     /// Every address, in the plan's order.
@@ -144,20 +148,29 @@ impl Listeners {
     }
 }
 
-impl Bound {
-    /// Our copies go first, so that the workers' are the last and close the socket when its queue is empty.
-    fn close(self) {
-        drop(self.sockets);
-        drop(self.file);
-        self.stop.send_replace(true);
-        tracing::info!(listener = &*self.listener, address = self.address, "no longer listening");
-    }
-}
-
 impl Key {
     fn of(bind: &Bind, listener: &Arc<str>, nth: usize) -> Self {
         let any_port = matches!(bind, Bind::Tcp(address) if address.port() == 0);
         Self { bind: bind.clone(), holder: any_port.then(|| (listener.clone(), nth)) }
+    }
+}
+
+/// Our handles go before the workers are told, so that theirs are the last and close each socket when its queue is empty.
+async fn close(mut bound: Vec<Bound>) {
+    if bound.is_empty() {
+        return;
+    }
+    for one in &mut bound {
+        drop(one.file.take());
+        for error in one.sockets.iter().filter_map(|socket| bind::begin_nothing(socket).err()) {
+            tracing::debug!(listener = &*one.listener, %error, "new handshakes are not held off");
+        }
+    }
+    tokio::time::sleep(HANDSHAKE).await;
+    for Bound { listener, address, sockets, stop, .. } in bound {
+        drop(sockets);
+        stop.send_replace(true);
+        tracing::info!(listener = &*listener, address, "no longer listening");
     }
 }
 

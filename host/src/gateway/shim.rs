@@ -152,14 +152,19 @@ pub mod front {
         }
 
         async fn talk(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
-            let (mut head, mut draining) = (Vec::new(), self.draining.subscribe());
+            let (mut head, mut draining, mut fresh) = (Vec::new(), self.draining.subscribe(), true);
             loop {
-                if head.is_empty() && *draining.borrow() {
+                if !fresh && head.is_empty() && *draining.borrow() {
                     return;
                 }
+                let told = async {
+                    let _ = draining.wait_for(|draining| *draining).await;
+                    tokio::time::sleep(Duration::from_millis(if fresh { 500 } else { 0 })).await;
+                };
                 tokio::select! {
+                    biased;
                     read = stream.read_buf(&mut head) => if !matches!(read, Ok(1..)) { return },
-                    _ = draining.wait_for(|draining| *draining), if head.is_empty() => return,
+                    () = told, if head.is_empty() => return,
                 }
                 if !head.ends_with(b"\r\n\r\n") {
                     continue;
@@ -168,6 +173,7 @@ pub mod front {
                     tokio::time::sleep(Duration::from_millis(300)).await;
                 }
                 head.clear();
+                fresh = false;
                 let body = format!("generation {}\n", self.current.load().number);
                 let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
                 if stream.write_all(answer.as_bytes()).await.is_err() {
