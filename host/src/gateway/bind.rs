@@ -263,8 +263,8 @@ mod tests {
 
     #[test]
     fn an_address_of_somebody_else_is_refused() {
-        let text = listen(Bind::Tcp("192.0.2.1:0".parse().unwrap()), 1).err().unwrap().to_string();
-        assert!(text.contains("cannot bind 192.0.2.1:0: this machine has no such address; `ip address`"), "{text}");
+        let text = listen(Bind::Tcp("240.0.0.1:0".parse().unwrap()), 1).err().unwrap().to_string();
+        assert!(text.contains("cannot bind 240.0.0.1:0: this machine has no such address; `ip address`"), "{text}");
     }
 
     #[test]

@@ -178,3 +178,101 @@ async fn close(mut bound: Vec<Bound>) {
 fn copies(sockets: &[Socket]) -> Vec<Socket> {
     sockets.iter().filter_map(|socket| bind::another(socket).ok()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+    use std::path::PathBuf;
+
+    use super::super::shim::generation::{Current, Generation};
+    use super::super::shim::wasm::{Engine, EngineOptions};
+    use super::*;
+    use crate::config::{AccessFormat, AccessLog, Listener, Log, LogFormat, LogOutput};
+    use crate::log;
+
+    fn plan(listeners: &[(&str, &[&str])]) -> Plan {
+        let place = Place { file: "weir.toml".into(), line: 1, column: 1 };
+        let bind = |text: &&str| match text.strip_prefix("unix:") {
+            Some(path) => Bind::Unix(PathBuf::from(path)),
+            None => Bind::Tcp(text.parse().unwrap()),
+        };
+        let listener = |(name, binds): &(&str, &[&str])| Listener {
+            name: (*name).into(),
+            bind: binds.iter().map(bind).collect(),
+            max_connections: 10,
+            backlog: 16,
+            head_timeout: Duration::ZERO,
+            body_timeout: Duration::ZERO,
+            idle_timeout: Duration::ZERO,
+            write_timeout: Duration::ZERO,
+            max_head: 0,
+            max_target: 0,
+            max_fields: 0,
+            max_body: None,
+            place: place.clone(),
+        };
+        Plan {
+            threads: 1,
+            shutdown_timeout: Duration::ZERO,
+            trusted_proxies: Vec::new(),
+            cache_directory: None,
+            log: Log { level: tracing::level_filters::LevelFilter::INFO, format: LogFormat::Text },
+            access_log: AccessLog { output: LogOutput::Stdout, format: AccessFormat::Off },
+            listeners: listeners.iter().map(listener).collect(),
+            pools: Vec::new(),
+            filters: Vec::new(),
+            sites: Vec::new(),
+            default_site: None,
+        }
+    }
+
+    /// Workers without a thread: what is bound is all that matters here.
+    fn nobody(plan: Plan) -> Workers {
+        let engine = Engine::start(EngineOptions { cache_directory: None, threads: 1 }).unwrap();
+        let current = Arc::new(Current::of(Arc::new(Generation::build(plan, &engine, 1).unwrap())));
+        Workers::start(0, &current, &log::AccessLog::start(log::Output::default()).unwrap()).unwrap()
+    }
+
+    async fn change(listeners: &mut Listeners, to: &[(&str, &[&str])]) -> Vec<(String, String)> {
+        let prepared = listeners.prepare(&plan(to), 1).ok().unwrap();
+        listeners.apply(prepared, &nobody(plan(to))).await;
+        listeners.listening().into_iter().map(|one| (one.listener.to_string(), one.address)).collect()
+    }
+
+    #[tokio::test]
+    async fn what_stays_is_kept_and_what_goes_is_closed() {
+        let mut listeners = Listeners::default();
+        let first = change(&mut listeners, &[("a", &["127.0.0.1:0", "127.0.0.1:0"]), ("b", &["127.0.0.1:0"])]).await;
+        assert_eq!(first.len(), 3);
+        let second = change(&mut listeners, &[("b", &["127.0.0.1:0"]), ("a", &["127.0.0.1:0"])]).await;
+        assert_eq!(second, [first[2].clone(), first[0].clone()]);
+        assert!(TcpStream::connect(&first[0].1).is_ok());
+        assert!(TcpStream::connect(&first[1].1).is_err());
+    }
+
+    #[tokio::test]
+    async fn an_address_moves_to_another_listener_without_being_closed() {
+        let mut listeners = Listeners::default();
+        let path = std::env::temp_dir().join(format!("weir-moves-{}.sock", std::process::id()));
+        let unix = format!("unix:{}", path.display());
+        change(&mut listeners, &[("a", &[&unix])]).await;
+        let queued = std::os::unix::net::UnixStream::connect(&path).unwrap();
+        let moved = change(&mut listeners, &[("b", &[&unix])]).await;
+        assert_eq!(moved, [("b".to_owned(), unix.clone())]);
+        assert!(path.exists() && queued.peer_addr().is_ok());
+        listeners.close().await;
+        assert!(!path.exists() && listeners.listening().is_empty());
+    }
+
+    #[tokio::test]
+    async fn every_refusal_is_said_and_nothing_changes() {
+        let mut listeners = Listeners::default();
+        let before = change(&mut listeners, &[("a", &["127.0.0.1:0"])]).await;
+        let wanted = plan(&[("a", &["240.0.0.1:1"]), ("b", &["127.0.0.1:0", "240.0.0.2:1"])]);
+        let refusals = listeners.prepare(&wanted, 1).err().unwrap();
+        let texts: Vec<_> = refusals.iter().map(|(_, refusal)| refusal.to_string()).collect();
+        assert!(texts[0].starts_with("listener \"a\": cannot bind 240.0.0.1:1: "), "{texts:?}");
+        assert!(texts[1].starts_with("listener \"b\": cannot bind 240.0.0.2:1: "), "{texts:?}");
+        assert!(TcpStream::connect(&before[0].1).is_ok());
+    }
+}

@@ -22,6 +22,9 @@ use crate::log::OperatorLog;
 /// Where plans come from: at the start, and again at every reload.
 pub type Source = Arc<dyn Fn() -> Result<Plan, Vec<Problem>> + Send + Sync>;
 
+/// Somebody to tell what is listened on.
+pub type Ready = Box<dyn FnOnce(&[Listening])>;
+
 /// What a gateway is started with.
 pub struct Options {
     /// Where its plan comes from.
@@ -29,7 +32,7 @@ pub struct Options {
     /// The operator's log, to be set as each plan says.
     pub operator: OperatorLog,
     /// Told once, when every listener listens: names and addresses.
-    pub ready: Box<dyn FnOnce(&[Listening])>,
+    pub ready: Ready,
 }
 
 /// One address that is listened on.
