@@ -10,6 +10,7 @@ mod operator;
 mod output;
 mod record;
 mod stamp;
+mod variable;
 
 pub use self::access::{AccessLog, FLUSH_EVERY, Sink};
 pub use self::format::{Format, Needs};
