@@ -25,6 +25,10 @@ const TRY: &[(&str, &str)] = &[
 ];
 
 pub(super) fn demo(port: u16) -> u8 {
+    if let Err(error) = std::net::TcpListener::bind(("127.0.0.1", port)) {
+        let other = port.checked_add(1).unwrap_or(8080);
+        return failed(format_args!("127.0.0.1:{port}: {error}; choose another port: weir demo --port {other}"));
+    }
     let origins = match (origin::start("anna"), origin::start("bert")) {
         (Ok(anna), Ok(bert)) => [anna, bert],
         (Err(error), _) | (_, Err(error)) => return failed(format_args!("no server for the demo: {error}")),
@@ -34,11 +38,7 @@ pub(super) fn demo(port: u16) -> u8 {
         let at = listening.first().map(|listening| format!("http://{}", listening.address)).unwrap_or_default();
         print!("{}", guide(&at));
     };
-    let code = serve(Arc::new(move || config::parse(&config, "demo.toml", Path::new("."))), ready);
-    if code != 0 {
-        eprintln!("weir: if port {port} is taken, choose another one: weir demo --port {}", port.wrapping_add(1));
-    }
-    code
+    serve(Arc::new(move || config::parse(&config, "demo.toml", Path::new("."))), ready)
 }
 
 fn config_for(port: u16, origins: [std::net::SocketAddr; 2]) -> String {

@@ -4,9 +4,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::sync::Arc;
+use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -30,7 +31,16 @@ const REPORT_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct AccessLog {
     queue: SyncSender<Message>,
-    lost: Arc<AtomicU64>,
+    aside: Arc<Aside>,
+}
+
+/// What passes beside the queue.
+#[derive(Debug, Default)]
+struct Aside {
+    /// Lines that were dropped and not said yet.
+    lost: AtomicU64,
+    /// Orders that found the queue full; the writer looks after every message, and a full queue holds messages.
+    orders: Mutex<Vec<Message>>,
 }
 
 /// One thread's end of the access log. Flushes itself when dropped.
@@ -40,6 +50,7 @@ pub struct Sink {
     lines: Cell<u64>,
 }
 
+#[derive(Debug)]
 enum Message {
     Lines(Vec<u8>, u64),
     Reopen,
@@ -50,7 +61,7 @@ enum Message {
 struct Writer {
     queue: Receiver<Message>,
     output: Output,
-    lost: Arc<AtomicU64>,
+    aside: Arc<Aside>,
     report: Report,
 }
 
@@ -69,10 +80,10 @@ impl AccessLog {
     /// When no thread can be had.
     pub fn start(output: Output) -> io::Result<Self> {
         let (queue, messages) = sync_channel(QUEUE);
-        let lost = Arc::new(AtomicU64::new(0));
-        let writer = Writer { queue: messages, output, lost: lost.clone(), report: Report::default() };
+        let aside = Arc::new(Aside::default());
+        let writer = Writer { queue: messages, output, aside: aside.clone(), report: Report::default() };
         thread::Builder::new().name("access-log".into()).spawn(move || writer.run())?;
-        Ok(Self { queue, lost })
+        Ok(Self { queue, aside })
     }
 
     /// An end for the calling thread.
@@ -81,12 +92,12 @@ impl AccessLog {
         Sink { log: self.clone(), buffer: RefCell::default(), lines: Cell::new(0) }
     }
 
-    /// Opens the file again under its path. May wait for the writer: not for workers.
+    /// Opens the file again under its path.
     pub fn reopen(&self) {
         self.send(Message::Reopen);
     }
 
-    /// From here on lines go elsewhere. May wait for the writer: not for workers.
+    /// From here on lines go elsewhere.
     pub fn switch(&self, output: Output) {
         self.send(Message::Switch(output));
     }
@@ -107,9 +118,17 @@ impl AccessLog {
         written.recv_timeout(by.saturating_duration_since(clock::now())).is_ok()
     }
 
-    /// The writer only ends after its last sender, so there is always somebody to take it.
-    fn send(&self, message: Message) {
-        let _ = self.queue.send(message);
+    /// Never waits, or a reader of standard output that is stuck could keep the gateway from being stopped.
+    fn send(&self, order: Message) {
+        if let Err(TrySendError::Full(order)) = self.queue.try_send(order) {
+            self.aside.orders().push(order);
+        }
+    }
+}
+
+impl Aside {
+    fn orders(&self) -> MutexGuard<'_, Vec<Message>> {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -138,7 +157,7 @@ impl Sink {
         }
         let buffer = self.buffer.take();
         if self.log.queue.try_send(Message::Lines(buffer, lines)).is_err() {
-            self.log.lost.fetch_add(lines, Ordering::Relaxed);
+            self.log.aside.lost.fetch_add(lines, Ordering::Relaxed);
         }
     }
 }
@@ -152,36 +171,43 @@ impl Drop for Sink {
 impl Writer {
     fn run(mut self) {
         while let Some(message) = self.next() {
-            match message {
-                Message::Lines(bytes, lines) => {
-                    if let Err(error) = self.output.write(&bytes) {
-                        self.report.unwritten += lines;
-                        self.report.error = Some(error);
-                    }
-                }
-                Message::Reopen => match self.output.reopen() {
-                    Ok(()) => tracing::info!("access log reopened"),
-                    Err(error) => tracing::error!(%error, "access log not reopened, going on with the old file"),
-                },
-                Message::Switch(output) => self.output = output,
-                Message::Written(done) => drop(done.try_send(())),
-            }
-            self.report.say(&self.lost, clock::now());
+            self.obey(message);
+            let orders = mem::take(&mut *self.aside.orders());
+            orders.into_iter().for_each(|order| self.obey(order));
+            self.report.say(&self.aside.lost, clock::now());
         }
         self.report.said = None;
-        self.report.say(&self.lost, clock::now());
+        self.report.say(&self.aside.lost, clock::now());
+    }
+
+    fn obey(&mut self, message: Message) {
+        match message {
+            Message::Lines(bytes, lines) => {
+                if let Err(error) = self.output.write(&bytes) {
+                    self.report.unwritten += lines;
+                    self.report.error = Some(error);
+                }
+            }
+            Message::Reopen => match self.output.reopen() {
+                Ok(true) => tracing::info!("access log reopened"),
+                Ok(false) => {}
+                Err(error) => tracing::error!(%error, "access log not reopened, going on with the old file"),
+            },
+            Message::Switch(output) => self.output = output,
+            Message::Written(done) => drop(done.try_send(())),
+        }
     }
 
     /// The next message; wakes without one only while there are losses to report.
     fn next(&mut self) -> Option<Message> {
         loop {
-            if self.report.unwritten == 0 && self.lost.load(Ordering::Relaxed) == 0 {
+            if self.report.unwritten == 0 && self.aside.lost.load(Ordering::Relaxed) == 0 {
                 return self.queue.recv().ok();
             }
             match self.queue.recv_timeout(REPORT_EVERY) {
                 Ok(message) => return Some(message),
                 Err(RecvTimeoutError::Disconnected) => return None,
-                Err(RecvTimeoutError::Timeout) => self.report.say(&self.lost, clock::now()),
+                Err(RecvTimeoutError::Timeout) => self.report.say(&self.aside.lost, clock::now()),
             }
         }
     }
@@ -328,15 +354,17 @@ mod tests {
     #[test]
     fn a_full_queue_drops_whole_buffers_and_counts_their_lines() {
         let (queue, _stuck) = sync_channel(1);
-        let log = AccessLog { queue, lost: Arc::default() };
+        let log = AccessLog { queue, aside: Arc::default() };
         let sink = log.sink();
         for _ in 0..3 {
             sink.write(&status(), &record(200));
             sink.write(&status(), &record(200));
             sink.flush();
         }
-        assert_eq!(log.lost.load(Ordering::Relaxed), 4);
+        assert_eq!(log.aside.lost.load(Ordering::Relaxed), 4);
         assert!(!log.settle(Duration::from_millis(1)));
+        log.reopen();
+        assert_eq!(log.aside.orders().len(), 1);
     }
 
     #[test]

@@ -37,12 +37,13 @@ impl Output {
         }
     }
 
-    /// Opens the same path again, for whoever moved the file away. When that fails the old file stays.
-    pub(super) fn reopen(&mut self) -> io::Result<()> {
-        let Some(path) = &self.path else { return Ok(()) };
+    /// Opens the same path again, for whoever moved the file away. When that fails the old file stays;
+    /// where there is no file nothing happens (false).
+    pub(super) fn reopen(&mut self) -> io::Result<bool> {
+        let Some(path) = &self.path else { return Ok(false) };
         let plan = config::AccessLog { output: LogOutput::File(path.clone()), format: AccessFormat::Combined };
         *self = Self::open(&plan)?;
-        Ok(())
+        Ok(true)
     }
 
     /// Writes lines. After a write that stopped in the middle of a line the next one begins a line of its own.
