@@ -6,6 +6,8 @@
 mod facts;
 mod fields;
 mod head;
+pub mod host;
+pub mod target;
 
 pub use http::{HeaderName as Name, HeaderValue as Value, Method, StatusCode as Status, Version, header as name};
 
