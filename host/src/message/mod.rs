@@ -6,6 +6,7 @@
 pub mod answer;
 mod facts;
 mod fields;
+pub mod forwarding;
 mod head;
 pub mod hops;
 pub mod host;
