@@ -26,22 +26,18 @@ pub fn parse(bytes: &[u8]) -> Result<Authority, BadHost> {
 
 /// Like `parse`, keeping the field value's own bytes.
 pub fn take(text: Value) -> Result<Authority, BadHost> {
-    let bytes = text.as_bytes();
-    let host = match bytes.first() {
-        Some(b'[') => literal(bytes)?,
-        Some(_) => name(bytes)?,
-        None => return Err(BadHost),
-    };
-    let port = match bytes.get(host..).unwrap_or_default() {
-        [] => None,
-        [b':'] => {
-            let bare = Value::from_bytes(bytes.get(..host).unwrap_or_default()).map_err(|_| BadHost)?;
-            return Ok(Authority::checked(bare, host, None));
-        }
-        [b':', digits @ ..] => Some(port(digits)?),
-        _ => return Err(BadHost),
-    };
+    let (host, port) = measure(text.as_bytes())?;
+    if port.is_none() && text.len() > host {
+        let bare = Value::from_bytes(text.as_bytes().get(..host).unwrap_or_default()).map_err(|_| BadHost)?;
+        return Ok(Authority::checked(bare, host, None));
+    }
     Ok(Authority::checked(text, host, port))
+}
+
+/// Whether `parse` would take these bytes; allocates nothing.
+#[must_use]
+pub fn is_valid(bytes: &[u8]) -> bool {
+    measure(bytes).is_ok()
 }
 
 /// The authority of an HTTP/1.0 request that names none (RFC 9112, section 3.2): an empty host, which only the default
@@ -65,6 +61,20 @@ pub fn key(host: &str) -> Cow<'_, str> {
 #[must_use]
 pub fn same(one: &Authority, other: &Authority, default_port: u16) -> bool {
     key(one.host()) == key(other.host()) && one.port().unwrap_or(default_port) == other.port().unwrap_or(default_port)
+}
+
+/// How long the host at the beginning is, and its port.
+fn measure(bytes: &[u8]) -> Result<(usize, Option<u16>), BadHost> {
+    let host = match bytes.first() {
+        Some(b'[') => literal(bytes)?,
+        Some(_) => name(bytes)?,
+        None => return Err(BadHost),
+    };
+    match bytes.get(host..).unwrap_or_default() {
+        [] | [b':'] => Ok((host, None)),
+        [b':', digits @ ..] => Ok((host, Some(port(digits)?))),
+        _ => Err(BadHost),
+    }
 }
 
 /// How long the bracketed address at the beginning is.
