@@ -1,1 +1,3 @@
 //! From sockets to exchanges.
+
+pub mod gate;

@@ -3,9 +3,15 @@
 //! Pure: no sockets, no config, no time. Other rooms read and change heads through these methods only, so that what
 //! holds the fields inside can change without them.
 
+pub mod answer;
 mod facts;
 mod fields;
+pub mod forwarding;
 mod head;
+pub mod hops;
+pub mod host;
+pub mod semantics;
+pub mod target;
 
 pub use http::{HeaderName as Name, HeaderValue as Value, Method, StatusCode as Status, Version, header as name};
 

@@ -1,0 +1,350 @@
+//! The fields that tell one side about the other: `X-Forwarded-*`, `Forwarded`, `Via`, `X-Request-Id`, `Server`, `Date`.
+//!
+//! Anybody can write these fields, so what a peer claims is kept only when the peer is trusted; from everybody else every
+//! one of them is overwritten or removed. Whom to trust is the caller's to say.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::header;
+
+use super::{Fields, Name, RequestHead, Scheme, Value, Version, host};
+
+/// What is true of the connection a request came over.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer {
+    /// Who is at its other end; nobody by address on a Unix socket.
+    pub address: Option<IpAddr>,
+    /// Whether its word is taken.
+    pub trusted: bool,
+}
+
+/// What goes out with a response, beside what the upstream sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Outward<'a> {
+    /// Leave the upstream's `Server`, if it sent one.
+    pub preserve_server: bool,
+    /// Add `Via`, with the version the upstream spoke.
+    pub via: Option<Version>,
+    /// Now, for responses that have no `Date` (RFC 9110, section 6.6.1).
+    pub date: &'a Value,
+}
+
+const FORWARDED_FOR: Name = Name::from_static("x-forwarded-for");
+const FORWARDED_PROTO: Name = Name::from_static("x-forwarded-proto");
+const FORWARDED_HOST: Name = Name::from_static("x-forwarded-host");
+const FORWARDED_PORT: Name = Name::from_static("x-forwarded-port");
+const REQUEST_ID: Name = Name::from_static("x-request-id");
+
+/// Proxies a claim is followed through; more than any real path has, and a bound on a head full of addresses.
+const MOST_PROXIES: usize = 64;
+
+/// Longest request id that is taken over from a trusted peer.
+const LONGEST_ID: usize = 128;
+
+/// The client's address: from the peer backwards through `X-Forwarded-For` (or `Forwarded`, when the other is not there) as
+/// long as whoever wrote the entry is trusted. An entry that is not an address ends the walk at the last one known.
+pub fn client(peer: IpAddr, fields: &Fields, trusted: impl Fn(IpAddr) -> bool) -> IpAddr {
+    let mut client = peer.to_canonical();
+    if !trusted(client) {
+        return client;
+    }
+    let claimed = fields.joined(FORWARDED_FOR).map(|list| addresses(&list, |entry| address(entry)));
+    let claimed = claimed.or_else(|| fields.joined(header::FORWARDED).map(|list| addresses(&list, forwarded_for)));
+    for address in claimed.unwrap_or_default() {
+        let Some(address) = address else { break };
+        client = address;
+        if !trusted(client) {
+            break;
+        }
+    }
+    client
+}
+
+/// The request id a trusted peer gave: one line of 1 to 128 visible characters.
+#[must_use]
+pub fn request_id(fields: &Fields, trusted: bool) -> Option<&str> {
+    let mut lines = fields.lines(REQUEST_ID);
+    let id = lines.next().filter(|_| trusted && lines.next().is_none())?;
+    let sane = (1..=LONGEST_ID).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic);
+    if sane { id.to_str().ok() } else { None }
+}
+
+/// How the client came, as far as it is known: what a trusted peer says in `X-Forwarded-Proto`, or `own`.
+#[must_use]
+pub fn scheme(fields: &Fields, own: Scheme, trusted: bool) -> Scheme {
+    match fields.get(FORWARDED_PROTO).filter(|_| trusted).map(Value::as_bytes) {
+        Some(claim) if claim.eq_ignore_ascii_case(b"http") => Scheme::Http,
+        Some(claim) if claim.eq_ignore_ascii_case(b"https") => Scheme::Https,
+        Some(_) | None => own,
+    }
+}
+
+/// Writes the fields that go upstream. Comes after `hops::strip`. `forwarded` says whether RFC 7239's field is sent too.
+pub fn to_upstream(head: &mut RequestHead, peer: Peer, request_id: &str, forwarded: bool) {
+    if !peer.trusted {
+        forget_claims(&mut head.fields);
+    }
+    let scheme = scheme(&head.fields, head.scheme, peer.trusted);
+    let element = forwarded.then(|| element(head, peer, scheme));
+    let fields = &mut head.fields;
+    if let Some(element) = element {
+        add(fields, header::FORWARDED, &element);
+    }
+    // A proxy on a Unix socket has no address to add: what it says stands alone.
+    if let Some(address) = peer.address {
+        add(fields, FORWARDED_FOR, &address.to_canonical().to_string());
+    }
+    fields.set(FORWARDED_PROTO, Value::from_static(scheme.as_str()));
+    let asked_for = fields.get(FORWARDED_HOST).is_some_and(|claim| host::parse(claim.as_bytes()).is_ok());
+    if !asked_for || fields.lines(FORWARDED_HOST).nth(1).is_some() {
+        fields.remove(FORWARDED_HOST);
+        if !head.authority.as_str().is_empty() {
+            fields.set(FORWARDED_HOST, head.authority.value().clone());
+        }
+    }
+    let port = fields.get(FORWARDED_PORT).and_then(|claim| claim.to_str().ok()?.parse::<u16>().ok());
+    let port = port.or(head.authority.port()).unwrap_or(scheme.default_port());
+    fields.set(FORWARDED_PORT, Value::from(port));
+    fields.append(header::VIA, via(head.version));
+    if let Ok(id) = Value::from_str(request_id) {
+        fields.set(REQUEST_ID, id);
+    }
+}
+
+/// Writes the fields that go to the client. Comes after `hops::strip`.
+pub fn to_client(fields: &mut Fields, outward: Outward<'_>) {
+    if !(outward.preserve_server && fields.contains(header::SERVER)) {
+        fields.set(header::SERVER, Value::from_static("weir"));
+    }
+    if let Some(version) = outward.via {
+        fields.append(header::VIA, via(version));
+    }
+    if !fields.contains(header::DATE) {
+        fields.set(header::DATE, outward.date.clone());
+    }
+}
+
+/// Removes every field in which somebody may claim to be somebody else. Names are compared as a CGI-like upstream would see
+/// them, where `_` and `-` are the same.
+fn forget_claims(fields: &mut Fields) {
+    let is_claim = |name: &&Name| {
+        let name = name.as_str().as_bytes();
+        let same = |byte: u8| if byte == b'_' { b'-' } else { byte };
+        let is =
+            |other: &[u8]| name.len() == other.len() && name.iter().zip(other).all(|(&one, &other)| same(one) == other);
+        match name {
+            [b'x', b'-' | b'_', ..] => {
+                let begins = |other: &[u8]| {
+                    name.get(..other.len())
+                        .is_some_and(|name| name.iter().zip(other).all(|(&one, &other)| same(one) == other))
+                };
+                begins(b"x-forwarded-") || is(b"x-real-ip") || is(b"x-request-id")
+            }
+            [b'f', ..] => is(b"forwarded"),
+            _ => false,
+        }
+    };
+    if !fields.names().any(|name| is_claim(&name)) {
+        return;
+    }
+    let claims: Vec<Name> = fields.names().filter(is_claim).cloned().collect();
+    for claim in claims {
+        fields.remove(claim);
+    }
+}
+
+/// Appends to a list, as one line.
+fn add(fields: &mut Fields, name: Name, item: &str) {
+    let value = match fields.joined(&name) {
+        Some(mut list) if !list.trim_ascii().is_empty() => {
+            list.extend_from_slice(b", ");
+            list.extend_from_slice(item.as_bytes());
+            Value::from_bytes(&list)
+        }
+        Some(_) | None => Value::from_str(item),
+    };
+    if let Ok(value) = value {
+        fields.set(name, value);
+    }
+}
+
+/// One element of `Forwarded`. What holds a colon or a bracket is quoted (RFC 7239, section 4).
+fn element(head: &RequestHead, peer: Peer, scheme: Scheme) -> String {
+    let by = match peer.address.map(|address| address.to_canonical()) {
+        Some(IpAddr::V4(address)) => address.to_string(),
+        Some(IpAddr::V6(address)) => format!("\"[{address}]\""),
+        None => "unknown".to_owned(),
+    };
+    match head.authority.as_str() {
+        "" => format!("for={by};proto={}", scheme.as_str()),
+        host if host.contains([':', '[', '~']) => format!("for={by};host=\"{host}\";proto={}", scheme.as_str()),
+        host => format!("for={by};host={host};proto={}", scheme.as_str()),
+    }
+}
+
+fn via(version: Version) -> Value {
+    Value::from_static(match version {
+        Version::HTTP_09 | Version::HTTP_10 => "1.0 weir",
+        Version::HTTP_2 => "2 weir",
+        Version::HTTP_3 => "3 weir",
+        _ => "1.1 weir",
+    })
+}
+
+/// The addresses of a list, last first. Commas in quotes do not separate.
+fn addresses(list: &[u8], read: impl Fn(&str) -> Option<IpAddr>) -> Vec<Option<IpAddr>> {
+    let mut quoted = false;
+    let separates = |byte: &u8| {
+        quoted ^= *byte == b'"';
+        *byte == b',' && !quoted
+    };
+    let mut entries: Vec<&[u8]> = list.split(separates).collect();
+    entries.reverse();
+    entries
+        .iter()
+        .take(MOST_PROXIES)
+        .map(|entry| str::from_utf8(entry).ok().and_then(|entry| read(entry.trim())))
+        .collect()
+}
+
+/// `1.2.3.4`, `1.2.3.4:5`, `::1`, `[::1]`, `[::1]:5`.
+fn address(text: &str) -> Option<IpAddr> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let address = bare.parse::<IpAddr>().or_else(|_| text.parse::<SocketAddr>().map(|socket| socket.ip()));
+    address.ok().map(|address| address.to_canonical())
+}
+
+/// The `for` of one element of `Forwarded`.
+fn forwarded_for(element: &str) -> Option<IpAddr> {
+    let mut pairs = element.split(';').filter_map(|pair| pair.trim().split_once('='));
+    let (_, node) = pairs.find(|(name, _)| name.eq_ignore_ascii_case("for"))?;
+    address(node.trim_matches('"'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Method;
+
+    fn fields(lines: &[(&'static str, &'static str)]) -> Fields {
+        let mut fields = Fields::default();
+        for (name, value) in lines {
+            fields.append(Name::from_static(name), Value::from_static(value));
+        }
+        fields
+    }
+
+    fn upstream(lines: &[(&'static str, &'static str)], peer: Peer, forwarded: bool) -> Fields {
+        let authority = host::parse(b"shop.example:8080").unwrap();
+        let mut head = RequestHead::of(Method::GET, Scheme::Http, authority, "/".parse().unwrap());
+        head.fields = fields(lines);
+        to_upstream(&mut head, peer, "id-1", forwarded);
+        head.fields
+    }
+
+    fn peer(address: &str, trusted: bool) -> Peer {
+        Peer { address: address.parse().ok(), trusted }
+    }
+
+    fn line(fields: &Fields, name: &str) -> String {
+        fields.joined(name).map(|value| String::from_utf8(value).unwrap()).unwrap_or_default()
+    }
+
+    const CLAIMS: &[(&str, &str)] = &[
+        ("x-forwarded-for", "9.9.9.9"),
+        ("x-forwarded-for", "8.8.8.8"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-host", "real.example"),
+        ("x-forwarded-port", "443"),
+        ("x-forwarded-user", "root"),
+        ("x_forwarded_for", "7.7.7.7"),
+        ("x-real-ip", "9.9.9.9"),
+        ("forwarded", "for=9.9.9.9"),
+        ("via", "1.1 before"),
+    ];
+
+    #[test]
+    fn strangers_claims_are_overwritten() {
+        let fields = upstream(CLAIMS, peer("::ffff:1.2.3.4", false), false);
+        assert_eq!(line(&fields, "x-forwarded-for"), "1.2.3.4");
+        assert_eq!(line(&fields, "x-forwarded-proto"), "http");
+        assert_eq!(line(&fields, "x-forwarded-host"), "shop.example:8080");
+        assert_eq!(line(&fields, "x-forwarded-port"), "8080");
+        assert_eq!(line(&fields, "via"), "1.1 before, 1.1 weir");
+        assert_eq!(line(&fields, "x-request-id"), "id-1");
+        for gone in ["x-forwarded-user", "x_forwarded_for", "x-real-ip", "forwarded"] {
+            assert!(!fields.contains(gone), "{gone}");
+        }
+    }
+
+    #[test]
+    fn trusted_claims_are_kept_and_continued() {
+        let fields = upstream(CLAIMS, peer("10.0.0.1", true), true);
+        assert_eq!(line(&fields, "x-forwarded-for"), "9.9.9.9, 8.8.8.8, 10.0.0.1");
+        assert_eq!(line(&fields, "x-forwarded-proto"), "https");
+        assert_eq!(line(&fields, "x-forwarded-host"), "real.example");
+        assert_eq!(line(&fields, "x-forwarded-port"), "443");
+        assert_eq!(line(&fields, "forwarded"), "for=9.9.9.9, for=10.0.0.1;host=\"shop.example:8080\";proto=https");
+        let odd = [("x-forwarded-proto", "gopher"), ("x-forwarded-host", "a b"), ("x-forwarded-port", "x")];
+        let fields = upstream(&odd, peer("10.0.0.1", true), false);
+        assert_eq!(line(&fields, "x-forwarded-proto"), "http");
+        assert_eq!(line(&fields, "x-forwarded-host"), "shop.example:8080");
+        assert_eq!(line(&fields, "x-forwarded-port"), "8080");
+    }
+
+    #[test]
+    fn forwarded_quotes_what_needs_it() {
+        let sent = |address| line(&upstream(&[], peer(address, false), true), "forwarded");
+        assert_eq!(sent("2001:db8::1"), "for=\"[2001:db8::1]\";host=\"shop.example:8080\";proto=http");
+        assert_eq!(sent("unix"), "for=unknown;host=\"shop.example:8080\";proto=http");
+        assert!(!upstream(&[], peer("unix", false), false).contains("x-forwarded-for"));
+    }
+
+    #[test]
+    fn the_client_is_found_behind_trusted_proxies() {
+        let trusted = |address: IpAddr| address.to_string().starts_with("10.");
+        for (name, list, found) in [
+            ("x-forwarded-for", "1.1.1.1", "1.1.1.1"),
+            ("x-forwarded-for", "6.6.6.6, 1.1.1.1, 10.0.0.2", "1.1.1.1"),
+            ("x-forwarded-for", "6.6.6.6, nonsense, 10.0.0.2", "10.0.0.2"),
+            ("x-forwarded-for", "10.0.0.3,10.0.0.2", "10.0.0.3"),
+            ("x-forwarded-for", "1.1.1.1:4711", "1.1.1.1"),
+            ("x-forwarded-for", "[2001:db8::1]:5", "2001:db8::1"),
+            ("x-forwarded-for", "2001:db8::1", "2001:db8::1"),
+            ("x-forwarded-for", "", "10.0.0.1"),
+            ("forwarded", "for=6.6.6.6, FOR=\"[2001:db8::1]:5\";proto=http", "2001:db8::1"),
+            ("forwarded", "for=\"a,b\", for=unknown", "10.0.0.1"),
+            ("accept", "1.1.1.1", "10.0.0.1"),
+        ] {
+            let fields = fields(&[(name, list)]);
+            assert_eq!(client("10.0.0.1".parse().unwrap(), &fields, trusted).to_string(), found, "{name}: {list}");
+            assert_eq!(client("3.3.3.3".parse().unwrap(), &fields, trusted).to_string(), "3.3.3.3");
+        }
+    }
+
+    #[test]
+    fn request_ids_are_taken_from_the_trusted_when_sane() {
+        let long: &'static str = Box::leak("x".repeat(129).into_boxed_str());
+        for (id, sane) in [("a-1", true), ("", false), ("a b", false), (long, false), ("\u{e9}", false)] {
+            let mut fields = Fields::default();
+            fields.set(REQUEST_ID, Value::from_bytes(id.as_bytes()).unwrap());
+            assert_eq!(request_id(&fields, true), sane.then_some(id));
+            assert_eq!(request_id(&fields, false), None);
+        }
+        assert_eq!(request_id(&fields(&[("x-request-id", "a"), ("x-request-id", "b")]), true), None);
+    }
+
+    #[test]
+    fn responses() {
+        let date = Value::from_static("Thu, 01 Jan 1970 00:00:00 GMT");
+        let outward = Outward { preserve_server: false, via: Some(Version::HTTP_11), date: &date };
+        let mut response = fields(&[("server", "origin/1")]);
+        to_client(&mut response, outward);
+        assert_eq!((line(&response, "server"), line(&response, "via")), ("weir".to_owned(), "1.1 weir".to_owned()));
+        assert_eq!(line(&response, "date"), "Thu, 01 Jan 1970 00:00:00 GMT");
+        let mut response = fields(&[("server", "origin/1"), ("date", "x")]);
+        to_client(&mut response, Outward { preserve_server: true, via: None, ..outward });
+        assert_eq!((line(&response, "server"), line(&response, "date")), ("origin/1".to_owned(), "x".to_owned()));
+        assert!(!response.contains("via"));
+    }
+}

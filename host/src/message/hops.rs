@@ -1,0 +1,200 @@
+//! Fields that belong to one connection, not to the message (RFC 9110, section 7.6.1): taken off in both directions.
+//!
+//! One look over the names there are; a head that carries none costs nothing more. What `Connection` names goes too, save
+//! for fields that say how a message is framed or where it goes: naming those is an attack, and they stay.
+
+use http::header;
+
+use super::{Fields, Name, Value};
+
+/// `Connection` is not a list of tokens, or names more than anybody honest would.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BadConnection;
+
+/// What the fields said before they were taken off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Hops {
+    /// The sender takes trailers: `TE: trailers` (RFC 9110, section 10.1.4).
+    pub trailers: bool,
+}
+
+/// Names one `Connection` may carry; each costs a search, and real ones carry one or two.
+const MOST_NAMED: usize = 32;
+
+/// Gone in every message. `Trailer` stays: it belongs to the message. `Proxy-*` credentials are for a proxy that the client
+/// was configured with, which a gateway is not. `Proxy` would become `HTTP_PROXY` in a CGI environment.
+const HOPS: [Name; 10] = [
+    header::CONNECTION,
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    Name::from_static("keep-alive"),
+    Name::from_static("proxy-connection"),
+    Name::from_static("http2-settings"),
+    Name::from_static("proxy"),
+];
+
+/// Lengths of those names, as bits: most names are told apart by this alone.
+const LENGTHS: u32 = 1 << 10 | 1 << 2 | 1 << 17 | 1 << 7 | 1 << 18 | 1 << 19 | 1 << 16 | 1 << 14 | 1 << 5;
+
+/// Fields that `Connection` cannot take away: framing, routing, and what says who the client is. Beside these, everything
+/// that begins with `x-forwarded-`.
+const KEPT: [Name; 16] = [
+    header::HOST,
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
+    header::CONTENT_ENCODING,
+    header::CONTENT_RANGE,
+    header::TRAILER,
+    header::CACHE_CONTROL,
+    header::EXPECT,
+    header::VIA,
+    header::FORWARDED,
+    header::DATE,
+    header::AUTHORIZATION,
+    header::COOKIE,
+    header::SET_COOKIE,
+    Name::from_static("x-real-ip"),
+    Name::from_static("x-request-id"),
+];
+
+/// Takes the connection's fields off a head. On an error nothing was changed.
+pub fn strip(fields: &mut Fields) -> Result<Hops, BadConnection> {
+    let mut found = 0_u16;
+    for name in fields.names() {
+        let length = name.as_str().len();
+        if length < 32 && LENGTHS & (1 << length) != 0 {
+            found |= HOPS.iter().position(|hop| hop == name).map_or(0, |position| 1 << position);
+        }
+    }
+    if found == 0 {
+        return Ok(Hops::default());
+    }
+    let named = if found & 1 != 0 { named(fields)? } else { Vec::new() };
+    let hops = Hops { trailers: found & 2 != 0 && takes_trailers(fields) };
+    for (position, hop) in HOPS.iter().enumerate() {
+        if found & (1 << position) != 0 {
+            fields.remove(hop);
+        }
+    }
+    for name in named {
+        fields.remove(name);
+    }
+    Ok(hops)
+}
+
+/// Says to an HTTP/1 upstream that trailers are welcome, which takes two fields there.
+pub fn welcome_trailers(fields: &mut Fields) {
+    fields.set(header::TE, Value::from_static("trailers"));
+    fields.set(header::CONNECTION, Value::from_static("te"));
+}
+
+/// The fields that `Connection` names and that may go. Empty, and without allocation, for `close` and `keep-alive`.
+fn named(fields: &Fields) -> Result<Vec<Name>, BadConnection> {
+    let mut names = Vec::new();
+    let mut count = 0;
+    for line in fields.lines(header::CONNECTION) {
+        for option in line.as_bytes().split(|&byte| byte == b',') {
+            let option = option.trim_ascii();
+            if option.is_empty() || option.eq_ignore_ascii_case(b"keep-alive") || option.eq_ignore_ascii_case(b"close")
+            {
+                continue;
+            }
+            count += 1;
+            let name = Name::from_bytes(option).map_err(|_| BadConnection)?;
+            if count > MOST_NAMED {
+                return Err(BadConnection);
+            }
+            if !KEPT.contains(&name) && !name.as_str().starts_with("x-forwarded-") {
+                names.push(name);
+            }
+        }
+    }
+    Ok(names)
+}
+
+fn takes_trailers(fields: &Fields) -> bool {
+    let mut codings = fields.lines(header::TE).flat_map(|line| line.as_bytes().split(|&byte| byte == b','));
+    codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(lines: &[(&'static str, &'static str)]) -> Fields {
+        let mut fields = Fields::default();
+        for (name, value) in lines {
+            fields.append(Name::from_static(name), Value::from_static(value));
+        }
+        fields
+    }
+
+    fn left(lines: &[(&'static str, &'static str)]) -> Vec<String> {
+        let mut fields = fields(lines);
+        strip(&mut fields).unwrap();
+        fields.iter().map(|(name, _)| name.to_string()).collect()
+    }
+
+    #[test]
+    fn every_hop_is_known_by_its_length() {
+        assert!(HOPS.iter().all(|hop| LENGTHS & (1 << hop.as_str().len()) != 0));
+    }
+
+    #[test]
+    fn hops_go_and_the_rest_stays() {
+        for hop in HOPS {
+            assert_eq!(
+                left(&[("a", "1"), (Box::leak(hop.to_string().into_boxed_str()), "x"), ("b", "2")]),
+                ["a", "b"],
+                "{hop}"
+            );
+        }
+        assert_eq!(left(&[("trailer", "x"), ("accept", "*/*")]), ["trailer", "accept"]);
+    }
+
+    #[test]
+    fn connection_takes_what_it_names() {
+        assert_eq!(
+            left(&[
+                ("connection", "X-One, ,close"),
+                ("connection", "x-two"),
+                ("x-one", "1"),
+                ("x-two", "2"),
+                ("x-three", "3")
+            ]),
+            ["x-three"]
+        );
+    }
+
+    #[test]
+    fn connection_cannot_take_framing_or_identity() {
+        for name in KEPT.iter().map(Name::as_str).chain(["x-forwarded-for", "x-forwarded-host"]) {
+            let name: &'static str = Box::leak(name.to_owned().into_boxed_str());
+            assert_eq!(left(&[("connection", name), (name, "5")]), [name]);
+        }
+    }
+
+    #[test]
+    fn a_malformed_connection_is_refused_and_nothing_changes() {
+        for value in ["a b", "close; x", "\"close\"", "a:b", "@"] {
+            let mut fields = fields(&[("connection", value), ("upgrade", "x")]);
+            assert_eq!(strip(&mut fields), Err(BadConnection), "{value}");
+            assert_eq!(fields.len(), 2);
+        }
+        let many = vec!["x"; MOST_NAMED + 1].join(",");
+        let mut fields = fields(&[]);
+        fields.set(header::CONNECTION, many.parse().unwrap());
+        assert_eq!(strip(&mut fields), Err(BadConnection));
+    }
+
+    #[test]
+    fn trailers_are_remembered() {
+        for (value, trailers) in [("trailers", true), ("gzip, Trailers", true), ("gzip", false), ("x-trailers", false)]
+        {
+            assert_eq!(strip(&mut fields(&[("te", value), ("connection", "te")])), Ok(Hops { trailers }), "{value}");
+        }
+    }
+}

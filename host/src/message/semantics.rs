@@ -1,0 +1,109 @@
+//! What methods, statuses and a few fields mean (RFC 9110, RFC 9112).
+
+use http::header;
+
+use super::{Fields, Method, Status, Version};
+
+/// An `Expect` that is not `100-continue` (RFC 9110, section 10.1.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownExpectation;
+
+/// Whether a request changes nothing (RFC 9110, section 9.2.1; `QUERY` by RFC 10008). An unknown method is taken to change
+/// something.
+#[must_use]
+pub fn is_safe(method: &Method) -> bool {
+    matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE" | "QUERY")
+}
+
+/// Whether a request may be sent twice (RFC 9110, section 9.2.2).
+#[must_use]
+pub fn is_idempotent(method: &Method) -> bool {
+    is_safe(method) || matches!(method.as_str(), "PUT" | "DELETE")
+}
+
+/// Whether the client waits for `100 Continue` before it sends its body. HTTP/1.0 cannot wait: what it expects is ignored.
+pub fn expects_continue(version: Version, fields: &Fields) -> Result<bool, UnknownExpectation> {
+    let mut expects = false;
+    for line in fields.lines(header::EXPECT) {
+        if !line.as_bytes().trim_ascii().eq_ignore_ascii_case(b"100-continue") {
+            return Err(UnknownExpectation);
+        }
+        expects = true;
+    }
+    Ok(expects && version != Version::HTTP_10 && version != Version::HTTP_09)
+}
+
+/// Whether a response to this method with this status can have a body, whatever its fields say (RFC 9112, section 6.3).
+#[must_use]
+pub fn has_body(method: &Method, status: Status) -> bool {
+    *method != Method::HEAD
+        && !status.is_informational()
+        && status != Status::NO_CONTENT
+        && status != Status::NOT_MODIFIED
+}
+
+/// Whether `Content-Length` and `Transfer-Encoding` may stand in a response with this status (RFC 9110, section 8.6;
+/// RFC 9112, section 6.1): not in 1xx and 204. In 304 and to `HEAD`, `Content-Length` tells what `GET` would have got.
+#[must_use]
+pub fn may_state_length(status: Status) -> bool {
+    !status.is_informational() && status != Status::NO_CONTENT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Value;
+
+    #[test]
+    fn methods() {
+        for (method, safe, idempotent) in [
+            ("GET", true, true),
+            ("HEAD", true, true),
+            ("OPTIONS", true, true),
+            ("TRACE", true, true),
+            ("QUERY", true, true),
+            ("PUT", false, true),
+            ("DELETE", false, true),
+            ("POST", false, false),
+            ("PATCH", false, false),
+            ("get", false, false),
+            ("PURGE", false, false),
+        ] {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            assert_eq!((is_safe(&method), is_idempotent(&method)), (safe, idempotent), "{method}");
+        }
+    }
+
+    #[test]
+    fn expectations() {
+        for (version, value, expected) in [
+            (Version::HTTP_11, None, Ok(false)),
+            (Version::HTTP_11, Some("100-Continue"), Ok(true)),
+            (Version::HTTP_10, Some("100-continue"), Ok(false)),
+            (Version::HTTP_11, Some("100-continue, x"), Err(UnknownExpectation)),
+            (Version::HTTP_11, Some("tea"), Err(UnknownExpectation)),
+            (Version::HTTP_11, Some(""), Err(UnknownExpectation)),
+        ] {
+            let mut fields = Fields::default();
+            if let Some(value) = value {
+                fields.set(header::EXPECT, Value::from_static(value));
+            }
+            assert_eq!(expects_continue(version, &fields), expected, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn bodies_of_responses() {
+        for (method, status, body, length) in [
+            (Method::GET, 200, true, true),
+            (Method::HEAD, 200, false, true),
+            (Method::GET, 204, false, false),
+            (Method::GET, 304, false, true),
+            (Method::POST, 103, false, false),
+            (Method::GET, 205, true, true),
+        ] {
+            let status = Status::from_u16(status).unwrap();
+            assert_eq!((has_body(&method, status), may_state_length(status)), (body, length), "{method} {status}");
+        }
+    }
+}
