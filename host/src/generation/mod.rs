@@ -1,1 +1,100 @@
-//! Everything built from one plan, immutable, swapped whole.
+//! Everything built from one plan: immutable, shared by all threads, swapped whole.
+//!
+//! A generation lives as long as its last exchange. What a thread has of it (filter instances, its connections, its end of
+//! the access log) is `Local`, which never leaves that thread.
+
+mod build;
+mod current;
+mod local;
+
+use std::sync::Arc;
+
+pub use self::current::Current;
+pub use self::local::{Local, Thread};
+use crate::chain::Chain;
+use crate::config::{self, Plan};
+use crate::log::Format;
+use crate::message::Value;
+use crate::pool::Pool;
+use crate::routes::Table;
+use crate::wasm::Engine;
+
+/// What one plan became.
+pub struct Generation {
+    /// Counts from one.
+    pub number: u64,
+    /// What it was built from.
+    pub plan: Plan,
+    /// Which route a request belongs to.
+    pub routes: Table,
+    /// The access log's lines; `None` when it is off.
+    pub format: Option<Format>,
+    engine: Engine,
+    pools: Vec<Pool>,
+    route_chains: Vec<Vec<Chain>>,
+    pool_chains: Vec<Chain>,
+}
+
+/// A site and one of its routes, by position in the plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RouteKey {
+    /// Of the site.
+    pub site: usize,
+    /// Of the route within it.
+    pub route: usize,
+}
+
+impl Generation {
+    /// A site.
+    #[must_use]
+    pub fn site(&self, site: usize) -> Option<&config::Site> {
+        self.plan.sites.get(site)
+    }
+
+    /// A route.
+    #[must_use]
+    pub fn route(&self, key: RouteKey) -> Option<&config::Route> {
+        self.site(key.site)?.routes.get(key.route)
+    }
+
+    /// A route's chain.
+    #[must_use]
+    pub fn route_chain(&self, key: RouteKey) -> Option<&Chain> {
+        self.route_chains.get(key.site)?.get(key.route).filter(|chain| !chain.is_empty())
+    }
+
+    /// A pool.
+    #[must_use]
+    pub fn pool(&self, pool: usize) -> Option<&Pool> {
+        self.pools.get(pool)
+    }
+
+    /// A pool's chain.
+    #[must_use]
+    pub fn pool_chain(&self, pool: usize) -> Option<&Chain> {
+        self.pool_chains.get(pool).filter(|chain| !chain.is_empty())
+    }
+
+    /// A listener, by the name it has kept over reloads.
+    #[must_use]
+    pub fn listener(&self, name: &str) -> Option<&config::Listener> {
+        self.plan.listeners.iter().find(|listener| &*listener.name == name)
+    }
+
+    /// Whether a peer's word on where a request came from is taken.
+    #[must_use]
+    pub fn trusts(&self, address: std::net::IpAddr) -> bool {
+        self.plan.trusted_proxies.iter().any(|network| network.contains(address))
+    }
+
+    /// The page that a site has for a status; a page for the very status goes before one for its hundred.
+    #[must_use]
+    pub fn error_page(&self, site: usize, status: u16) -> Option<(&Arc<str>, &Value)> {
+        let pages = &self.site(site)?.error_pages;
+        let page = pages
+            .iter()
+            .find(|page| page.statuses.exact.contains(&status))
+            .or_else(|| pages.iter().find(|page| page.statuses.contains(status)))?;
+        Some((&page.body, &page.content_type))
+    }
+}

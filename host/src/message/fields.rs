@@ -63,6 +63,11 @@ impl Fields {
         self.0.keys()
     }
 
+    /// Removes a field of one line; its value.
+    pub fn take(&mut self, name: impl http::header::AsHeaderName) -> Option<Value> {
+        self.0.remove(name)
+    }
+
     /// How many lines.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -1,1 +1,63 @@
-//! One exchange, phase by phase.
+//! The life of one exchange, phase by phase. The only room that knows the order.
+//!
+//! Each phase takes what the phase before made and goes on with its own, or breaks off with an answer. What a filter was
+//! shown on the way in, it is shown on the way out, whoever made the answer.
+
+mod answer;
+mod arrive;
+mod exchange;
+mod finish;
+mod forward;
+mod intercept;
+mod limited;
+mod passage;
+mod route;
+
+use std::ops::ControlFlow::{self, Break, Continue};
+
+pub use self::answer::Answer;
+pub use self::arrive::{Arrived, Client, Interim};
+pub use self::exchange::refused;
+use self::exchange::Exchange;
+pub use self::finish::Outgoing;
+use self::passage::Passage;
+use self::route::Routed;
+
+/// Serves one exchange. Dropping the future gives it up; it is logged either way.
+pub async fn serve(arrived: Arrived) -> http::Response<Outgoing> {
+    let (mut exchange, request) = arrived.begin();
+    let answer = either(live(&mut exchange, request).await);
+    finish::finish(exchange, answer)
+}
+
+async fn live(exchange: &mut Exchange, request: arrive::Request) -> ControlFlow<Answer, Answer> {
+    let asked = arrive::check(exchange, request)?;
+    let routed = route::choose(exchange, asked)?;
+    let edge = Passage::of_route(exchange, routed.key);
+    let (edge, entered) = edge.enter(exchange).await;
+    let answer = match entered {
+        Break(answer) => answer,
+        Continue(()) => either(act(exchange, routed).await),
+    };
+    Continue(edge.leave(exchange, answer).await)
+}
+
+/// What the route says, between its chain's two sides.
+async fn act(exchange: &mut Exchange, routed: Routed) -> ControlFlow<Answer, Answer> {
+    let bound = route::act(exchange, routed)?;
+    let (origin, entered) = Passage::of_pool(exchange, bound.pool).enter(exchange).await;
+    let answer = match entered {
+        Break(answer) => answer,
+        Continue(()) => {
+            let errors = bound.key;
+            intercept::intercept(exchange, errors, either(forward::forward(exchange, bound).await))
+        }
+    };
+    Continue(origin.leave(exchange, answer).await)
+}
+
+fn either(flow: ControlFlow<Answer, Answer>) -> Answer {
+    match flow {
+        Break(answer) | Continue(answer) => answer,
+    }
+}

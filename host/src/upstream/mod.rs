@@ -1,1 +1,19 @@
-//! Connections to members: dial, keep, reuse, speak.
+//! Connections to members: dialled, kept, reused, spoken to.
+//!
+//! A thread's connections stay on that thread. This room knows addresses and time limits; which member a request goes to,
+//! and whether it may be tried again, is decided above.
+
+mod connection;
+mod dial;
+mod download;
+mod endpoint;
+mod kept;
+mod progress;
+mod upload;
+
+pub use self::connection::{Answered, Connection, Unanswered};
+pub use self::download::Download;
+pub use self::endpoint::Endpoint;
+pub use self::kept::{Connections, Keeping};
+pub use self::progress::{Hints, Limits, Progress};
+pub use self::upload::Upload;

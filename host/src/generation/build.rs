@@ -1,0 +1,88 @@
+//! From a plan to a generation. Waits for compilers: not for workers.
+
+use std::fs;
+use std::path::Path;
+
+use super::Generation;
+use crate::chain::{Chain, Link};
+use crate::config::{self, Module, Place, Plan, Problem};
+use crate::log::Format;
+use crate::pool::Pool;
+use crate::routes::Table;
+use crate::wasm::{Engine, Filter, LoadError, standard};
+
+/// A module's file beyond this is not read: the largest guests (an embedded Python) have 40 MB.
+const LARGEST_MODULE: u64 = 256 << 20;
+
+impl Generation {
+    /// Builds everything that a plan says. Filters are compiled and configured.
+    ///
+    /// # Errors
+    /// Every filter that does not load, at its line in the config.
+    pub fn build(plan: Plan, engine: &Engine, number: u64) -> Result<Self, Vec<Problem>> {
+        let filters = load(&plan.filters, engine)?;
+        let chain = |indices: &[usize]| {
+            let link = |&index: &usize| {
+                let filter: &Filter = filters.get(index)?;
+                Some(Link { filter: filter.clone(), on_failure: plan.filters.get(index)?.on_failure })
+            };
+            Chain::of(indices.iter().filter_map(link).collect())
+        };
+        let route_chains =
+            plan.sites.iter().map(|site| site.routes.iter().map(|route| chain(&route.filters)).collect()).collect();
+        let pool_chains = plan.pools.iter().map(|pool| chain(&pool.filters)).collect();
+        Ok(Self {
+            number,
+            routes: Table::of(&plan),
+            format: Format::of(&plan.access_log.format),
+            engine: engine.clone(),
+            pools: plan.pools.iter().map(Pool::of).collect(),
+            route_chains,
+            pool_chains,
+            plan,
+        })
+    }
+}
+
+fn load(plans: &[config::Filter], engine: &Engine) -> Result<Vec<Filter>, Vec<Problem>> {
+    let (mut filters, mut problems) = (Vec::new(), Vec::new());
+    for plan in plans {
+        match code(&plan.module).map_err(|why| at(&plan.place, plan, &why)).and_then(|code| load_one(plan, &code, engine)) {
+            Ok(filter) => filters.push(filter),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if problems.is_empty() { Ok(filters) } else { Err(problems) }
+}
+
+fn load_one(plan: &config::Filter, code: &[u8], engine: &Engine) -> Result<Filter, Problem> {
+    engine.load(&plan.name, code, plan).map_err(|error| match error {
+        LoadError::Refused(text) => at(&plan.settings_place, plan, &format!("the filter refuses its settings: {text}")),
+        error => at(&plan.place, plan, &error.to_string()),
+    })
+}
+
+fn at(place: &Place, plan: &config::Filter, text: &str) -> Problem {
+    Problem::at(place, format!("filter \"{}\": {text}", plan.name))
+}
+
+fn code(module: &Module) -> Result<Vec<u8>, String> {
+    match module {
+        Module::Standard(name) => standard::find(name).map(<[u8]>::to_vec).ok_or_else(|| {
+            let known: Vec<_> = standard::names().collect();
+            match known.as_slice() {
+                [] => format!("module \"{name}\": this build carries no standard filters; `make build` makes one that does"),
+                known => format!("module \"{name}\" does not exist; known modules: {}", known.join(", ")),
+            }
+        }),
+        Module::File(path) => read(path).map_err(|error| format!("module \"{}\": {error}", path.display())),
+    }
+}
+
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let length = fs::metadata(path)?.len();
+    if length > LARGEST_MODULE {
+        return Err(std::io::Error::other(format!("{length} bytes are more than a module may have ({LARGEST_MODULE})")));
+    }
+    fs::read(path)
+}

@@ -1,0 +1,60 @@
+//! One thread's part of a generation.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::Generation;
+use crate::clock::Ticker;
+use crate::log::{AccessLog, Sink};
+use crate::upstream::Connections;
+use crate::wasm::Instances;
+
+/// What a thread keeps over all generations.
+pub struct Thread {
+    /// Its deadlines.
+    pub ticker: Rc<Ticker>,
+    /// Its upstream connections.
+    pub connections: Rc<Connections>,
+    /// Its end of the access log.
+    pub sink: Sink,
+    ids: Cell<u64>,
+}
+
+/// What a thread has of one generation.
+pub struct Local {
+    /// The generation.
+    pub generation: Arc<Generation>,
+    /// Its filters' instances on this thread.
+    pub instances: Instances,
+    /// The thread's own.
+    pub thread: Rc<Thread>,
+}
+
+impl Thread {
+    /// A thread's belongings.
+    #[must_use]
+    pub fn start(access: &AccessLog) -> Rc<Self> {
+        /// Every thread numbers its exchanges from its own trillion on, so numbers are unique without being shared.
+        static THREADS: AtomicU64 = AtomicU64::new(0);
+        let ticker = Ticker::start();
+        let connections = Connections::start(ticker.clone());
+        let first = THREADS.fetch_add(1, Ordering::Relaxed) << 40;
+        Rc::new(Self { ticker, connections, sink: access.sink(), ids: Cell::new(first) })
+    }
+
+    /// The next exchange's number.
+    pub fn next_id(&self) -> u64 {
+        self.ids.replace(self.ids.get().wrapping_add(1))
+    }
+}
+
+impl Local {
+    /// A thread's part of a generation.
+    #[must_use]
+    pub fn of(generation: Arc<Generation>, thread: Rc<Thread>) -> Rc<Self> {
+        let instances = Instances::of(&generation.engine);
+        Rc::new(Self { generation, instances, thread })
+    }
+}

@@ -1,0 +1,152 @@
+//! First phase: is this an honest request, and who asks?
+//!
+//! The front's gate has checked framing; here the head is read, once, and in one way.
+
+use std::net::IpAddr;
+use std::ops::ControlFlow::{self, Continue};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::header;
+use http::uri::PathAndQuery;
+
+use super::{Answer, Exchange};
+use crate::body::Body;
+use crate::clock::{self, Instant};
+use crate::failure::{Failure, Kind};
+use crate::generation::Local;
+use crate::log::Record;
+use crate::message::forwarding::{self, Peer};
+use crate::message::target::BadTarget;
+use crate::message::{
+    Facts, Fields, Method, RequestHead, Scheme, Status, Variables, hops, host, semantics, target,
+};
+
+/// A request as a front hands it over.
+pub struct Arrived {
+    /// The thread's part of the generation that was current when it came.
+    pub local: Rc<Local>,
+    /// Who sent it.
+    pub client: Rc<Client>,
+    /// Its head as the codec read it.
+    pub head: http::request::Parts,
+    /// Its body.
+    pub body: Body,
+    /// Where interim answers go.
+    pub interim: Rc<dyn Interim>,
+}
+
+/// Who is at the other end of a connection.
+#[derive(Debug)]
+pub struct Client {
+    /// Its address; none on a Unix socket.
+    pub address: Option<IpAddr>,
+    /// Its port.
+    pub port: u16,
+    /// The listener it came by.
+    pub listener: Arc<str>,
+    /// How it came.
+    pub scheme: Scheme,
+}
+
+/// Takes interim answers (RFC 9110, section 15.2) to the client, if the connection can carry them now.
+pub trait Interim {
+    /// Sends one on.
+    fn send(&self, status: Status, fields: Fields);
+}
+
+/// What is left of an arrived request beside the exchange.
+pub(super) struct Request {
+    head: http::request::Parts,
+    body: Body,
+    interim: Rc<dyn Interim>,
+}
+
+/// A request that is honest.
+pub(super) struct Asked {
+    pub(super) body: Body,
+    pub(super) interim: Rc<dyn Interim>,
+    pub(super) peer: Peer,
+    /// The client waits for `100 Continue`.
+    pub(super) expects: bool,
+    /// The client takes trailers.
+    pub(super) trailers: bool,
+}
+
+impl Arrived {
+    pub(super) fn begin(self) -> (Exchange, Request) {
+        let exchange = unread(&self.local, &self.client, clock::now());
+        (exchange, Request { head: self.head, body: self.body, interim: self.interim })
+    }
+}
+
+/// An exchange of which nothing is known but its client.
+pub(super) fn unread(local: &Rc<Local>, client: &Rc<Client>, began: Instant) -> Exchange {
+    let request =
+        RequestHead::of(Method::GET, client.scheme, host::absent(), PathAndQuery::from_static("/"));
+    let facts = Facts {
+        id: local.thread.next_id(),
+        request_id: String::new(),
+        client: client.address,
+        request,
+        response: None,
+        site: "".into(),
+        route: "".into(),
+        pool: None,
+        member: None,
+        variables: Variables::default(),
+    };
+    let record = Record::begin(client.listener.clone(), clock::wall());
+    Exchange { local: local.clone(), client: client.clone(), facts, record, began, site: None, uploaded: None, is_answered: false }
+}
+
+pub(super) fn check(exchange: &mut Exchange, request: Request) -> ControlFlow<Answer, Asked> {
+    let Request { head, body, interim } = request;
+    let mut fields = Fields::from(head.headers);
+    let local = exchange.local.clone();
+    let trusts = |address| local.generation.trusts(address);
+    let trusted = exchange.client.address.is_none_or(trusts);
+    exchange.facts.request_id = match forwarding::request_id(&fields, trusted) {
+        Some(known) => known.to_owned(),
+        None => request_id(),
+    };
+    if let Some(peer) = exchange.client.address {
+        exchange.facts.client = Some(forwarding::client(peer, &fields, trusts));
+    }
+    let Ok(hops) = hops::strip(&mut fields) else {
+        return Answer::broken(exchange, Failure::of(Kind::MalformedRequest, "Connection is not a list of tokens"));
+    };
+    let named = match fields.take(header::HOST).map(host::take).transpose() {
+        Ok(named) => named,
+        Err(_) => return Answer::broken(exchange, Failure::of(Kind::BadHost, "Host is not a host")),
+    };
+    let (authority, target) = match target::read(&head.method, &head.uri, named) {
+        Ok(read) => read,
+        Err(bad) => return Answer::broken(exchange, of_target(bad)),
+    };
+    let mut asked = RequestHead::of(head.method, exchange.client.scheme, authority, target);
+    (asked.version, asked.fields) = (head.version, fields);
+    exchange.facts.request = asked;
+    if let Some(format) = &local.generation.format {
+        exchange.record.note_request(&exchange.facts.request, format.needs());
+    }
+    let request = &exchange.facts.request;
+    let Ok(expects) = semantics::expects_continue(request.version, &request.fields) else {
+        return Answer::broken(exchange, Kind::UnknownExpectation);
+    };
+    let peer = Peer { address: exchange.client.address, trusted };
+    Continue(Asked { body, interim, peer, expects, trailers: hops.trailers })
+}
+
+/// 32 hexadecimal digits, as unique as chance makes them.
+pub(super) fn request_id() -> String {
+    format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..))
+}
+
+fn of_target(bad: BadTarget) -> Failure {
+    match bad {
+        BadTarget::Path(detail) => Failure::of(Kind::BadTarget, detail),
+        BadTarget::Host => Failure::of(Kind::BadHost, "the target and Host name different hosts, or none"),
+        BadTarget::Connect => Failure::of(Kind::NotImplemented, "CONNECT"),
+    }
+}

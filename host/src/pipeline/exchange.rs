@@ -1,0 +1,83 @@
+//! What is known of an exchange while it lives, and its end in the access log. Whatever happens to it, it is logged once.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use super::Client;
+use crate::clock::{self, Instant};
+use crate::failure::{Blame, Failure, Kind};
+use crate::generation::Local;
+use crate::log::{Needs, Record};
+use crate::message::Facts;
+
+/// One exchange.
+pub struct Exchange {
+    pub(super) local: Rc<Local>,
+    pub(super) client: Rc<Client>,
+    pub(super) facts: Facts,
+    pub(super) record: Record,
+    pub(super) began: Instant,
+    pub(super) site: Option<usize>,
+    /// Bytes of the request's body so far, when there is one.
+    pub(super) uploaded: Option<Rc<Cell<u64>>>,
+    /// Set when the answer's head was handed on.
+    pub(super) is_answered: bool,
+}
+
+impl Exchange {
+    /// Notes a failure, and tells the operator once.
+    pub(super) fn fail(&mut self, failure: &Failure) {
+        self.record.failure = Some(failure.kind);
+        let (id, word, detail) = (&*self.facts.request_id, failure.kind.word(), &*failure.detail);
+        let (pool, member) = (self.facts.pool.as_deref(), self.facts.member.as_deref());
+        match failure.kind.blame() {
+            Blame::Client => tracing::debug!(id, failure = word, detail, "exchange failed"),
+            Blame::Upstream => tracing::warn!(id, failure = word, detail, pool, member, "exchange failed"),
+            Blame::Filter => tracing::warn!(id, failure = word, detail, "exchange failed"),
+            Blame::Gateway => tracing::error!(id, failure = word, detail, "exchange failed"),
+        }
+    }
+
+    /// What the access log wants to know; nothing when it is off.
+    pub(super) fn needs(&self) -> Option<&Needs> {
+        self.local.generation.format.as_ref().map(crate::log::Format::needs)
+    }
+
+    /// The end: filters that want to know are told, then it is logged by being dropped.
+    pub(super) fn settle(self: Box<Self>) {
+        drop(self);
+    }
+
+    fn log(&mut self) {
+        let local = self.local.clone();
+        let Some(format) = &local.generation.format else { return };
+        let (record, facts) = (&mut self.record, &self.facts);
+        record.client = facts.client;
+        record.client_port = self.client.port;
+        record.request_id.clone_from(&facts.request_id);
+        (record.pool, record.member) = (facts.pool.clone(), facts.member.clone());
+        record.note_variables(&facts.variables, format.needs());
+        record.request_bytes = self.uploaded.as_ref().map_or(0, |seen| seen.get());
+        record.total = clock::now().saturating_duration_since(self.began);
+        local.thread.sink.write(format, record);
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            self.fail(&Failure::of(Kind::ClientGone, "the client left before its answer was ready"));
+            self.record.status = Kind::ClientGone.status();
+        }
+        self.log();
+    }
+}
+
+/// Logs a request that could not even be read: all there is, is a connection and a failure.
+pub fn refused(local: &Rc<Local>, client: &Rc<Client>, failure: &Failure, request_id: &str, began: Instant) {
+    let mut exchange = super::arrive::unread(local, client, began);
+    exchange.facts.request_id = request_id.to_owned();
+    exchange.fail(failure);
+    exchange.record.status = failure.kind.status();
+    exchange.is_answered = true;
+}

@@ -1,0 +1,104 @@
+//! An exchange's way through a chain: in on the request side, out on the response side, past the same filters.
+
+use std::ops::ControlFlow::{self, Break, Continue};
+
+use super::{Answer, Exchange};
+use crate::body::Body;
+use crate::chain::{Chain, Step};
+use crate::generation::{Generation, RouteKey};
+
+/// A way through a chain.
+pub(super) struct Passage {
+    which: Which,
+    /// Filters that saw the request and will see the answer.
+    passed: usize,
+}
+
+#[derive(Clone, Copy)]
+enum Which {
+    None,
+    Route(RouteKey),
+    Pool(usize),
+}
+
+impl Passage {
+    /// Through a route's chain.
+    pub(super) fn of_route(exchange: &Exchange, key: RouteKey) -> Self {
+        let exists = exchange.local.generation.route_chain(key).is_some();
+        Self { which: if exists { Which::Route(key) } else { Which::None }, passed: 0 }
+    }
+
+    /// Through a pool's chain.
+    pub(super) fn of_pool(exchange: &Exchange, pool: usize) -> Self {
+        let exists = exchange.local.generation.pool_chain(pool).is_some();
+        Self { which: if exists { Which::Pool(pool) } else { Which::None }, passed: 0 }
+    }
+
+    /// The request side. A filter may answer.
+    pub(super) async fn enter(mut self, exchange: &mut Exchange) -> (Self, ControlFlow<Answer, ()>) {
+        let local = exchange.local.clone();
+        let Some(chain) = self.which.chain(&local.generation) else { return (self, Continue(())) };
+        let (passed, step) = chain.request(&local.instances, &mut exchange.facts, &mut exchange.record.filter).await;
+        self.passed = passed;
+        let flow = match step {
+            Ok(Step::Next) => Continue(()),
+            Ok(Step::Answer(head, body)) => Break(Answer::made(head, body)),
+            Err(failure) => Answer::broken(exchange, failure),
+        };
+        (self, flow)
+    }
+
+    /// The response side: the filters that were passed, backwards. A filter may put its own answer in the place of this one.
+    pub(super) async fn leave(self, exchange: &mut Exchange, answer: Answer) -> Answer {
+        let local = exchange.local.clone();
+        let Some(chain) = self.which.chain(&local.generation).filter(|_| self.passed > 0) else { return answer };
+        let Answer { head, body, upstream } = answer;
+        exchange.facts.response = Some(head);
+        let replaced =
+            chain.response(&local.instances, &mut exchange.facts, self.passed, &mut exchange.record.filter).await;
+        let head = exchange.facts.response.take();
+        match (replaced, head) {
+            (Ok(None), Some(head)) => Answer { head, body, upstream },
+            (Ok(None), None) => Answer::of(exchange, &crate::failure::Kind::Internal.into()),
+            (Ok(Some((head, bytes))), _) => {
+                give_up(body);
+                Answer::made(head, bytes)
+            }
+            (Err(failure), _) => {
+                give_up(body);
+                Answer::of(exchange, &failure)
+            }
+        }
+    }
+}
+
+impl Which {
+    fn chain(self, generation: &Generation) -> Option<&Chain> {
+        match self {
+            Which::None => None,
+            Which::Route(key) => generation.route_chain(key),
+            Which::Pool(pool) => generation.pool_chain(pool),
+        }
+    }
+}
+
+/// A body nobody will read is read to its end, within bounds, so that its connection can be used again.
+pub(super) fn give_up(mut body: Body) {
+    /// More than error pages have; beyond it a new connection costs less.
+    const MOST: u64 = 64 << 10;
+    let hint = http_body::Body::size_hint(&body);
+    if body.is_over() || hint.lower() > MOST {
+        return;
+    }
+    tokio::task::spawn_local(async move {
+        let mut read = 0;
+        while let Some(Ok(frame)) =
+            std::future::poll_fn(|context| http_body::Body::poll_frame(std::pin::Pin::new(&mut body), context)).await
+        {
+            read += frame.data_ref().map_or(0, |data| data.len() as u64);
+            if read > MOST {
+                return;
+            }
+        }
+    });
+}

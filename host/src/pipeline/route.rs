@@ -1,0 +1,111 @@
+//! Which route, and what it says.
+
+use std::cell::Cell;
+use std::ops::ControlFlow::{self, Break, Continue};
+use std::rc::Rc;
+
+use super::arrive::Asked;
+use super::limited::Limited;
+use super::{Answer, Exchange, Interim};
+use crate::body::Body;
+use crate::config::{Action, Respond};
+use crate::failure::{Failure, Kind};
+use crate::generation::RouteKey;
+use crate::message::{Method, ResponseHead, forwarding, semantics, target};
+
+/// A request that has a route.
+pub(super) struct Routed {
+    pub(super) key: RouteKey,
+    asked: Asked,
+}
+
+/// A request that goes to a pool.
+pub(super) struct Bound {
+    pub(super) key: RouteKey,
+    pub(super) pool: usize,
+    pub(super) body: Body,
+    pub(super) interim: Rc<dyn Interim>,
+    pub(super) expects: bool,
+    pub(super) trailers: bool,
+}
+
+pub(super) fn choose(exchange: &mut Exchange, mut asked: Asked) -> ControlFlow<Answer, Routed> {
+    let local = exchange.local.clone();
+    let generation = &local.generation;
+    let found = generation.routes.find(&exchange.facts.request);
+    exchange.site = found.site;
+    if let Some(site) = found.site.and_then(|site| generation.site(site)) {
+        exchange.facts.site = site.name.clone();
+        exchange.record.site = Some(site.name.clone());
+    }
+    let key = found.site.zip(found.route).map(|(site, route)| RouteKey { site, route });
+    let Some((key, route)) = key.and_then(|key| Some((key, generation.route(key)?))) else {
+        return Answer::broken(exchange, Kind::NoRoute);
+    };
+    exchange.facts.route = route.name.clone();
+    exchange.record.route = Some(route.name.clone());
+    let limit = route.max_body.or_else(|| generation.listener(&exchange.client.listener)?.max_body);
+    asked.body = match limit_body(exchange, asked.body, limit) {
+        Ok(body) => body,
+        Err(failure) => return Answer::broken(exchange, failure),
+    };
+    let forwarded = match route.action {
+        Action::Pool(pool) => generation.pool(pool).is_some_and(|pool| pool.plan.forwarded),
+        Action::Respond(_) | Action::Exclude => false,
+    };
+    let facts = &mut exchange.facts;
+    forwarding::to_upstream(&mut facts.request, asked.peer, &facts.request_id, forwarded);
+    Continue(Routed { key, asked })
+}
+
+/// Does what the route says; goes on when that is a pool.
+pub(super) fn act(exchange: &mut Exchange, routed: Routed) -> ControlFlow<Answer, Bound> {
+    let Routed { key, asked } = routed;
+    let local = exchange.local.clone();
+    let Some(route) = local.generation.route(key) else { return Answer::broken(exchange, Kind::Internal) };
+    let pool = match &route.action {
+        Action::Pool(pool) => *pool,
+        Action::Respond(respond) => return Break(respond_with(exchange, respond)),
+        Action::Exclude => return Answer::broken(exchange, Kind::NoRoute),
+    };
+    let request = &mut exchange.facts.request;
+    if let Some(change) = &route.prefix {
+        match target::change_prefix(request.target(), &change.from, &change.to) {
+            None => {}
+            Some(Ok(target)) => request.set_target(target),
+            Some(Err(_)) => {
+                let detail = "the path is not valid after its prefix was changed";
+                return Answer::broken(exchange, Failure::of(Kind::BadTarget, detail));
+            }
+        }
+    }
+    let Asked { body, interim, expects, trailers, .. } = asked;
+    Continue(Bound { key, pool, body, interim, expects, trailers })
+}
+
+fn limit_body(exchange: &mut Exchange, body: Body, limit: Option<u64>) -> Result<Body, Failure> {
+    if body.is_over() {
+        return Ok(Body::Empty);
+    }
+    let declared = http_body::Body::size_hint(&body).exact();
+    if let (Some(length), Some(most)) = (declared, limit)
+        && length > most
+    {
+        return Err(Failure::of(Kind::BodyTooLarge, format!("{length} bytes declared, {most} allowed")));
+    }
+    let seen = Rc::new(Cell::new(0));
+    exchange.uploaded = Some(seen.clone());
+    Ok(Body::stream(Limited::of(body, limit, seen)))
+}
+
+fn respond_with(exchange: &Exchange, respond: &Respond) -> Answer {
+    let mut head = ResponseHead::of(respond.status);
+    for (name, value) in &respond.fields {
+        head.fields.append(name.clone(), value.clone());
+    }
+    if exchange.facts.request.method == Method::HEAD && semantics::has_body(&Method::GET, respond.status) {
+        head.fields.set(http::header::CONTENT_LENGTH, respond.body.len().into());
+        return Answer::made(head, bytes::Bytes::new());
+    }
+    Answer::made(head, respond.body.clone())
+}
