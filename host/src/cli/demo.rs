@@ -16,7 +16,7 @@ const CONFIG: &str = include_str!("demo.toml");
 const TRY: &[(&str, &str)] = &[
     ("curl -s {at}/", "again and again: anna and bert take turns (balancing)"),
     ("curl -s {at}/old/page", "the server is asked for /new/page (the filter std:url-rewrite)"),
-    ("curl -s {at}/shop/cart?id=7", "the server is asked for /cart?id=7 (the route takes the prefix away)"),
+    ("curl -s '{at}/shop/cart?id=7'", "the server is asked for /cart?id=7 (the route takes the prefix away)"),
     ("curl -si {at}/", "X-Powered-By is hidden, X-Demo is added (the filter std:header-rules)"),
     ("curl -si {at}/broken", "the server's 500 is replaced by the site's error page"),
     ("curl -si {at}/private", "no route for that: the site's page for 404"),
@@ -68,6 +68,12 @@ mod tests {
         for (address, count) in [("127.0.0.1:1234", 1), ("127.0.0.1:5\"", 1), ("127.0.0.1:6\"", 1), ("9001", 0)] {
             assert_eq!(text.matches(address).count(), count, "{address}");
         }
+    }
+
+    #[test]
+    fn the_config_has_no_problems() {
+        let plan = config::parse(CONFIG, "demo.toml", Path::new(".")).unwrap();
+        assert_eq!(plan.listeners.len(), 1);
     }
 
     #[test]

@@ -170,6 +170,13 @@ impl Drop for SocketFile {
     }
 }
 
+impl Refusal {
+    /// Whether the reason is that this system speaks no IPv6 at all.
+    pub(super) fn is_lack_of_ipv6(&self) -> bool {
+        matches!(self.error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let error = match self.error.kind() {

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::mem;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use super::Listening;
 use super::bind::{self, Refusal, SocketFile, Sockets};
 use super::shim::front::{ListenerShared, Socket};
 use super::workers::Workers;
-use crate::config::{Bind, Place, Plan};
+use crate::config::{Bind, Listener, Place, Plan};
 
 /// For handshakes that had begun: more than the round trip between most places on Earth.
 const HANDSHAKE: Duration = Duration::from_millis(200);
@@ -77,6 +78,9 @@ impl Listeners {
                 let (name, backlog) = (listener.name.clone(), listener.backlog);
                 match fresh {
                     Ok(fresh) => wanted.push(Wanted { key, listener: name, backlog, fresh }),
+                    Err(refusal) if refusal.is_lack_of_ipv6() && has_ipv4_twin(listener, bind) => {
+                        tracing::warn!(%refusal, "this system has no IPv6, listening on IPv4 alone");
+                    }
                     Err(refusal) => refusals.push((listener.place.clone(), refusal)),
                 }
             }
@@ -155,6 +159,13 @@ impl Key {
     }
 }
 
+/// Whether it is the IPv6 half of "every address" in a listener that has the other half too.
+fn has_ipv4_twin(listener: &Listener, bind: &Bind) -> bool {
+    let Bind::Tcp(SocketAddr::V6(six)) = bind else { return false };
+    let twin = Bind::Tcp((Ipv4Addr::UNSPECIFIED, six.port()).into());
+    six.ip().is_unspecified() && listener.bind.contains(&twin)
+}
+
 /// Our handles go before the workers are told, so that theirs are the last and close each socket when its queue is empty.
 async fn close(mut bound: Vec<Bound>) {
     if bound.is_empty() {
@@ -187,7 +198,7 @@ mod tests {
     use super::super::shim::generation::{Current, Generation};
     use super::super::shim::wasm::{Engine, EngineOptions};
     use super::*;
-    use crate::config::{AccessFormat, AccessLog, Listener, Log, LogFormat, LogOutput};
+    use crate::config::{AccessFormat, AccessLog, Log, LogFormat, LogOutput};
     use crate::log;
 
     fn plan(listeners: &[(&str, &[&str])]) -> Plan {
@@ -262,6 +273,20 @@ mod tests {
         assert!(path.exists() && queued.peer_addr().is_ok());
         listeners.close().await;
         assert!(!path.exists() && listeners.listening().is_empty());
+    }
+
+    #[test]
+    fn the_ipv6_half_of_everything_has_a_twin() {
+        for (binds, expected) in [
+            (&["[::]:80", "0.0.0.0:80"][..], true),
+            (&["[::]:80"], false),
+            (&["[::]:80", "0.0.0.0:81"], false),
+            (&["[::1]:80", "0.0.0.0:80"], false),
+            (&["0.0.0.0:80"], false),
+        ] {
+            let plan = plan(&[("a", binds)]);
+            assert_eq!(has_ipv4_twin(&plan.listeners[0], &plan.listeners[0].bind[0]), expected, "{binds:?}");
+        }
     }
 
     #[tokio::test]
