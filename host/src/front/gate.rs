@@ -475,23 +475,36 @@ fn request_line(line: &[u8], max_target: usize) -> Result<bool, (Kind, &'static 
     if method == b"CONNECT" {
         return Err((Kind::NotImplemented, "CONNECT"));
     }
-    if target.iter().any(|&byte| !byte.is_ascii_graphic() || byte == b'#') {
+    if !is_spelled(target) {
         return Err((Kind::BadTarget, "the target holds a byte that must be escaped"));
     }
-    if !has_known_form(method, target) {
-        return Err((Kind::BadTarget, "the target is neither a path nor an http URI"));
+    if target.first() == Some(&b'/') || (target == b"*" && method == b"OPTIONS") {
+        return Ok(is_1_0);
+    }
+    match authority(target) {
+        Some(authority) if host::is_valid(authority) => {}
+        Some(_) => return Err((Kind::BadHost, "the target's authority is not a host")),
+        None => return Err((Kind::BadTarget, "the target is neither a path nor an http URI")),
     }
     Ok(is_1_0)
 }
 
-/// Origin-form, absolute-form, or asterisk-form for `OPTIONS` (RFC 9112, section 3.2).
-fn has_known_form(method: &[u8], target: &[u8]) -> bool {
-    let begins = |scheme: &[u8]| target.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme));
-    match target.first() {
-        Some(b'/') => true,
-        Some(b'*') => target == b"*" && method == b"OPTIONS",
-        _ => begins(b"http://") || begins(b"https://"),
-    }
+/// Whether a target holds visible ASCII only, and nothing that the parser beneath refuses in a path or a query.
+fn is_spelled(target: &[u8]) -> bool {
+    let path = memchr(b'?', target).unwrap_or(target.len());
+    let (path, query) = target.split_at(path);
+    let is_fine = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'#' | b'<' | b'>');
+    path.iter().all(|&byte| is_fine(byte) && byte != b'`') && query.iter().all(|&byte| is_fine(byte) && byte != b'"')
+}
+
+/// The authority of a target in absolute-form (RFC 9112, section 3.2.2).
+fn authority(target: &[u8]) -> Option<&[u8]> {
+    let behind = |scheme: &[u8]| {
+        let (begin, rest) = target.split_at_checked(scheme.len())?;
+        begin.eq_ignore_ascii_case(scheme).then_some(rest)
+    };
+    let rest = behind(b"http://").or_else(|| behind(b"https://"))?;
+    rest.split(|byte| matches!(byte, b'/' | b'?')).next()
 }
 
 /// A field line's name and its value without the whitespace around it (RFC 9112, section 5).
