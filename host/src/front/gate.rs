@@ -454,4 +454,6 @@ fn skip(left: u64, bytes: &[u8]) -> (u64, &[u8]) {
 }
 
 #[cfg(test)]
+mod parity;
+#[cfg(test)]
 mod tests;
