@@ -9,10 +9,14 @@
 //! than `chunked`; look-alikes of the two with `_`; chunk sizes that are not plain hexadecimal, extensions beyond 4 KiB, data
 //! without its CRLF; trailers that frame, route or authenticate; heads, targets and numbers of fields beyond their limits.
 
+mod lines;
+
 use memchr::memchr;
 
 use crate::failure::Kind;
 use crate::message::host;
+
+use self::lines::{MAX_METHOD, looks_like, names_other_codings, request_line, split};
 
 /// What a listener allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,8 +98,6 @@ struct Head {
 
 type Step = Result<(), (Kind, &'static str)>;
 
-/// The longest registered method has 18 bytes (`UPDATEREDIRECTREF`, 17, and room to spare).
-const MAX_METHOD: usize = 32;
 /// ` HTTP/1.1` and CRLF and the space before the target.
 const AROUND_TARGET: usize = 12;
 /// RFC 9112, section 2.2, asks for at least one empty line before a request line to be ignored; some clients send two or three.
@@ -445,131 +447,13 @@ impl Gate {
     }
 }
 
-/// Reads `METHOD SP target SP HTTP/1.x`; whether it is HTTP/1.0. Works on a beginning too, which it always refuses.
-fn request_line(line: &[u8], max_target: usize) -> Result<bool, (Kind, &'static str)> {
-    let malformed = |detail| Err((Kind::MalformedRequest, detail));
-    let method = line.iter().take(MAX_METHOD + 1).take_while(|&&byte| is_token(byte)).count();
-    let (method, rest) = line.split_at(method);
-    let Some(rest) = rest.strip_prefix(b" ") else {
-        return malformed("the request line does not begin with a method and a space");
-    };
-    if method.is_empty() || method.len() > MAX_METHOD {
-        return malformed("the method is not a token");
-    }
-    let length = memchr(b' ', rest).unwrap_or(rest.len());
-    if length > max_target {
-        return Err((Kind::TargetTooLong, "the target is longer than max-target"));
-    }
-    let (target, version) = rest.split_at(length);
-    if target.is_empty() || target.iter().any(u8::is_ascii_control) {
-        return malformed("the request line does not have one target between two spaces");
-    }
-    let is_1_0 = match version {
-        b" HTTP/1.1" => false,
-        b" HTTP/1.0" => true,
-        [b' ', b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
-            return Err((Kind::VersionUnsupported, "neither HTTP/1.1 nor HTTP/1.0"));
-        }
-        _ => return malformed("the request line does not end with a version"),
-    };
-    if method == b"CONNECT" {
-        return Err((Kind::NotImplemented, "CONNECT"));
-    }
-    if target.iter().any(|&byte| !byte.is_ascii_graphic() || byte == b'#') {
-        return Err((Kind::BadTarget, "the target holds a byte that must be escaped"));
-    }
-    if !has_known_form(method, target) {
-        return Err((Kind::BadTarget, "the target is neither a path nor an http URI"));
-    }
-    Ok(is_1_0)
-}
-
-/// Origin-form, absolute-form, or asterisk-form for `OPTIONS` (RFC 9112, section 3.2).
-fn has_known_form(method: &[u8], target: &[u8]) -> bool {
-    let begins = |scheme: &[u8]| target.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme));
-    match target.first() {
-        Some(b'/') => true,
-        Some(b'*') => target == b"*" && method == b"OPTIONS",
-        _ => begins(b"http://") || begins(b"https://"),
-    }
-}
-
-/// A field line's name and its value without the whitespace around it (RFC 9112, section 5).
-fn split(line: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
-    let length = line.iter().take_while(|&&byte| is_token(byte)).count();
-    let (name, rest) = line.split_at(length);
-    match (name, rest) {
-        ([], [b' ' | b'\t', ..]) => Err("a field line begins with whitespace"),
-        ([], _) => Err("a field has no name"),
-        (_, [b' ' | b'\t', ..]) => Err("whitespace stands before a field's colon"),
-        (name, [b':', value @ ..]) => {
-            if value.iter().all(|&byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f)) {
-                Ok((name, trim(value)))
-            } else {
-                Err("a control byte in a field's value")
-            }
-        }
-        _ => Err("a field's name is not a token"),
-    }
-}
-
-/// Without the spaces and tabs around it. The standard library's `trim_ascii` would take form feeds too.
-fn trim(mut value: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] = value {
-        value = rest;
-    }
-    while let [rest @ .., b' ' | b'\t'] = value {
-        value = rest;
-    }
-    value
-}
-
-/// Whether a name is `other`, or would be where `_` and `-` are the same and case does not count.
-fn looks_like(name: &[u8], other: &[u8]) -> bool {
-    let same = |(&one, &other): (&u8, &u8)| one.eq_ignore_ascii_case(&other) || (one == b'_' && other == b'-');
-    name.len() == other.len() && name.iter().zip(other).all(same)
-}
-
-/// Whether a `Transfer-Encoding` is well-formed but names a coding we do not know, with `chunked` at most as the last.
-fn names_other_codings(value: &[u8]) -> bool {
-    let mut codings = value.split(|&byte| byte == b',').map(trim).rev();
-    let last = codings.next().unwrap_or_default();
-    let mut others = codings.peekable();
-    let last_is_chunked = last.eq_ignore_ascii_case(b"chunked");
-    let is_other = |coding: &[u8]| {
-        !coding.is_empty()
-            && coding.iter().all(|&byte| is_token(byte))
-            && !coding.to_ascii_lowercase().ends_with(b"chunked")
-    };
-    (is_other(last) || (last_is_chunked && others.peek().is_some())) && others.all(is_other)
-}
-
 /// Skips data; how much is still to come, and the bytes behind it.
 fn skip(left: u64, bytes: &[u8]) -> (u64, &[u8]) {
     let here = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
     (left - here as u64, bytes.get(here..).unwrap_or_default())
 }
 
-/// `tchar` of RFC 9110, section 5.6.2.
-const fn is_token(byte: u8) -> bool {
-    TOKEN[byte as usize]
-}
-
-const TOKEN: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 128 {
-        #[expect(clippy::cast_possible_truncation, reason = "below 128")]
-        let sign = byte as u8;
-        table[byte] = sign.is_ascii_alphanumeric()
-            || matches!(
-                sign,
-                b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
-            );
-        byte += 1;
-    }
-    table
-};
-
+#[cfg(test)]
+mod parity;
 #[cfg(test)]
 mod tests;

@@ -48,7 +48,7 @@ pub fn client(peer: IpAddr, fields: &Fields, trusted: impl Fn(IpAddr) -> bool) -
     if !trusted(client) {
         return client;
     }
-    let claimed = fields.joined(FORWARDED_FOR).map(|list| addresses(&list, |entry| address(entry)));
+    let claimed = fields.joined(FORWARDED_FOR).map(|list| addresses(&list, address));
     let claimed = claimed.or_else(|| fields.joined(header::FORWARDED).map(|list| addresses(&list, forwarded_for)));
     for address in claimed.unwrap_or_default() {
         let Some(address) = address else { break };

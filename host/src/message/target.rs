@@ -187,7 +187,7 @@ fn spell(raw: &[u8]) -> Result<String, BadTarget> {
             }
             byte if is_plain_byte(byte) => out.push(char::from(byte)),
             // Browsers send these raw; they have no meaning of their own in a path (RFC 3986, section 2).
-            b'"' | b'<' | b'>' | b'[' | b']' | b'^' | b'`' | b'{' | b'|' | b'}' => escape(byte, &mut out),
+            b'"' | b'[' | b']' | b'^' | b'{' | b'|' | b'}' => escape(byte, &mut out),
             b'\\' => return Err(BadTarget::Path("the path holds a backslash")),
             _ => return Err(BadTarget::Path("the path holds a byte that must be escaped")),
         }
@@ -205,7 +205,7 @@ fn is_hidden_dots(segment: &str) -> bool {
 }
 
 fn check_query(query: &[u8]) -> Result<(), BadTarget> {
-    let visible = query.iter().all(|&byte| byte.is_ascii_graphic() && byte != b'#');
+    let visible = query.iter().all(|&byte| byte.is_ascii_graphic() && !matches!(byte, b'#' | b'"' | b'<' | b'>'));
     if visible { Ok(()) } else { Err(BadTarget::Path("the query holds a byte that must be escaped")) }
 }
 
@@ -305,6 +305,10 @@ mod tests {
             "/..;a=b",
             "/x%2f..;y",
             "/a?\u{7f}",
+            "/<a>",
+            "/`a",
+            "/a?<",
+            "/a?\"",
         ] {
             assert!(parse(raw).is_err(), "{raw:?}");
         }
