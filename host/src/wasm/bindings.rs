@@ -1,6 +1,5 @@
 //! What the contract in `wit/` looks like from this side, generated. The three worlds share one set of types.
 
-#![expect(missing_docs, reason = "the contract documents itself in wit/")]
 #![allow(unreachable_pub, unused_qualifications, clippy::all, reason = "generated")]
 
 pub(super) mod both {

@@ -247,6 +247,12 @@ impl Instances {
         verdict
     }
 
+    /// How many instances of a filter wait for a call.
+    #[cfg(test)]
+    pub(super) fn idle(&self, filter: &Filter) -> usize {
+        self.0.idle.borrow().iter().find(|(known, _)| known.is(filter)).map_or(0, |(_, waiting)| waiting.len())
+    }
+
     fn keep_idle(&self, filter: &Filter, mut live: Live) {
         live.calls += 1;
         if live.calls >= MAX_CALLS || live.store.data().memory.used > live.mark {

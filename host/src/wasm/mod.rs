@@ -15,6 +15,9 @@ mod instances;
 mod live;
 mod load;
 mod pulse;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests;
 mod trap;
 mod verdict;
 mod voice;
