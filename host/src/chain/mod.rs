@@ -1,1 +1,162 @@
-//! The filters of a route or pool, in order.
+//! The filters of a route or pool, in order: request side down, response side up.
+//!
+//! A filter's changes are applied all at once after its call, or not at all. What a filter's failure means for the
+//! exchange is decided here, by the filter's `on-failure`.
+
+mod apply;
+
+use bytes::Bytes;
+
+use self::apply::apply;
+use crate::clock::{self, Duration};
+use crate::config::OnFailure;
+use crate::failure::{Blame, Failure};
+use crate::message::{Facts, ResponseHead};
+use crate::wasm::{CallFailure, Filter, Instances, Side, Verdict};
+
+/// Filters in order.
+#[derive(Debug, Clone, Default)]
+pub struct Chain {
+    links: Vec<Link>,
+}
+
+/// A filter in a chain.
+#[derive(Debug, Clone)]
+pub struct Link {
+    /// Which.
+    pub filter: Filter,
+    /// What its failure means.
+    pub on_failure: OnFailure,
+}
+
+/// What comes after a chain's request side.
+#[derive(Debug)]
+pub enum Step {
+    /// The exchange goes on.
+    Next,
+    /// A filter answered.
+    Answer(ResponseHead, Bytes),
+}
+
+/// Time spent in filters, summed over an exchange.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Spent(pub Duration);
+
+impl Chain {
+    /// A chain of these.
+    #[must_use]
+    pub const fn of(links: Vec<Link>) -> Self {
+        Self { links }
+    }
+
+    /// Whether there is no filter.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.links.is_empty()
+    }
+
+    /// How many filters.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.links.len()
+    }
+
+    /// Whether a filter wants to see requests.
+    #[must_use]
+    pub fn wants_request(&self) -> bool {
+        self.links.iter().any(|link| link.filter.hooks().request)
+    }
+
+    /// Whether a filter wants to see responses.
+    #[must_use]
+    pub fn wants_response(&self) -> bool {
+        self.links.iter().any(|link| link.filter.hooks().response)
+    }
+
+    /// Whether a filter wants to know when an exchange is over.
+    #[must_use]
+    pub fn wants_done(&self) -> bool {
+        self.links.iter().any(|link| link.filter.hooks().done)
+    }
+
+    /// The request side. The number is how many filters the request passed: `response` and `done` take it. A filter that
+    /// answers itself is not among them, nor is one that failed closed. Cancellation safe: `facts` stay whole.
+    pub async fn request(
+        &self,
+        instances: &Instances,
+        facts: &mut Facts,
+        spent: &mut Spent,
+    ) -> (usize, Result<Step, Failure>) {
+        for (passed, link) in self.links.iter().enumerate() {
+            if !link.filter.hooks().request {
+                continue;
+            }
+            let since = clock::now();
+            let verdict = instances.request(&link.filter, facts).await;
+            spent.0 += since.elapsed();
+            match verdict {
+                Ok(Verdict::Next) => {}
+                Ok(Verdict::Edits(edits)) => apply(edits, Side::Request, facts),
+                Ok(Verdict::Respond { status, fields, body }) => {
+                    return (passed, Ok(Step::Answer(ResponseHead { status, fields }, body)));
+                }
+                Err(failure) => match link.failed(failure) {
+                    Ok(()) => {}
+                    Err(failure) => return (passed, Err(failure)),
+                },
+            }
+        }
+        (self.links.len(), Ok(Step::Next))
+    }
+
+    /// The response side, backwards over the first `passed` filters; `facts.response` must be there. Some answer when a
+    /// filter replaced the response: it is also in `facts.response` already, and the filters before it have seen it.
+    ///
+    /// # Errors
+    /// When a filter failed that is closed on failure; the filters before it are not called.
+    pub async fn response(
+        &self,
+        instances: &Instances,
+        facts: &mut Facts,
+        passed: usize,
+        spent: &mut Spent,
+    ) -> Result<Option<Bytes>, Failure> {
+        let mut replaced = None;
+        for link in self.links.iter().take(passed).rev().filter(|link| link.filter.hooks().response) {
+            let since = clock::now();
+            let verdict = instances.response(&link.filter, facts).await;
+            spent.0 += since.elapsed();
+            match verdict {
+                Ok(Verdict::Next) => {}
+                Ok(Verdict::Edits(edits)) => apply(edits, Side::Response, facts),
+                Ok(Verdict::Respond { status, fields, body }) => {
+                    facts.response = Some(ResponseHead { status, fields });
+                    replaced = Some(body);
+                }
+                Err(failure) => link.failed(failure)?,
+            }
+        }
+        Ok(replaced)
+    }
+
+    /// Tells the first `passed` filters that want to know that the exchange is over. What goes wrong is in the log only:
+    /// there is nobody left to answer.
+    pub async fn done(&self, instances: &Instances, facts: &mut Facts, passed: usize, spent: &mut Spent) {
+        for link in self.links.iter().take(passed).filter(|link| link.filter.hooks().done) {
+            let since = clock::now();
+            let _ = instances.done(&link.filter, facts).await;
+            spent.0 += since.elapsed();
+        }
+    }
+}
+
+impl Link {
+    /// What a failure means; the room below has written it into the log.
+    fn failed(&self, failure: CallFailure) -> Result<(), Failure> {
+        debug_assert_eq!(failure.kind.blame(), Blame::Filter);
+        match self.on_failure {
+            OnFailure::Open => Ok(()),
+            OnFailure::Closed => Err(failure.into()),
+        }
+    }
+}

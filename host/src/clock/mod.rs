@@ -3,12 +3,14 @@
 //! Rooms above take instants as arguments, so that time can be a value in their tests.
 
 mod deadline;
+mod thread_time;
 
 use std::time::SystemTime;
 
 pub use std::time::{Duration, Instant};
 
 pub use self::deadline::{Deadline, Ticker};
+pub use self::thread_time::thread_time;
 
 /// The monotonic clock.
 #[must_use]

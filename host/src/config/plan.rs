@@ -278,7 +278,7 @@ pub enum OnFailure {
 }
 
 /// How long a filter's instance lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Instances {
     /// For many calls on one thread.
     Reuse,

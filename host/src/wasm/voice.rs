@@ -1,0 +1,91 @@
+//! What a guest says into the operator's log, bounded: a hostile flood is cut and counted, never written.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tracing::Level;
+
+/// Bytes of one line.
+pub(super) const MAX_LINE: usize = 4 << 10;
+/// Lines of one call.
+pub(super) const MAX_LINES: u32 = 32;
+
+/// One instance's voice.
+pub(super) struct Voice {
+    filter: Arc<str>,
+    spoken: AtomicU32,
+}
+
+impl Voice {
+    pub(super) fn of(filter: Arc<str>) -> Self {
+        Self { filter, spoken: AtomicU32::new(0) }
+    }
+
+    /// Writes a line, if there is room for one more in this call.
+    pub(super) fn say(&self, level: Level, request: &str, line: &[u8]) {
+        if self.spoken.fetch_add(1, Ordering::Relaxed) >= MAX_LINES {
+            return;
+        }
+        let filter = &*self.filter;
+        let text = clean(line);
+        match level {
+            Level::ERROR => tracing::error!(filter, request, "{text}"),
+            Level::WARN => tracing::warn!(filter, request, "{text}"),
+            Level::INFO => tracing::info!(filter, request, "{text}"),
+            _ => tracing::debug!(filter, request, "{text}"),
+        }
+    }
+
+    /// Ends a call: says how many lines were dropped, and makes room again.
+    pub(super) fn rest(&self, request: &str) {
+        let spoken = self.spoken.load(Ordering::Relaxed);
+        if spoken == 0 {
+            return;
+        }
+        self.spoken.store(0, Ordering::Relaxed);
+        if spoken > MAX_LINES {
+            let dropped = spoken - MAX_LINES;
+            tracing::warn!(filter = &*self.filter, request, dropped, "the filter wrote too many lines in one call");
+        }
+    }
+}
+
+/// A line as it may stand in a log: cut, valid, without control characters that could forge another line.
+fn clean(line: &[u8]) -> String {
+    let cut = line.get(..MAX_LINE).unwrap_or(line);
+    let mut text = String::with_capacity(cut.len());
+    for character in String::from_utf8_lossy(cut).chars() {
+        match character {
+            '\t' => text.push(' '),
+            control if control.is_control() => text.extend(control.escape_default()),
+            other => text.push(other),
+        }
+    }
+    if cut.len() < line.len() {
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_cannot_forge_another() {
+        assert_eq!(clean(b"a\nb\x1b[2J\tc"), "a\\nb\\u{1b}[2J c");
+        assert_eq!(clean(b"\xff"), "\u{fffd}");
+        assert_eq!(clean(&[b'x'; MAX_LINE + 1]).len(), MAX_LINE + '…'.len_utf8());
+    }
+
+    #[test]
+    fn a_call_has_so_many_lines_and_the_next_as_many() {
+        let voice = Voice::of("flood".into());
+        for _ in 0..100 {
+            voice.say(Level::DEBUG, "", b"x");
+        }
+        assert_eq!(voice.spoken.load(Ordering::Relaxed), 100);
+        voice.rest("");
+        assert_eq!(voice.spoken.load(Ordering::Relaxed), 0);
+    }
+}
