@@ -9,8 +9,8 @@ use crate::message::{Method, Name, target};
 /// Those that RFC 9110, section 9.3, and RFC 5789 register and people misspell.
 const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"];
 
-/// `path`, `exact` or `regex`, at most one of them.
-pub(super) fn path(table: &Table<'_>) -> PathMatch {
+/// `path`, `exact` or `regex`, at most one of them; `None` when it is no good.
+pub(super) fn path(table: &Table<'_>) -> Option<PathMatch> {
     let (prefix, exact, regex) = (table.item("path"), table.item("exact"), table.item("regex"));
     let given: Vec<_> = [&prefix, &exact, &regex].into_iter().flatten().collect();
     if let [_, second, ..] = given.as_slice() {
@@ -18,12 +18,12 @@ pub(super) fn path(table: &Table<'_>) -> PathMatch {
         second.say(format!("a route has one of path, exact and regex, not {}", names.join(" and ")));
     }
     if let Some(item) = prefix {
-        return checked_path(&item).map_or(PathMatch::Any, PathMatch::Prefix);
+        return checked_path(&item).map(PathMatch::Prefix);
     }
     if let Some(item) = exact {
-        return checked_path(&item).map_or(PathMatch::Any, PathMatch::Exact);
+        return checked_path(&item).map(PathMatch::Exact);
     }
-    regex.and_then(|item| pattern(&item)).map_or(PathMatch::Any, PathMatch::Regex)
+    regex.map_or(Some(PathMatch::Any), |item| pattern(&item).map(PathMatch::Regex))
 }
 
 /// A path in the one spelling that requests are brought to before they are matched; another would never match.
@@ -79,7 +79,7 @@ fn method(item: &Item<'_>) -> Option<Method> {
         item.problem("CONNECT never gets to a route: there are no tunnels here");
         return None;
     }
-    let hint = if METHODS.contains(&text) { String::new() } else { similar::hint(&text.to_uppercase(), METHODS) };
+    let hint = if METHODS.contains(&text) { String::new() } else { similar::hint(text, METHODS) };
     // Methods are case-sensitive (RFC 9110, section 9.1): `get` is another method, and nobody means it.
     match Method::from_bytes(text.as_bytes()) {
         Ok(method) if !text.bytes().any(|byte| byte.is_ascii_lowercase()) => Some(method),

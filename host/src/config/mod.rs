@@ -8,6 +8,8 @@ use std::path::Path;
 
 mod condition;
 mod filter;
+#[cfg(test)]
+mod golden;
 mod listener;
 mod page;
 mod plan;
@@ -22,6 +24,7 @@ mod table;
 mod template;
 mod value;
 mod whole;
+mod written;
 
 pub use self::plan::*;
 pub use self::problem::{Place, Problem};
@@ -81,6 +84,8 @@ host = ["shop.example", "*.shop.example"]
   filters = ["rewrite"]
 "#;
 
+    const EVERYTHING: &str = include_str!("golden/everything.toml");
+
     #[test]
     fn a_sample_becomes_a_plan() {
         let plan = parse(SAMPLE, "weir.toml", Path::new("/etc/weir")).unwrap();
@@ -92,5 +97,45 @@ host = ["shop.example", "*.shop.example"]
         assert_eq!(plan.sites[0].routes[0].filters, [0]);
         assert!(matches!(plan.sites[0].routes[0].action, Action::Pool(0)));
         assert_eq!(plan.default_site, None);
+    }
+
+    #[test]
+    fn a_plan_written_out_is_the_same_plan() {
+        for text in [SAMPLE, EVERYTHING] {
+            let plan = parse(text, "weir.toml", Path::new("/etc/weir")).unwrap();
+            let written = plan.to_toml();
+            let again = parse(&written, "weir.toml", Path::new("/elsewhere")).unwrap();
+            assert_eq!(written, again.to_toml());
+            assert_eq!(without_places(&plan), without_places(&again), "{written}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_a_problem() {
+        let problems = load(Path::new("/nowhere/weir.toml")).unwrap_err();
+        assert_eq!(problems.len(), 1);
+        assert!(problems[0].to_string().starts_with("/nowhere/weir.toml: cannot be read: "), "{}", problems[0]);
+    }
+
+    #[test]
+    fn every_example_is_a_plan() {
+        let examples = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples"));
+        let mut seen = 0;
+        for entry in fs::read_dir(examples).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "toml") {
+                let plan = load(&path).unwrap_or_else(|problems| panic!("{problems:#?}"));
+                parse(&plan.to_toml(), "written.toml", Path::new("/")).unwrap();
+                seen += 1;
+            }
+        }
+        assert!(seen >= 6);
+    }
+
+    fn without_places(plan: &Plan) -> String {
+        let places = regex::Regex::new(r"Place \{[^}]*\}").unwrap();
+        let member_names = regex::Regex::new(r#"name: "(http://)?unix:[^"]*""#).unwrap();
+        let text = format!("{plan:?}");
+        member_names.replace_all(&places.replace_all(&text, "Place"), "name: unix").into_owned()
     }
 }

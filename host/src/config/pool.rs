@@ -104,13 +104,13 @@ fn over_tcp(item: &Item<'_>, text: &str) -> Option<(MemberAddress, Value)> {
     }
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at_checked(end)?;
-    if !matches!(path, "" | "/") {
-        item.problem(format!("{text:?}: a member's URL ends after its port; use replace-prefix on the route"));
-    }
     let Some(address) = address(authority) else {
         item.problem(format!("{text:?}: {authority:?} is not an address or a name with a port"));
         return None;
     };
+    if !matches!(path, "" | "/") {
+        item.problem(format!("{text:?}: a member's URL ends after its port; use replace-prefix on the route"));
+    }
     Some((address, Value::from_str(authority).ok()?))
 }
 

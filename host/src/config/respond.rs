@@ -47,7 +47,7 @@ pub(super) fn read(item: &Item<'_>) -> Option<Respond> {
 fn body(table: &Table<'_>) -> (String, Option<Value>) {
     match (table.item("body"), table.item("file")) {
         (Some(_), Some(file)) => {
-            file.say("respond has either body or file, not both");
+            file.say("has either body or file, not both");
             (String::new(), None)
         }
         (None, Some(file)) => {

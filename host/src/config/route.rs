@@ -16,14 +16,14 @@ pub(super) fn read(item: &Item<'_>, names: &Names, intercepts: &[StatusSet]) -> 
     let methods = condition::methods(&table);
     let fields = condition::fields(&table);
     let query = condition::query(&table);
-    let prefix = prefix(&table, &path);
+    let prefix = prefix(&table, path.as_ref());
     let filters = names.chain(&table);
     let max_body = table.item("max-body").and_then(|item| item.size(&(0..=u64::MAX)));
     let own_intercepts = table.item("intercept-errors").map(|item| page::statuses(&item));
     let action = action(&table, names);
     let action = action.inspect(|action| check_effects(&table, action));
     table.finish();
-    let action = action?;
+    let (path, action) = (path?, action?);
     let intercept_errors = match (own_intercepts, &action) {
         (Some(own), _) => own,
         (None, Action::Pool(pool)) => intercepts.get(*pool).cloned().unwrap_or_default(),
@@ -95,15 +95,16 @@ fn check_effects(table: &Table<'_>, action: &Action) {
 }
 
 /// `strip-prefix` or `replace-prefix`.
-fn prefix(table: &Table<'_>, path: &PathMatch) -> Option<PrefixChange> {
+fn prefix(table: &Table<'_>, path: Option<&PathMatch>) -> Option<PrefixChange> {
     let strip = table.item("strip-prefix");
     let replace = table.item("replace-prefix");
     if let (Some(_), Some(replace)) = (&strip, &replace) {
         replace.say("a route has either strip-prefix or replace-prefix, not both");
     }
     let own = |item: &Item<'_>| match path {
-        PathMatch::Prefix(path) => Some(path.clone()),
-        PathMatch::Any | PathMatch::Exact(_) | PathMatch::Regex(_) => {
+        None => None,
+        Some(PathMatch::Prefix(path)) => Some(path.clone()),
+        Some(PathMatch::Any | PathMatch::Exact(_) | PathMatch::Regex(_)) => {
             item.problem("without path on the route it is not known which prefix; name it");
             None
         }

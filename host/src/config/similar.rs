@@ -10,7 +10,7 @@ pub(super) fn nearest<'a>(found: &str, known: impl IntoIterator<Item = &'a str>)
     let found = found.to_lowercase();
     known
         .into_iter()
-        .map(|word| (slips(&found, word), word))
+        .map(|word| (slips(&found, &word.to_lowercase()), word))
         .filter(|(slips, word)| *slips <= word.chars().count().max(3) / 3)
         .min_by_key(|(slips, _)| *slips)
         .map(|(_, word)| word)

@@ -37,11 +37,11 @@ pub(super) fn read_all(top: &Table<'_>, names: &Names, intercepts: &[StatusSet])
 }
 
 fn read(name: &str, table: &Table<'_>, hosts: Vec<String>, names: &Names, intercepts: &[StatusSet]) -> Site {
-    let items = table.item("route").and_then(|item| item.list());
-    let items = items.unwrap_or_default();
-    if items.is_empty() {
+    let list = table.item("route").map(|item| item.list().ok_or(()));
+    if list.as_ref().is_none_or(|list| list.as_ref().is_ok_and(Vec::is_empty)) {
         table.problem("has no routes, so it would answer everything with 404");
     }
+    let items = list.and_then(Result::ok).unwrap_or_default();
     let routes: Vec<_> = items.iter().filter_map(|item| route::read(item, names, intercepts)).collect();
     route::check_reach(table.source, &routes);
     let site = Site {

@@ -225,7 +225,7 @@ impl<'d> Item<'d> {
         if choice.is_none() {
             let known: Vec<_> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
             let hint = similar::hint(found, words.iter().map(|(word, _)| *word));
-            self.problem(format!("expected {}, found {}{hint}", known.join(" or "), self.found()));
+            self.problem(format!("expected {}, found {}{hint}", either(&known), self.found()));
         }
         choice
     }
@@ -310,6 +310,14 @@ impl<'d> Item<'d> {
             DeValue::Array(_) => "a list".to_owned(),
             DeValue::Table(_) => "a table".to_owned(),
         }
+    }
+}
+
+/// `a, b or c`.
+fn either(words: &[String]) -> String {
+    match words {
+        [first @ .., second, last] => [first, &[format!("{second} or {last}")]].concat().join(", "),
+        _ => words.concat(),
     }
 }
 
