@@ -1,7 +1,141 @@
 //! The config: TOML as written, checked into a `Plan`, with every problem found at once.
+//!
+//! Nobody else knows TOML. A plan is only handed out when there is no problem at all, so whoever holds one need not
+//! check it again. Files that a page or a fixed answer names are read here; nothing else is touched.
 
+use std::fs;
+use std::path::Path;
+
+mod condition;
+mod filter;
+#[cfg(test)]
+mod golden;
+mod listener;
+mod page;
 mod plan;
+mod pool;
 mod problem;
+mod respond;
+mod route;
+mod similar;
+mod site;
+mod source;
+mod table;
+mod template;
+mod value;
+mod whole;
+mod written;
 
 pub use self::plan::*;
 pub use self::problem::{Place, Problem};
+use self::source::Source;
+
+/// Reads and checks a config. Paths inside it are relative to its directory.
+///
+/// # Errors
+/// Every problem there is, in the order of the file. While the file is not TOML, only what makes it so is told.
+pub fn load(path: &Path) -> Result<Plan, Vec<Problem>> {
+    let file = path.display().to_string();
+    let directory = path.parent().unwrap_or(Path::new(""));
+    match fs::read_to_string(path) {
+        Ok(text) => parse(&text, &file, directory),
+        Err(error) => Err(vec![Source::of("", &file, directory).about_the_file(format!("cannot be read: {error}"))]),
+    }
+}
+
+/// Checks a config that is at hand. `file` is what problems call it; paths inside it are relative to `directory`.
+///
+/// # Errors
+/// As `load`.
+pub fn parse(text: &str, file: &str, directory: &Path) -> Result<Plan, Vec<Problem>> {
+    let source = Source::of(text, file, directory);
+    let (document, errors) = toml::de::DeTable::parse_recoverable(text);
+    for error in errors {
+        let start = error.span().map_or(0, |span| span.start);
+        source.report(&source.place(start), format!("not valid TOML: {}", error.message()));
+    }
+    source.judge()?;
+    let plan = whole::read(&source, &document);
+    source.judge()?;
+    plan.ok_or_else(|| vec![source.about_the_file("cannot be made into a plan".to_owned())])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAMPLE: &str = r#"
+[listener.web]
+bind = "0.0.0.0:8080"
+
+[pool.app]
+balance = "round-robin"
+member = [ { url = "http://127.0.0.1:9001", weight = 3 }, "http://127.0.0.1:9002", "unix:/run/app.sock" ]
+
+[filter.rewrite]
+module = "std:url-rewrite"
+settings = { rule = [ { match = "^/old/(.*)$", to = "/new/$1" } ] }
+
+[site.shop]
+host = ["shop.example", "*.shop.example"]
+  [[site.shop.route]]
+  path = "/images/"
+  pool = "app"
+  filters = ["rewrite"]
+"#;
+
+    const EVERYTHING: &str = include_str!("golden/everything.toml");
+
+    #[test]
+    fn a_sample_becomes_a_plan() {
+        let plan = parse(SAMPLE, "weir.toml", Path::new("/etc/weir")).unwrap();
+        assert_eq!(plan.listeners[0].bind, [Bind::Tcp("0.0.0.0:8080".parse().unwrap())]);
+        assert_eq!(plan.pools[0].members[0].weight, 3);
+        assert_eq!(plan.pools[0].members[2].address, MemberAddress::Unix("/run/app.sock".into()));
+        assert_eq!(plan.filters[0].settings, r#"{"rule":[{"match":"^/old/(.*)$","to":"/new/$1"}]}"#);
+        assert_eq!(plan.sites[0].hosts, ["shop.example", "*.shop.example"]);
+        assert_eq!(plan.sites[0].routes[0].filters, [0]);
+        assert!(matches!(plan.sites[0].routes[0].action, Action::Pool(0)));
+        assert_eq!(plan.default_site, None);
+    }
+
+    #[test]
+    fn a_plan_written_out_is_the_same_plan() {
+        for text in [SAMPLE, EVERYTHING] {
+            let plan = parse(text, "weir.toml", Path::new("/etc/weir")).unwrap();
+            let written = plan.to_toml();
+            let again = parse(&written, "weir.toml", Path::new("/elsewhere")).unwrap();
+            assert_eq!(written, again.to_toml());
+            assert_eq!(without_places(&plan), without_places(&again), "{written}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_a_problem() {
+        let problems = load(Path::new("/nowhere/weir.toml")).unwrap_err();
+        assert_eq!(problems.len(), 1);
+        assert!(problems[0].to_string().starts_with("/nowhere/weir.toml: cannot be read: "), "{}", problems[0]);
+    }
+
+    #[test]
+    fn every_example_is_a_plan() {
+        let examples = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples"));
+        let mut seen = 0;
+        for entry in fs::read_dir(examples).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "toml") {
+                let plan = load(&path).unwrap_or_else(|problems| panic!("{problems:#?}"));
+                parse(&plan.to_toml(), "written.toml", Path::new("/")).unwrap();
+                seen += 1;
+            }
+        }
+        assert!(seen >= 6);
+    }
+
+    fn without_places(plan: &Plan) -> String {
+        let places = regex::Regex::new(r"Place \{[^}]*\}").unwrap();
+        let member_names = regex::Regex::new(r#"name: "(http://)?unix:[^"]*""#).unwrap();
+        let text = format!("{plan:?}");
+        member_names.replace_all(&places.replace_all(&text, "Place"), "name: unix").into_owned()
+    }
+}

@@ -1,0 +1,140 @@
+//! `[[site.NAME.route]]`.
+
+use super::table::{Item, Table};
+use super::whole::Names;
+use super::{Action, PathMatch, PrefixChange, Route, StatusSet, condition, page, respond};
+use crate::message::target;
+
+/// A route, called by its name or path in problems.
+pub(super) fn read(item: &Item<'_>, names: &Names, intercepts: &[StatusSet]) -> Option<Route> {
+    let mut table = item.table(String::new())?;
+    let called = ["name", "path", "exact", "regex"].into_iter().find_map(|key| table.glimpse(key)).unwrap_or("*");
+    table.label = format!("route {called:?}");
+    let table = table;
+    let name = table.string("name").unwrap_or(called).into();
+    let path = condition::path(&table);
+    let methods = condition::methods(&table);
+    let fields = condition::fields(&table);
+    let query = condition::query(&table);
+    let prefix = prefix(&table, path.as_ref());
+    let filters = names.chain(&table);
+    let max_body = table.item("max-body").and_then(|item| item.size(&(0..=u64::MAX)));
+    let own_intercepts = table.item("intercept-errors").map(|item| page::statuses(&item));
+    let action = action(&table, names);
+    let action = action.inspect(|action| check_effects(&table, action));
+    table.finish();
+    let (path, action) = (path?, action?);
+    let intercept_errors = match (own_intercepts, &action) {
+        (Some(own), _) => own,
+        (None, Action::Pool(pool)) => intercepts.get(*pool).cloned().unwrap_or_default(),
+        (None, Action::Respond(_) | Action::Exclude) => StatusSet::default(),
+    };
+    let place = table.place.clone();
+    Some(Route { name, path, methods, fields, query, prefix, filters, max_body, intercept_errors, action, place })
+}
+
+/// Reports every route that no request can get to, because one before it takes everything it would match. Nobody means
+/// that: it is an order gone wrong.
+pub(super) fn check_reach(source: &super::source::Source<'_>, routes: &[Route]) {
+    for (index, route) in routes.iter().enumerate() {
+        let earlier = routes.iter().take(index).find(|earlier| takes_all_of(earlier, route));
+        if let Some(earlier) = earlier {
+            let text = format!(
+                "route {:?}: is never reached: route {:?} before it takes the same requests",
+                route.name, earlier.name
+            );
+            source.report(&route.place, text);
+        }
+    }
+}
+
+fn takes_all_of(earlier: &Route, route: &Route) -> bool {
+    let unconditional = earlier.fields.is_empty() && earlier.query.is_empty();
+    let methods = earlier.methods.is_empty()
+        || (!route.methods.is_empty() && route.methods.iter().all(|method| earlier.methods.contains(method)));
+    let path = match (&earlier.path, &route.path) {
+        (PathMatch::Any, _) => true,
+        (PathMatch::Prefix(root), PathMatch::Regex(_) | PathMatch::Any) => root == "/",
+        (PathMatch::Prefix(one), PathMatch::Prefix(other) | PathMatch::Exact(other)) => target::under(other, one),
+        (PathMatch::Exact(one), PathMatch::Exact(other)) => one == other,
+        (PathMatch::Regex(one), PathMatch::Regex(other)) => one.as_str() == other.as_str(),
+        (PathMatch::Exact(_) | PathMatch::Regex(_), _) => false,
+    };
+    unconditional && methods && path
+}
+
+/// Exactly one of `pool`, `respond` and `exclude`.
+fn action(table: &Table<'_>, names: &Names) -> Option<Action> {
+    match (table.item("pool"), table.item("respond"), table.item("exclude")) {
+        (Some(pool), None, None) => names.pool(&pool).map(Action::Pool),
+        (None, Some(respond), None) => respond::read(&respond).map(Action::Respond),
+        (None, None, Some(exclude)) => match exclude.as_bool() {
+            Some(true) => Some(Action::Exclude),
+            _ => {
+                exclude.wrong("true");
+                None
+            }
+        },
+        _ => {
+            table.problem("a route has exactly one of pool, respond and exclude");
+            None
+        }
+    }
+}
+
+/// Keys that do nothing beside the route's action are slips.
+fn check_effects(table: &Table<'_>, action: &Action) {
+    let (idle, why): (&[&'static str], _) = match action {
+        Action::Pool(_) => return,
+        Action::Respond(_) => (&["strip-prefix", "replace-prefix", "intercept-errors"], "responds itself"),
+        Action::Exclude => (&["strip-prefix", "replace-prefix", "intercept-errors", "filters", "max-body"], "excludes"),
+    };
+    for item in idle.iter().filter_map(|key| table.item(key)) {
+        item.say(format!("{} does nothing on a route that {why}", item.key));
+    }
+}
+
+/// `strip-prefix` or `replace-prefix`.
+fn prefix(table: &Table<'_>, path: Option<&PathMatch>) -> Option<PrefixChange> {
+    let strip = table.item("strip-prefix");
+    let replace = table.item("replace-prefix");
+    if let (Some(_), Some(replace)) = (&strip, &replace) {
+        replace.say("a route has either strip-prefix or replace-prefix, not both");
+    }
+    let own = |item: &Item<'_>| match path {
+        None => None,
+        Some(PathMatch::Prefix(path)) => Some(path.clone()),
+        Some(PathMatch::Any | PathMatch::Exact(_) | PathMatch::Regex(_)) => {
+            item.problem("without path on the route it is not known which prefix; name it");
+            None
+        }
+    };
+    if let Some(item) = strip {
+        let from = match item.as_bool() {
+            Some(true) => own(&item)?,
+            _ if item.as_str().is_some() => condition::checked_path(&item)?,
+            _ => {
+                item.wrong("true or a path");
+                return None;
+            }
+        };
+        return Some(PrefixChange { from, to: String::new() });
+    }
+    let item = replace?;
+    if item.as_str().is_some() {
+        let to = condition::checked_path(&item);
+        return Some(PrefixChange { from: own(&item)?, to: to? });
+    }
+    if !item.is_table() {
+        item.wrong("a path or a table with from and to");
+        return None;
+    }
+    let table = item.inner_table()?;
+    let from = table.required("from", "\"/api\"").and_then(|item| condition::checked_path(&item));
+    let to = table.required("to", "\"/v2\"").and_then(|item| match item.as_str() {
+        Some("") => Some(String::new()),
+        _ => condition::checked_path(&item),
+    });
+    table.finish();
+    Some(PrefixChange { from: from?, to: to? })
+}
