@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use super::shim::config;
 use super::{failed, wrong};
-use crate::gateway::shim::generation::Generation;
-use crate::gateway::shim::wasm::{Engine, EngineOptions};
+use crate::config;
+use crate::generation::Generation;
 use crate::log::OperatorLog;
+use crate::wasm::{Engine, EngineOptions};
 
 /// Everything a start would look at but sockets: the config, and whether every filter loads and takes its settings.
 pub(super) fn check(file: &Path) -> u8 {
@@ -33,7 +33,7 @@ pub(super) fn check(file: &Path) -> u8 {
 pub(super) fn show(file: &Path) -> u8 {
     match config::load(file) {
         Ok(plan) => {
-            print!("{}", config::to_toml(&plan));
+            print!("{}", plan.to_toml());
             0
         }
         Err(problems) => wrong(problems),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::failed;
 use super::run::serve;
-use super::shim::config;
+use crate::config;
 
 mod origin;
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::failed;
-use crate::gateway::shim::wasm::{Engine, EngineOptions};
+use crate::wasm::{Engine, EngineOptions, Inspection, Kind, World};
 
 pub(super) fn inspect(file: &Path) -> u8 {
     let component = match fs::read(file) {
@@ -17,9 +17,36 @@ pub(super) fn inspect(file: &Path) -> u8 {
     };
     match engine.inspect(&component) {
         Ok(inspection) => {
-            println!("{inspection}");
-            0
+            print!("{}", text(&inspection));
+            u8::from(!inspection.problems.is_empty())
         }
         Err(error) => failed(format_args!("{}: {error}", file.display())),
     }
+}
+
+fn text(inspection: &Inspection) -> String {
+    let kind = match inspection.kind {
+        Kind::Component => "component",
+        Kind::CoreModule => "core module, wrapped into a component when it is loaded",
+    };
+    let world = match inspection.world {
+        Some(World::Filter) => "filter",
+        Some(World::RequestFilter) => "request-filter",
+        Some(World::ResponseFilter) => "response-filter",
+        None => "none of weir:filter's",
+    };
+    let mut lines = vec![
+        format!("kind     {kind}"),
+        format!("world    {world}"),
+        format!("version  {}", inspection.version.as_deref().unwrap_or("not named")),
+        format!("size     {} bytes", inspection.size),
+        format!("digest   sha256:{}", inspection.digest),
+    ];
+    for import in &inspection.imports {
+        lines.push(format!("import   {} ({})", import.name, import.functions.join(", ")));
+    }
+    lines.extend(inspection.exports.iter().map(|export| format!("export   {export}")));
+    lines.extend(inspection.problems.iter().map(|problem| format!("problem  {problem}")));
+    lines.push(String::new());
+    lines.join("\n")
 }

@@ -8,7 +8,6 @@ mod check;
 mod demo;
 mod inspect;
 mod run;
-mod shim;
 
 use std::ffi::OsString;
 use std::fmt;

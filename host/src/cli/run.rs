@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::shim::config;
 use super::{FAILED, failed, wrong};
+use crate::config;
 use crate::gateway::{self, Ending, Listening, Options, StartError};
 use crate::log::OperatorLog;
 

@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 use socket2::{Domain, SockAddr, SockFilter, Socket as RawSocket, Type};
 
-use super::shim::front::Socket;
 use crate::config::Bind;
+use crate::front::Socket;
 
 /// Sockets on one address, one for each thread.
 pub(super) struct Sockets {

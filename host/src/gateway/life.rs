@@ -10,12 +10,12 @@ use tokio::task::JoinHandle;
 
 use super::listeners::{Listeners, Prepared};
 use super::reload::{self, Built};
-use super::shim::generation::Current;
-use super::shim::wasm::{Engine, EngineOptions};
 use super::workers::Workers;
 use super::{Ending, Options, Source, StartError, system};
 use crate::config::{Plan, Problem};
+use crate::generation::Current;
 use crate::log::{AccessLog, OperatorLog};
+use crate::wasm::{Engine, EngineOptions};
 
 /// For the last lines of the access log when the gateway ends; a disk that takes longer loses them.
 const SETTLE: Duration = Duration::from_secs(2);

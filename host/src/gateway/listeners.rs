@@ -15,9 +15,9 @@ use tokio::sync::watch;
 
 use super::Listening;
 use super::bind::{self, Refusal, SocketFile, Sockets};
-use super::shim::front::{ListenerShared, Socket};
 use super::workers::Workers;
 use crate::config::{Bind, Listener, Place, Plan};
+use crate::front::{ListenerShared, Socket};
 
 /// For handshakes that had begun: more than the round trip between most places on Earth.
 const HANDSHAKE: Duration = Duration::from_millis(200);
@@ -195,8 +195,8 @@ mod tests {
     use std::net::TcpStream;
     use std::path::PathBuf;
 
-    use super::super::shim::generation::{Current, Generation};
-    use super::super::shim::wasm::{Engine, EngineOptions};
+    use super::crate::generation::{Current, Generation};
+    use super::crate::wasm::{Engine, EngineOptions};
     use super::*;
     use crate::config::{AccessFormat, AccessLog, Log, LogFormat, LogOutput};
     use crate::log;

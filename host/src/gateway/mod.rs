@@ -7,7 +7,6 @@ mod bind;
 mod life;
 mod listeners;
 mod reload;
-pub mod shim;
 mod system;
 mod workers;
 
@@ -65,7 +64,7 @@ pub enum StartError {
     /// The access log cannot be opened; the error names the file.
     AccessLog(io::Error),
     /// The Wasm engine refuses to start.
-    Engine(shim::wasm::StartError),
+    Engine(crate::wasm::EngineError),
     /// No thread, no runtime or no signal can be had.
     System(io::Error),
 }

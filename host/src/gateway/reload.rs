@@ -1,10 +1,10 @@
 //! From a source to everything a plan asks for, built beside what runs. Blocking: it reads files and compiles filters.
 
-use super::shim::generation::Generation;
-use super::shim::wasm::Engine;
 use super::{Source, StartError};
 use crate::config::{Place, Plan, Problem};
+use crate::generation::Generation;
 use crate::log::Output;
+use crate::wasm::Engine;
 
 /// What one plan became.
 pub(super) struct Built {

@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::runtime::LocalOptions;
 use tokio::sync::{mpsc, watch};
 
-use super::shim::front::{ListenerShared, Socket, Worker};
-use super::shim::generation::Current;
+use crate::front::{ListenerShared, Socket, Worker};
+use crate::generation::Current;
 use crate::log::AccessLog;
 
 /// How often a draining worker looks whether it is done. Only the end of the process waits for it.

@@ -47,7 +47,10 @@ impl Generation {
 fn load(plans: &[config::Filter], engine: &Engine) -> Result<Vec<Filter>, Vec<Problem>> {
     let (mut filters, mut problems) = (Vec::new(), Vec::new());
     for plan in plans {
-        match code(&plan.module).map_err(|why| at(&plan.place, plan, &why)).and_then(|code| load_one(plan, &code, engine)) {
+        match code(&plan.module)
+            .map_err(|why| at(&plan.place, plan, &why))
+            .and_then(|code| load_one(plan, &code, engine))
+        {
             Ok(filter) => filters.push(filter),
             Err(problem) => problems.push(problem),
         }
@@ -71,7 +74,9 @@ fn code(module: &Module) -> Result<Vec<u8>, String> {
         Module::Standard(name) => standard::find(name).map(<[u8]>::to_vec).ok_or_else(|| {
             let known: Vec<_> = standard::names().collect();
             match known.as_slice() {
-                [] => format!("module \"{name}\": this build carries no standard filters; `make build` makes one that does"),
+                [] => format!(
+                    "module \"{name}\": this build carries no standard filters; `make build` makes one that does"
+                ),
                 known => format!("module \"{name}\" does not exist; known modules: {}", known.join(", ")),
             }
         }),
@@ -82,7 +87,9 @@ fn code(module: &Module) -> Result<Vec<u8>, String> {
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let length = fs::metadata(path)?.len();
     if length > LARGEST_MODULE {
-        return Err(std::io::Error::other(format!("{length} bytes are more than a module may have ({LARGEST_MODULE})")));
+        return Err(std::io::Error::other(format!(
+            "{length} bytes are more than a module may have ({LARGEST_MODULE})"
+        )));
     }
     fs::read(path)
 }

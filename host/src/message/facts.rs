@@ -30,6 +30,33 @@ pub struct Facts {
     pub variables: Variables,
 }
 
+impl Facts {
+    /// What is known at the beginning.
+    #[must_use]
+    pub fn of(id: u64, client: Option<IpAddr>, request: RequestHead) -> Self {
+        Self {
+            id,
+            request_id: String::new(),
+            client,
+            request,
+            response: None,
+            site: "".into(),
+            route: "".into(),
+            pool: None,
+            member: None,
+            variables: Variables::default(),
+        }
+    }
+
+    /// The facts of an exchange that is over, out of their place.
+    #[must_use]
+    pub fn leave(&mut self) -> Self {
+        let mut blank = Self::of(self.id, self.client, self.request.clone());
+        std::mem::swap(self, &mut blank);
+        blank
+    }
+}
+
 /// Variables by name, few and in order.
 #[derive(Debug, Clone, Default)]
 pub struct Variables(Vec<(String, String)>);

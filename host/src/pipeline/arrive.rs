@@ -12,15 +12,14 @@ use http::uri::PathAndQuery;
 
 use super::{Answer, Exchange};
 use crate::body::Body;
+use crate::chain::Spent;
 use crate::clock::{self, Instant};
 use crate::failure::{Failure, Kind};
 use crate::generation::Local;
 use crate::log::Record;
 use crate::message::forwarding::{self, Peer};
 use crate::message::target::BadTarget;
-use crate::message::{
-    Facts, Fields, Method, RequestHead, Scheme, Status, Variables, hops, host, semantics, target,
-};
+use crate::message::{Facts, Fields, Method, RequestHead, Scheme, Status, hops, host, semantics, target};
 
 /// A request as a front hands it over.
 pub struct Arrived {
@@ -34,6 +33,8 @@ pub struct Arrived {
     pub body: Body,
     /// Where interim answers go.
     pub interim: Rc<dyn Interim>,
+    /// When its head began to arrive.
+    pub began: Instant,
 }
 
 /// Who is at the other end of a connection.
@@ -75,29 +76,29 @@ pub(super) struct Asked {
 
 impl Arrived {
     pub(super) fn begin(self) -> (Exchange, Request) {
-        let exchange = unread(&self.local, &self.client, clock::now());
+        let exchange = unread(&self.local, &self.client, self.began);
         (exchange, Request { head: self.head, body: self.body, interim: self.interim })
     }
 }
 
 /// An exchange of which nothing is known but its client.
 pub(super) fn unread(local: &Rc<Local>, client: &Rc<Client>, began: Instant) -> Exchange {
-    let request =
-        RequestHead::of(Method::GET, client.scheme, host::absent(), PathAndQuery::from_static("/"));
-    let facts = Facts {
-        id: local.thread.next_id(),
-        request_id: String::new(),
-        client: client.address,
-        request,
-        response: None,
-        site: "".into(),
-        route: "".into(),
-        pool: None,
-        member: None,
-        variables: Variables::default(),
-    };
+    let request = RequestHead::of(Method::GET, client.scheme, host::absent(), PathAndQuery::from_static("/"));
+    let facts = Facts::of(local.thread.next_id(), client.address, request);
     let record = Record::begin(client.listener.clone(), clock::wall());
-    Exchange { local: local.clone(), client: client.clone(), facts, record, began, site: None, uploaded: None, is_answered: false }
+    Exchange {
+        local: local.clone(),
+        client: client.clone(),
+        facts,
+        record,
+        began,
+        site: None,
+        uploaded: None,
+        spent: Spent::default(),
+        done: Vec::new(),
+        kept: None,
+        is_answered: false,
+    }
 }
 
 pub(super) fn check(exchange: &mut Exchange, request: Request) -> ControlFlow<Answer, Asked> {
@@ -139,7 +140,8 @@ pub(super) fn check(exchange: &mut Exchange, request: Request) -> ControlFlow<An
 }
 
 /// 32 hexadecimal digits, as unique as chance makes them.
-pub(super) fn request_id() -> String {
+#[must_use]
+pub fn request_id() -> String {
     format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..))
 }
 

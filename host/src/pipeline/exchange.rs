@@ -4,11 +4,14 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use super::Client;
+use super::passage::Which;
+use crate::chain::Spent;
 use crate::clock::{self, Instant};
 use crate::failure::{Blame, Failure, Kind};
 use crate::generation::Local;
 use crate::log::{Needs, Record};
 use crate::message::Facts;
+use crate::wasm;
 
 /// One exchange.
 pub struct Exchange {
@@ -20,6 +23,12 @@ pub struct Exchange {
     pub(super) site: Option<usize>,
     /// Bytes of the request's body so far, when there is one.
     pub(super) uploaded: Option<Rc<Cell<u64>>>,
+    /// Time in filters.
+    pub(super) spent: Spent,
+    /// Chains with filters that want to know of the end, and how many of each the request passed.
+    pub(super) done: Vec<(Which, usize)>,
+    /// Instances that live for this exchange alone.
+    pub(super) kept: Option<wasm::Exchange>,
     /// Set when the answer's head was handed on.
     pub(super) is_answered: bool,
 }
@@ -43,9 +52,21 @@ impl Exchange {
         self.local.generation.format.as_ref().map(crate::log::Format::needs)
     }
 
-    /// The end: filters that want to know are told, then it is logged by being dropped.
-    pub(super) fn settle(self: Box<Self>) {
-        drop(self);
+    /// Filters that want to know of the end are told, after it: nobody waits for them.
+    fn say_goodbye(&mut self) {
+        let chains = std::mem::take(&mut self.done);
+        if chains.is_empty() || tokio::runtime::Handle::try_current().is_err() {
+            return;
+        }
+        let (local, kept, mut facts) = (self.local.clone(), self.kept.take(), self.facts.leave());
+        tokio::task::spawn_local(async move {
+            for (which, passed) in chains {
+                if let Some(chain) = which.chain(&local.generation) {
+                    chain.done(&local.instances, &mut facts, passed, &mut Spent::default()).await;
+                }
+            }
+            drop(kept);
+        });
     }
 
     fn log(&mut self) {
@@ -58,6 +79,7 @@ impl Exchange {
         (record.pool, record.member) = (facts.pool.clone(), facts.member.clone());
         record.note_variables(&facts.variables, format.needs());
         record.request_bytes = self.uploaded.as_ref().map_or(0, |seen| seen.get());
+        record.filter = self.spent.0;
         record.total = clock::now().saturating_duration_since(self.began);
         local.thread.sink.write(format, record);
     }
@@ -70,6 +92,7 @@ impl Drop for Exchange {
             self.record.status = Kind::ClientGone.status();
         }
         self.log();
+        self.say_goodbye();
     }
 }
 

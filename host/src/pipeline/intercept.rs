@@ -13,8 +13,7 @@ const KEPT: [Name; 5] =
 pub(super) fn intercept(exchange: &mut Exchange, key: RouteKey, answer: Answer) -> Answer {
     let status = answer.head.status;
     let local = exchange.local.clone();
-    let wanted =
-        local.generation.route(key).is_some_and(|route| route.intercept_errors.contains(status.as_u16()));
+    let wanted = local.generation.route(key).is_some_and(|route| route.intercept_errors.contains(status.as_u16()));
     if answer.upstream.is_none() || !wanted {
         return answer;
     }

@@ -16,9 +16,9 @@ mod route;
 use std::ops::ControlFlow::{self, Break, Continue};
 
 pub use self::answer::Answer;
-pub use self::arrive::{Arrived, Client, Interim};
-pub use self::exchange::refused;
+pub use self::arrive::{Arrived, Client, Interim, request_id};
 use self::exchange::Exchange;
+pub use self::exchange::refused;
 pub use self::finish::Outgoing;
 use self::passage::Passage;
 use self::route::Routed;
@@ -49,8 +49,9 @@ async fn act(exchange: &mut Exchange, routed: Routed) -> ControlFlow<Answer, Ans
     let answer = match entered {
         Break(answer) => answer,
         Continue(()) => {
-            let errors = bound.key;
-            intercept::intercept(exchange, errors, either(forward::forward(exchange, bound).await))
+            let key = bound.key;
+            let answer = either(forward::forward(exchange, bound).await);
+            intercept::intercept(exchange, key, answer)
         }
     };
     Continue(origin.leave(exchange, answer).await)

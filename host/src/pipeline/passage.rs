@@ -14,8 +14,9 @@ pub(super) struct Passage {
     passed: usize,
 }
 
+/// Whose chain it is.
 #[derive(Clone, Copy)]
-enum Which {
+pub(super) enum Which {
     None,
     Route(RouteKey),
     Pool(usize),
@@ -38,8 +39,12 @@ impl Passage {
     pub(super) async fn enter(mut self, exchange: &mut Exchange) -> (Self, ControlFlow<Answer, ()>) {
         let local = exchange.local.clone();
         let Some(chain) = self.which.chain(&local.generation) else { return (self, Continue(())) };
-        let (passed, step) = chain.request(&local.instances, &mut exchange.facts, &mut exchange.record.filter).await;
+        exchange.kept.get_or_insert_with(|| local.instances.exchange(exchange.facts.id));
+        let (passed, step) = chain.request(&local.instances, &mut exchange.facts, &mut exchange.spent).await;
         self.passed = passed;
+        if passed > 0 && chain.wants_done() {
+            exchange.done.push((self.which, passed));
+        }
         let flow = match step {
             Ok(Step::Next) => Continue(()),
             Ok(Step::Answer(head, body)) => Break(Answer::made(head, body)),
@@ -54,13 +59,12 @@ impl Passage {
         let Some(chain) = self.which.chain(&local.generation).filter(|_| self.passed > 0) else { return answer };
         let Answer { head, body, upstream } = answer;
         exchange.facts.response = Some(head);
-        let replaced =
-            chain.response(&local.instances, &mut exchange.facts, self.passed, &mut exchange.record.filter).await;
+        let replaced = chain.response(&local.instances, &mut exchange.facts, self.passed, &mut exchange.spent).await;
         let head = exchange.facts.response.take();
         match (replaced, head) {
             (Ok(None), Some(head)) => Answer { head, body, upstream },
-            (Ok(None), None) => Answer::of(exchange, &crate::failure::Kind::Internal.into()),
-            (Ok(Some((head, bytes))), _) => {
+            (Ok(_), None) => Answer::of(exchange, &crate::failure::Kind::Internal.into()),
+            (Ok(Some(bytes)), Some(head)) => {
                 give_up(body);
                 Answer::made(head, bytes)
             }
@@ -73,7 +77,7 @@ impl Passage {
 }
 
 impl Which {
-    fn chain(self, generation: &Generation) -> Option<&Chain> {
+    pub(super) fn chain(self, generation: &Generation) -> Option<&Chain> {
         match self {
             Which::None => None,
             Which::Route(key) => generation.route_chain(key),

@@ -33,12 +33,12 @@ pub(super) fn choose(exchange: &mut Exchange, mut asked: Asked) -> ControlFlow<A
     let local = exchange.local.clone();
     let generation = &local.generation;
     let found = generation.routes.find(&exchange.facts.request);
-    exchange.site = found.site;
-    if let Some(site) = found.site.and_then(|site| generation.site(site)) {
+    exchange.site = found.map(|found| found.site);
+    if let Some(site) = exchange.site.and_then(|site| generation.site(site)) {
         exchange.facts.site = site.name.clone();
         exchange.record.site = Some(site.name.clone());
     }
-    let key = found.site.zip(found.route).map(|(site, route)| RouteKey { site, route });
+    let key = found.and_then(|found| Some(RouteKey { site: found.site, route: found.route? }));
     let Some((key, route)) = key.and_then(|key| Some((key, generation.route(key)?))) else {
         return Answer::broken(exchange, Kind::NoRoute);
     };

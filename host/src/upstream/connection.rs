@@ -127,10 +127,7 @@ impl From<Failure> for Unanswered {
     }
 }
 
-fn explain(
-    mut error: hyper::client::conn::TrySendError<http::Request<Upload>>,
-    progress: &Progress,
-) -> Unanswered {
+fn explain(mut error: hyper::client::conn::TrySendError<http::Request<Upload>>, progress: &Progress) -> Unanswered {
     let unsent = error.take_message().map(|request| request.map(Upload::into_body));
     if let Some(failure) = progress.failure() {
         return Unanswered { failure, unsent };

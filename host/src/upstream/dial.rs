@@ -28,7 +28,9 @@ pub(super) async fn dial(endpoint: &Arc<Endpoint>, timeout: Duration, ticker: &T
 
 async fn connect(endpoint: &Arc<Endpoint>, ticker: &Ticker) -> io::Result<Connection> {
     match &endpoint.address {
-        MemberAddress::Tcp(address) => speak(without_delay(TcpStream::connect(address).await?)?, endpoint, ticker).await,
+        MemberAddress::Tcp(address) => {
+            speak(without_delay(TcpStream::connect(address).await?)?, endpoint, ticker).await
+        }
         MemberAddress::Name(name, port) => {
             let stream = TcpStream::connect((name.as_str(), *port)).await?;
             speak(without_delay(stream)?, endpoint, ticker).await

@@ -15,6 +15,7 @@ mod instances;
 mod live;
 mod load;
 mod pulse;
+pub mod standard;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests;

@@ -1,0 +1,147 @@
+//! HTTP/1: one connection from its first byte to its last.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+
+use super::socket::Stream;
+use super::wire::{Transport, Wire};
+use super::{Worker, refusal};
+use crate::body::Body;
+use crate::config;
+use crate::failure::Failure;
+use crate::pipeline::{self, Arrived, Client, Outgoing};
+
+/// Fields beyond this need a parser buffer on the heap, which hyper is told only then.
+const FIELDS_ON_STACK: usize = 100;
+
+/// What hyper may hold of one head: the gate has its own limit, this must only be larger.
+const HEAD_ROOM: usize = 8 << 10;
+
+/// A client's body.
+struct Inbound {
+    incoming: Incoming,
+    wire: Rc<Wire>,
+}
+
+/// An answer's body; the wire learns when it is over.
+pub(super) struct Answering {
+    body: Outgoing,
+    wire: Rc<Wire>,
+}
+
+/// Serves a connection to its end, and closes it.
+pub(super) async fn serve(worker: &Rc<Worker>, stream: Stream, listener: &config::Listener, client: Rc<Client>) {
+    let wire = Wire::of(stream, listener, &worker.thread().ticker);
+    let ended = speak(worker, &wire, listener, &client).await;
+    let unanswered = wire.unanswered(ended.as_ref().err());
+    if let Err(error) = ended {
+        tracing::trace!(%error, "connection ended");
+    }
+    let mid_message = wire.is_mid_message();
+    if let Some(failure) = unanswered {
+        let (id, began) = (pipeline::request_id(), wire.began());
+        pipeline::refused(&worker.local(), &client, &failure, &id, began);
+        // A client that is gone needs no answer.
+        let _ = refusal::write(&mut *wire.stream(), failure.kind, &id).await;
+    }
+    if mid_message {
+        refusal::linger(&mut wire.stream()).await;
+    }
+}
+
+async fn speak(
+    worker: &Rc<Worker>,
+    wire: &Rc<Wire>,
+    listener: &config::Listener,
+    client: &Rc<Client>,
+) -> hyper::Result<()> {
+    let service = service_fn(|request: http::Request<Incoming>| {
+        wire.begin();
+        let arrived = arrive(worker, wire, client, request);
+        async move {
+            let answer = pipeline::serve(arrived).await;
+            Ok::<_, Infallible>(answer.map(|body| Answering { body, wire: wire.clone() }))
+        }
+    });
+    let mut builder = http1::Builder::new();
+    builder.auto_date_header(false);
+    if listener.max_fields > FIELDS_ON_STACK {
+        builder.max_headers(listener.max_fields);
+    }
+    // Its default is what throughput wants; only a head larger than that needs more.
+    builder.max_buf_size((listener.max_head + HEAD_ROOM).max(DEFAULT_BUFFER));
+    let mut codec = pin!(builder.serve_connection(TokioIo::new(Transport(wire.clone())), service));
+    let mut drain = worker.draining().heard();
+    let mut is_told = false;
+    poll_fn(|context| {
+        if !is_told && drain.as_mut().poll(context).is_ready() {
+            is_told = true;
+            wire.drain();
+            codec.as_mut().graceful_shutdown();
+        }
+        codec.as_mut().poll(context)
+    })
+    .await
+}
+
+/// hyper's own.
+const DEFAULT_BUFFER: usize = 8192 + 4096 * 100;
+
+fn arrive(worker: &Rc<Worker>, wire: &Rc<Wire>, client: &Rc<Client>, request: http::Request<Incoming>) -> Arrived {
+    let (head, incoming) = request.into_parts();
+    let body = match incoming.is_end_stream() {
+        true => Body::Empty,
+        false => Body::stream(Inbound { incoming, wire: wire.clone() }),
+    };
+    Arrived { local: worker.local(), client: client.clone(), head, body, interim: wire.clone(), began: wire.began() }
+}
+
+impl http_body::Body for Inbound {
+    type Data = Bytes;
+    type Error = Failure;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+        Pin::new(&mut self.incoming).poll_frame(context).map_err(|_| self.wire.body_failure())
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+impl http_body::Body for Answering {
+    type Data = Bytes;
+    type Error = Failure;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.wire.end();
+    }
+}

@@ -1,0 +1,376 @@
+//! The transport beneath the HTTP/1 codec: every byte passes the gate, every wait has a limit, and interim answers find
+//! their place between what the codec writes.
+//!
+//! The codec and the connection's task share one wire on one thread. Invariant: after a refusal no further byte of the
+//! client reaches the codec.
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, ErrorKind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::gate::{Gate, Limits, Phase};
+use super::socket::Stream;
+use crate::clock::{Deadline, Duration, Instant, Ticker, now};
+use crate::config;
+use crate::failure::{Failure, Kind};
+use crate::message::{Fields, Status};
+use crate::pipeline::Interim;
+
+/// A connection's wire.
+pub(super) struct Wire {
+    stream: RefCell<Stream>,
+    gate: RefCell<Gate>,
+    times: Times,
+    reading: Deadline,
+    writing: Deadline,
+    awaited: Cell<Awaited>,
+    state: Cell<State>,
+    /// Bytes of an interim answer that the socket did not take yet.
+    owed: RefCell<Vec<u8>>,
+    refusal: RefCell<Option<Failure>>,
+    /// The codec's task, when it must wait for an exchange to end before it may learn of a refusal.
+    parked: RefCell<Option<Waker>>,
+    head_began: Cell<Option<Instant>>,
+}
+
+/// The codec's side of a wire.
+pub(super) struct Transport(pub(super) Rc<Wire>);
+
+struct Times {
+    head: Duration,
+    body: Duration,
+    idle: Duration,
+    write: Duration,
+}
+
+#[derive(Clone, Copy, Default)]
+struct State {
+    /// An exchange runs: its answer's last byte has not left the pipeline.
+    exchanging: bool,
+    /// An answer may be on its way through the codec.
+    answering: bool,
+    /// The codec has written since it last flushed.
+    dirty: bool,
+    /// Exchanges so far.
+    served: u64,
+    /// The codec answered by itself; what it wrote was dropped.
+    muted: bool,
+    /// The client's time was over between requests: no answer.
+    silent: bool,
+    /// The refusal ended a body whose exchange answers for it.
+    in_body: bool,
+    /// The thread drains.
+    draining: bool,
+}
+
+/// What the read deadline is armed for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Awaited {
+    Nothing,
+    Request,
+    Head,
+    Body,
+}
+
+/// For a first request that may be on its way when the gateway drains.
+const DRAIN_GRACE: Duration = Duration::from_millis(500);
+
+impl Wire {
+    pub(super) fn of(stream: Stream, listener: &config::Listener, ticker: &Ticker) -> Rc<Self> {
+        let limits =
+            Limits { max_head: listener.max_head, max_target: listener.max_target, max_fields: listener.max_fields };
+        let times = Times {
+            head: listener.head_timeout,
+            body: listener.body_timeout,
+            idle: listener.idle_timeout,
+            write: listener.write_timeout,
+        };
+        Rc::new(Self {
+            stream: RefCell::new(stream),
+            gate: RefCell::new(Gate::of(limits)),
+            times,
+            reading: ticker.deadline(),
+            writing: ticker.deadline(),
+            awaited: Cell::new(Awaited::Nothing),
+            state: Cell::default(),
+            owed: RefCell::default(),
+            refusal: RefCell::default(),
+            parked: RefCell::default(),
+            head_began: Cell::default(),
+        })
+    }
+
+    /// An exchange begins.
+    pub(super) fn begin(&self) {
+        self.update(|state| {
+            (state.exchanging, state.answering) = (true, true);
+            state.served += 1;
+        });
+    }
+
+    /// An exchange's answer has left the pipeline.
+    pub(super) fn end(&self) {
+        self.update(|state| state.exchanging = false);
+        if let Some(codec) = self.parked.borrow_mut().take() {
+            codec.wake();
+        }
+    }
+
+    /// When the head of the request at hand began to arrive.
+    pub(super) fn began(&self) -> Instant {
+        self.head_began.take().unwrap_or_else(now)
+    }
+
+    /// There will be no further exchange: a connection that never had one gets a moment to begin it.
+    pub(super) fn drain(&self) {
+        self.update(|state| state.draining = true);
+        self.expect(Awaited::Nothing);
+    }
+
+    /// Why the client's body came to its end, when the wire ended it.
+    pub(super) fn body_failure(&self) -> Failure {
+        match &*self.refusal.borrow() {
+            Some(failure) => failure.clone(),
+            None => Failure::of(Kind::ClientGone, "the client closed the connection within its body"),
+        }
+    }
+
+    /// The refusal that nobody has answered yet, once the codec is done.
+    pub(super) fn unanswered(&self, codec: Option<&hyper::Error>) -> Option<Failure> {
+        let state = self.state.get();
+        if state.silent || state.in_body {
+            return None;
+        }
+        if let Some(failure) = self.refusal.borrow().clone() {
+            return Some(failure);
+        }
+        let error = codec.filter(|_| state.muted)?;
+        let kind = if error.is_parse_too_large() { Kind::HeadTooLarge } else { Kind::MalformedRequest };
+        Some(Failure::of(kind, error.to_string()))
+    }
+
+    /// Whether the client may still be sending, so that closing at once would destroy the answer on its way.
+    pub(super) fn is_mid_message(&self) -> bool {
+        self.refusal.borrow().is_some() || self.gate.borrow().phase() != Phase::Idle
+    }
+
+    pub(super) fn stream(&self) -> std::cell::RefMut<'_, Stream> {
+        self.stream.borrow_mut()
+    }
+
+    fn update(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.state.get();
+        change(&mut state);
+        self.state.set(state);
+    }
+
+    fn poll_read(&self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.refusal.borrow().is_some() {
+            return self.refuse(context);
+        }
+        let before = buffer.filled().len();
+        if Pin::new(&mut *self.stream.borrow_mut()).poll_read(context, buffer)?.is_pending() {
+            return self.wait(context);
+        }
+        let fresh = buffer.filled().get(before..).unwrap_or_default();
+        if fresh.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        let mut gate = self.gate.borrow_mut();
+        let fed = gate.feed(fresh);
+        let phase = gate.phase();
+        drop(gate);
+        match fed {
+            Ok(()) => {
+                self.note(phase);
+                Poll::Ready(Ok(()))
+            }
+            Err(refusal) => {
+                buffer.set_filled(before + refusal.good);
+                *self.refusal.borrow_mut() = Some(Failure::of(refusal.kind, refusal.detail));
+                self.update(|state| state.in_body = refusal.running);
+                self.expect(Awaited::Nothing);
+                if refusal.good > 0 { Poll::Ready(Ok(())) } else { self.refuse(context) }
+            }
+        }
+    }
+
+    /// Bytes came: the limits of what comes next.
+    fn note(&self, phase: Phase) {
+        if self.head_began.get().is_none() {
+            self.head_began.set(Some(now()));
+        }
+        match phase {
+            Phase::Head if self.awaited.get() == Awaited::Head => {}
+            Phase::Head => self.expect(Awaited::Head),
+            Phase::Body | Phase::Idle => self.expect(Awaited::Nothing),
+        }
+    }
+
+    fn expect(&self, awaited: Awaited) {
+        if self.awaited.replace(awaited) == awaited {
+            return;
+        }
+        match awaited {
+            Awaited::Nothing => self.reading.disarm(),
+            Awaited::Head => self.reading.arm(self.times.head),
+            Awaited::Body => self.reading.arm(self.times.body),
+            Awaited::Request => {
+                let State { served, draining, .. } = self.state.get();
+                self.reading.arm(match (draining, served) {
+                    (true, _) => DRAIN_GRACE,
+                    (false, 0) => self.times.head,
+                    (false, _) => self.times.idle,
+                });
+            }
+        }
+    }
+
+    /// Nothing to read: a client that is expected to send gets its time.
+    fn wait(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let phase = self.gate.borrow().phase();
+        let State { exchanging, answering, .. } = self.state.get();
+        self.expect(match phase {
+            Phase::Head => Awaited::Head,
+            Phase::Body => Awaited::Body,
+            Phase::Idle if exchanging || answering => Awaited::Nothing,
+            Phase::Idle => Awaited::Request,
+        });
+        ready!(self.reading.poll_over(context));
+        let failure = match phase {
+            Phase::Head => Failure::of(Kind::HeadTimeout, format!("no whole head within {:?}", self.times.head)),
+            Phase::Body => Failure::of(Kind::BodyTimeout, format!("no further byte within {:?}", self.times.body)),
+            Phase::Idle => Kind::HeadTimeout.into(),
+        };
+        *self.refusal.borrow_mut() = Some(failure);
+        self.update(|state| {
+            state.silent = phase == Phase::Idle;
+            state.in_body = phase == Phase::Body;
+        });
+        self.refuse(context)
+    }
+
+    /// The codec learns that the connection ended: at once within a body, otherwise after the exchange that runs.
+    fn refuse(&self, context: &Context<'_>) -> Poll<io::Result<()>> {
+        let State { exchanging, answering, in_body, .. } = self.state.get();
+        if !in_body && (exchanging || answering) {
+            *self.parked.borrow_mut() = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(Err(ErrorKind::InvalidData.into()))
+    }
+
+    /// Writes through `write` within the client's time. Interim answers that are owed go first; what the codec writes
+    /// while nobody has answered is its own opinion, and dropped.
+    fn poll_written(
+        &self,
+        context: &mut Context<'_>,
+        length: usize,
+        write: impl FnOnce(Pin<&mut Stream>, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if !self.state.get().answering {
+            self.update(|state| state.muted = true);
+            return Poll::Ready(Ok(length));
+        }
+        let polled = match self.pay(context) {
+            Poll::Ready(Ok(())) => write(Pin::new(&mut *self.stream.borrow_mut()), context),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        };
+        if polled.is_ready() {
+            self.update(|state| state.dirty = true);
+            if self.writing.is_armed() {
+                self.writing.disarm();
+            }
+            return polled;
+        }
+        if !self.writing.is_armed() {
+            self.writing.arm(self.times.write);
+        }
+        ready!(self.writing.poll_over(context));
+        Poll::Ready(Err(ErrorKind::TimedOut.into()))
+    }
+
+    fn pay(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut owed = self.owed.borrow_mut();
+        while !owed.is_empty() {
+            let written = ready!(Pin::new(&mut *self.stream.borrow_mut()).poll_write(context, &owed))?;
+            owed.drain(..written);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_flush(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.pay(context))?;
+        self.update(|state| {
+            state.dirty = false;
+            state.answering = state.exchanging;
+        });
+        if self.refusal.borrow().is_some()
+            && let Some(codec) = self.parked.borrow_mut().take()
+        {
+            codec.wake();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Interim for Wire {
+    /// Interim answers are hints: where the codec is in the middle of writing, they are left out.
+    fn send(&self, status: Status, fields: Fields) {
+        let State { exchanging, dirty, .. } = self.state.get();
+        if !exchanging || dirty {
+            return;
+        }
+        let mut text =
+            format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or_default()).into_bytes();
+        for (name, value) in fields.iter() {
+            text.extend_from_slice(name.as_str().as_bytes());
+            text.extend_from_slice(b": ");
+            text.extend_from_slice(value.as_bytes());
+            text.extend_from_slice(b"\r\n");
+        }
+        text.extend_from_slice(b"\r\n");
+        let mut owed = self.owed.borrow_mut();
+        let written = if owed.is_empty() { self.stream.borrow().try_write(&text).unwrap_or(0) } else { 0 };
+        owed.extend_from_slice(text.get(written..).unwrap_or_default());
+    }
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.0.poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.0.poll_written(context, bytes.len(), |stream, context| stream.poll_write(context, bytes))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let length = slices.iter().map(|slice| slice.len()).sum();
+        self.0.poll_written(context, length, |stream, context| stream.poll_write_vectored(context, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.poll_flush(context)
+    }
+
+    /// The connection's task closes, after it knows whether there is something left to say.
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.pay(context)
+    }
+}

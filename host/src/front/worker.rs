@@ -1,0 +1,182 @@
+//! One thread's front: accepts connections, serves each in a task of its own, and knows the thread's generation.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+
+use tokio::sync::watch;
+
+use super::drain::Drain;
+use super::socket::{Listening, Socket, Stream};
+use super::{h1, refusal};
+use crate::clock::{self, Duration};
+use crate::failure::{Failure, Kind};
+use crate::generation::{Current, Generation, Local, Thread};
+use crate::log::{AccessLog, FLUSH_EVERY};
+use crate::message::Scheme;
+use crate::pipeline::{self, Client};
+
+/// What all threads share of one listener.
+pub struct ListenerShared {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Connections that are open, on all threads.
+    pub connections: AtomicUsize,
+}
+
+/// One thread's front.
+pub struct Worker {
+    current: Arc<Current>,
+    local: RefCell<Rc<Local>>,
+    thread: Rc<Thread>,
+    open: Rc<Cell<usize>>,
+    draining: Drain,
+}
+
+/// A connection that is counted.
+struct Counted {
+    listener: Arc<ListenerShared>,
+    open: Rc<Cell<usize>>,
+}
+
+/// After an `accept` that failed because there are no descriptors left: trying again at once would only heat the room.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often a thread looks after its idle upstream connections.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+impl Worker {
+    /// A front for the calling thread, inside its runtime.
+    #[must_use]
+    pub fn start(current: Arc<Current>, access: &AccessLog) -> Rc<Self> {
+        let thread = Thread::start(access);
+        let local = Local::of(current.load(), thread.clone());
+        tokio::task::spawn_local(thread.ticker.clone().run());
+        tokio::task::spawn_local(keep_house(Rc::downgrade(&thread)));
+        Rc::new(Self { current, local: RefCell::new(local), thread, open: Rc::default(), draining: Drain::default() })
+    }
+
+    /// Accepts until told to stop, then once more until the kernel's queue is empty, then closes the socket.
+    pub async fn serve(self: Rc<Self>, listener: Arc<ListenerShared>, socket: Socket, mut stop: watch::Receiver<bool>) {
+        let socket = match Listening::of(socket) {
+            Ok(socket) => socket,
+            Err(error) => return tracing::error!(listener = &*listener.name, %error, "cannot listen"),
+        };
+        let mut stopped = pin!(async move {
+            let _ = stop.wait_for(|stop| *stop).await;
+        });
+        let mut is_stopped = false;
+        loop {
+            let accepted = poll_fn(|context| {
+                if let Poll::Ready(accepted) = socket.poll_accept(context) {
+                    return Poll::Ready(Some(accepted));
+                }
+                is_stopped = is_stopped || stopped.as_mut().poll(context).is_ready();
+                if is_stopped { Poll::Ready(None) } else { Poll::Pending }
+            });
+            match accepted.await {
+                None => return,
+                Some(Ok((stream, from))) => self.take(&listener, stream, from),
+                Some(Err(error)) => {
+                    tracing::warn!(listener = &*listener.name, %error, "cannot accept");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Closes idle connections now and busy ones after their exchange.
+    pub fn drain(&self) {
+        self.draining.tell();
+    }
+
+    /// Connections that are open.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.open.get()
+    }
+
+    /// The thread's part of the current generation.
+    pub(super) fn local(&self) -> Rc<Local> {
+        let mut local = self.local.borrow_mut();
+        if local.generation.number != self.current.number() {
+            *local = Local::of(self.current.load(), self.thread.clone());
+        }
+        local.clone()
+    }
+
+    pub(super) fn thread(&self) -> &Thread {
+        &self.thread
+    }
+
+    pub(super) const fn draining(&self) -> &Drain {
+        &self.draining
+    }
+
+    fn take(self: &Rc<Self>, listener: &Arc<ListenerShared>, stream: Stream, from: Option<SocketAddr>) {
+        let counted = Counted::of(listener, &self.open);
+        let client = Client {
+            address: from.map(|from| from.ip().to_canonical()),
+            port: from.map_or(0, |from| from.port()),
+            listener: listener.name.clone(),
+            scheme: Scheme::Http,
+        };
+        let (worker, client) = (self.clone(), Rc::new(client));
+        tokio::task::spawn_local(async move {
+            worker.welcome(&counted, stream, client).await;
+            drop(counted);
+        });
+    }
+
+    async fn welcome(self: Rc<Self>, counted: &Counted, mut stream: Stream, client: Rc<Client>) {
+        // The generation is held by the exchanges; a connection needs only its listener's limits.
+        let Some(listener) = plan(&self.local().generation, &client.listener) else { return };
+        if counted.listener.connections.load(Ordering::Relaxed) <= listener.max_connections {
+            return h1::serve(&self, stream, &listener, client).await;
+        }
+        let detail = format!("listener \"{}\" has its {} connections", client.listener, listener.max_connections);
+        let (id, failure) = (pipeline::request_id(), Failure::of(Kind::Overloaded, detail));
+        pipeline::refused(&self.local(), &client, &failure, &id, clock::now());
+        let _ = refusal::write(&mut stream, failure.kind, &id).await;
+        refusal::linger(&mut stream).await;
+    }
+}
+
+impl Counted {
+    fn of(listener: &Arc<ListenerShared>, open: &Rc<Cell<usize>>) -> Self {
+        listener.connections.fetch_add(1, Ordering::Relaxed);
+        open.set(open.get() + 1);
+        Self { listener: listener.clone(), open: open.clone() }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.listener.connections.fetch_sub(1, Ordering::Relaxed);
+        self.open.set(self.open.get() - 1);
+    }
+}
+
+fn plan(generation: &Generation, name: &str) -> Option<crate::config::Listener> {
+    generation.listener(name).cloned()
+}
+
+/// Hands over log lines and closes cold upstream connections, as long as the thread has a front.
+async fn keep_house(thread: std::rc::Weak<Thread>) {
+    let mut swept = clock::now();
+    loop {
+        tokio::time::sleep(FLUSH_EVERY).await;
+        let Some(thread) = thread.upgrade() else { return };
+        thread.sink.flush();
+        let now = clock::now();
+        if now.saturating_duration_since(swept) >= SWEEP_EVERY {
+            swept = now;
+            thread.connections.sweep(now);
+        }
+    }
+}
