@@ -236,7 +236,7 @@ fn join(from: &str, to: &str, path: &str) -> Option<String> {
     if !from.ends_with('/') && !rest.is_empty() && !rest.starts_with(['/', '?', '#']) {
         return None;
     }
-    let rest = if to.ends_with('/') { rest.strip_prefix('/').unwrap_or(rest) } else { rest };
+    let rest = if to.ends_with('/') && !from.ends_with('/') { rest.strip_prefix('/').unwrap_or(rest) } else { rest };
     let gap = from.ends_with('/') && !to.ends_with('/') && !rest.is_empty() && !rest.starts_with(['?', '#']);
     let joined = format!("{to}{}{rest}", if gap { "/" } else { "" });
     // `//name` would be another server.
