@@ -242,4 +242,3 @@ fn collect(pipe: impl Read + Send + 'static) -> Lines {
 fn lines_of(lines: &Lines) -> Vec<String> {
     lines.lock().expect("no thread panics with the lines locked").clone()
 }
-

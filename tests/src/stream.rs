@@ -149,6 +149,7 @@ fn bound_socket() -> (Socket, SocketAddr) {
     let any: SocketAddr = ([127, 0, 0, 1], 0).into();
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("sockets can be made");
     socket.bind(&any.into()).expect("loopback has free ports");
-    let address = socket.local_addr().ok().and_then(|address| address.as_socket()).expect("a bound socket has an address");
+    let address =
+        socket.local_addr().ok().and_then(|address| address.as_socket()).expect("a bound socket has an address");
     (socket, address)
 }

@@ -32,7 +32,9 @@ fn chunks_and_trailers_are_read_both_ways() {
     let origin = Origin::start();
     origin.on("/trailers", behaviour::chunked_with_trailers(&["one", "two"]));
     let mut client = Client::connect(&origin.address());
-    client.send("POST /trailers HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-End: yes\r\n\r\n");
+    client.send(
+        "POST /trailers HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-End: yes\r\n\r\n",
+    );
     let response = client.response();
     assert_eq!((response.text().as_str(), response.framing), ("onetwo", Framing::Chunked));
     assert_eq!(response.trailers.get("x-checksum").as_deref(), Some("abc123"));

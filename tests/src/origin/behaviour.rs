@@ -303,9 +303,7 @@ pub fn sinks() -> Behaviour {
 
 /// Two framings at once.
 pub fn length_and_chunked() -> Behaviour {
-    says_and_closes(
-        "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
-    )
+    says_and_closes("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
 }
 
 /// Two lengths that disagree.
