@@ -1,0 +1,24 @@
+//! The harness: a gateway under test, origins that misbehave on purpose, and a client that sends any bytes.
+//!
+//! Everything is blocking sockets and threads, on port 0 and in directories of its own, and every wait is bounded.
+//! It knows the gateway only as a program: its command line, its config, its sockets, its logs.
+
+mod client;
+mod config;
+mod eventually;
+mod gateway;
+pub mod origin;
+mod place;
+mod program;
+mod stream;
+mod wire;
+
+pub use client::{Client, Response};
+pub use config::Config;
+pub use eventually::{Gate, PATIENCE, eventually, never_while, stays};
+pub use gateway::{Gateway, Signal};
+pub use origin::{Origin, behaviour};
+pub use place::Place;
+pub use program::{Finished, curl, filter_file, weir};
+pub use stream::{DeafPort, RefusedPort, Stream};
+pub use wire::{Fields, Framing, Head, Wire};

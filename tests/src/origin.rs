@@ -1,0 +1,379 @@
+//! An upstream server that does what a script says, and remembers everything that reached it.
+//!
+//! Each connection has a thread. A behaviour is called once the head of a request is there; it decides whether the
+//! body is read at all, and what happens to the connection.
+
+pub mod behaviour;
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread;
+
+use crate::eventually::eventually;
+use crate::stream::Stream;
+use crate::wire::{Fields, Framing, Head, Wire};
+
+/// What an origin does about one request.
+pub type Behaviour = Arc<dyn Fn(&mut Exchange<'_>) -> io::Result<Then> + Send + Sync>;
+
+/// What becomes of the connection afterwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    Keep,
+    Close,
+    Reset,
+}
+
+/// A request as it arrived.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// Counts the origin's connections, from 1.
+    pub connection: usize,
+    pub method: String,
+    pub target: String,
+    pub version: String,
+    pub fields: Fields,
+    /// What a behaviour has read and kept of the body.
+    pub body: Vec<u8>,
+    /// How much of the body was read, kept or not.
+    pub length: u64,
+    pub trailers: Fields,
+    /// Whether the request came to its end.
+    pub whole: bool,
+}
+
+/// The origin's side of one exchange, as a behaviour sees it.
+pub struct Exchange<'a> {
+    pub request: Request,
+    wire: &'a mut Wire,
+    state: &'a State,
+    index: usize,
+    framing: Framing,
+    body_read: bool,
+}
+
+pub struct Origin {
+    address: Address,
+    state: Arc<State>,
+}
+
+enum Address {
+    Ip(SocketAddr),
+    Unix(PathBuf),
+}
+
+#[derive(Default)]
+struct State {
+    stopped: AtomicBool,
+    seen: Mutex<Seen>,
+    script: Mutex<Script>,
+}
+
+#[derive(Default)]
+struct Seen {
+    connections: usize,
+    ended: usize,
+    requests: Vec<Request>,
+    records: Vec<Arc<Mutex<Vec<u8>>>>,
+    violations: Vec<String>,
+}
+
+#[derive(Default)]
+struct Script {
+    queue: VecDeque<Behaviour>,
+    paths: HashMap<String, Behaviour>,
+    otherwise: Option<Behaviour>,
+}
+
+impl Origin {
+    /// On 127.0.0.1, echoing whatever has no other behaviour.
+    pub fn start() -> Origin {
+        Origin::on_tcp("127.0.0.1:0")
+    }
+
+    /// The same with one behaviour for everything.
+    pub fn that(behaviour: Behaviour) -> Origin {
+        let origin = Origin::start();
+        origin.otherwise(behaviour);
+        origin
+    }
+
+    pub fn on_ipv6() -> Origin {
+        Origin::on_tcp("[::1]:0")
+    }
+
+    pub fn on_unix(path: &Path) -> Origin {
+        let listener = UnixListener::bind(path).expect("the path is free");
+        let origin = Origin { address: Address::Unix(path.to_owned()), state: Arc::default() };
+        origin.accept(move || listener.accept().map(|(stream, _)| Stream::Unix(stream)));
+        origin
+    }
+
+    fn on_tcp(address: &str) -> Origin {
+        let listener = TcpListener::bind(address).expect("loopback has free ports");
+        let address = listener.local_addr().expect("a listener has an address");
+        let origin = Origin { address: Address::Ip(address), state: Arc::default() };
+        origin.accept(move || {
+            let (stream, _) = listener.accept()?;
+            stream.set_nodelay(true)?;
+            Ok(Stream::Tcp(stream))
+        });
+        origin
+    }
+
+    /// The behaviour for a path, whatever the query.
+    pub fn on(&self, path: &str, behaviour: Behaviour) -> &Origin {
+        lock(&self.state.script).paths.insert(path.to_owned(), behaviour);
+        self
+    }
+
+    /// The behaviour for the next request, whatever its path; calls queue up.
+    pub fn next(&self, behaviour: Behaviour) -> &Origin {
+        lock(&self.state.script).queue.push_back(behaviour);
+        self
+    }
+
+    /// The behaviour for requests that have no other.
+    pub fn otherwise(&self, behaviour: Behaviour) -> &Origin {
+        lock(&self.state.script).otherwise = Some(behaviour);
+        self
+    }
+
+    /// As a member's URL.
+    pub fn url(&self) -> String {
+        match &self.address {
+            Address::Ip(address) => format!("http://{address}"),
+            Address::Unix(path) => format!("unix:{}", path.display()),
+        }
+    }
+
+    /// As `Client::connect` takes it; also what the `Host` field says of a TCP origin.
+    pub fn address(&self) -> String {
+        match &self.address {
+            Address::Ip(address) => address.to_string(),
+            Address::Unix(path) => format!("unix:{}", path.display()),
+        }
+    }
+
+    /// How many connections were made so far.
+    pub fn connections(&self) -> usize {
+        lock(&self.state.seen).connections
+    }
+
+    /// How many connections are open now.
+    pub fn open_connections(&self) -> usize {
+        let seen = lock(&self.state.seen);
+        seen.connections - seen.ended
+    }
+
+    /// The requests so far, in the order of their heads.
+    pub fn requests(&self) -> Vec<Request> {
+        lock(&self.state.seen).requests.clone()
+    }
+
+    /// The latest request for a target, with its body as far as it was read.
+    #[track_caller]
+    pub fn request(&self, target: &str) -> Request {
+        let found = self.requests().into_iter().rev().find(|request| request.target == target);
+        found.unwrap_or_else(|| panic!("no request for {target} reached the origin"))
+    }
+
+    pub fn count(&self, target: &str) -> usize {
+        lock(&self.state.seen).requests.iter().filter(|request| request.target == target).count()
+    }
+
+    /// Waits until this many requests have arrived.
+    #[track_caller]
+    pub fn await_requests(&self, count: usize) -> Vec<Request> {
+        eventually(&format!("{count} requests reach the origin"), || {
+            Some(self.requests()).filter(|requests| requests.len() >= count)
+        })
+    }
+
+    /// Every byte that arrived, connection after connection.
+    pub fn raw(&self) -> Vec<u8> {
+        lock(&self.state.seen).records.iter().flat_map(|record| lock(record).clone()).collect()
+    }
+
+    /// What reached the origin and was not HTTP/1.1 by the letter.
+    pub fn violations(&self) -> Vec<String> {
+        lock(&self.state.seen).violations.clone()
+    }
+
+    fn accept(&self, mut next: impl FnMut() -> io::Result<Stream> + Send + 'static) {
+        let state = Arc::clone(&self.state);
+        thread::spawn(move || {
+            while let Ok(stream) = next() {
+                if state.stopped.load(Ordering::Acquire) {
+                    return;
+                }
+                let state = Arc::clone(&state);
+                thread::spawn(move || serve(stream, &state));
+            }
+        });
+    }
+}
+
+impl Drop for Origin {
+    fn drop(&mut self) {
+        self.state.stopped.store(true, Ordering::Release);
+        match &self.address {
+            Address::Ip(address) => drop(TcpStream::connect(address)),
+            Address::Unix(path) => drop(UnixStream::connect(path)),
+        }
+    }
+}
+
+impl Exchange<'_> {
+    /// Reads the body to its end and keeps it.
+    pub fn read_body(&mut self) -> io::Result<()> {
+        self.take_body(true)
+    }
+
+    /// Reads the body to its end and only counts it.
+    pub fn sink_body(&mut self) -> io::Result<()> {
+        self.take_body(false)
+    }
+
+    /// Whatever bytes of the request come next, chunk sizes and all; none at the end.
+    pub fn some(&mut self) -> io::Result<Vec<u8>> {
+        self.wire.some()
+    }
+
+    pub fn write(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.wire.write(bytes.as_ref())
+    }
+
+    /// A head with this status and these field lines.
+    pub fn write_head(&mut self, status: u16, fields: &[(&str, &str)]) -> io::Result<()> {
+        let mut head = format!("HTTP/1.1 {status} {}\r\n", behaviour::reason(status));
+        for (name, value) in fields {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str("\r\n");
+        self.write(head)
+    }
+
+    /// Waits until the gateway ends the connection, or sends something instead.
+    pub fn wait_for_end(&mut self) {
+        let _ = self.wire.at_end();
+    }
+
+    fn take_body(&mut self, keep: bool) -> io::Result<()> {
+        if self.body_read {
+            return Ok(());
+        }
+        self.body_read = true;
+        let (state, index) = (self.state, self.index);
+        let mut body = Vec::new();
+        let trailers = self.wire.body(self.framing, &mut |piece| {
+            let mut seen = lock(&state.seen);
+            let request = &mut seen.requests[index];
+            request.length += piece.len() as u64;
+            if keep {
+                request.body.extend_from_slice(piece);
+                body.extend_from_slice(piece);
+            }
+        })?;
+        let mut seen = lock(&state.seen);
+        let request = &mut seen.requests[index];
+        request.trailers = trailers.clone();
+        request.whole = true;
+        self.request.length = request.length;
+        self.request.body = body;
+        self.request.trailers = trailers;
+        self.request.whole = true;
+        Ok(())
+    }
+}
+
+fn serve(stream: Stream, state: &State) {
+    if stream.set_patience(crate::PATIENCE * 4).is_err() {
+        return;
+    }
+    let mut wire = Wire::over(stream);
+    let number = {
+        let mut seen = lock(&state.seen);
+        seen.connections += 1;
+        seen.records.push(wire.record());
+        seen.connections
+    };
+    loop {
+        match exchange(&mut wire, state, number) {
+            Ok(Then::Keep) => continue,
+            Ok(Then::Close) => {}
+            Ok(Then::Reset) => wire.stream().reset_on_close(),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                lock(&state.seen).violations.push(error.to_string());
+                let _ = wire.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+            }
+            Err(_) => {}
+        }
+        break;
+    }
+    lock(&state.seen).ended += 1;
+}
+
+fn exchange(wire: &mut Wire, state: &State, connection: usize) -> io::Result<Then> {
+    let Some(head) = wire.head()? else { return Ok(Then::Close) };
+    let framing = Framing::of_request(&head)?;
+    let mut request = parse_request(&head)?;
+    request.connection = connection;
+    request.whole = framing == Framing::Nothing;
+    let index = {
+        let mut seen = lock(&state.seen);
+        seen.requests.push(request.clone());
+        seen.requests.len() - 1
+    };
+    let behaviour = choose(state, &request.target);
+    let mut exchange = Exchange { request, wire, state, index, framing, body_read: framing == Framing::Nothing };
+    let then = behaviour(&mut exchange)?;
+    if then == Then::Keep {
+        exchange.sink_body()?;
+    }
+    Ok(then)
+}
+
+fn choose(state: &State, target: &str) -> Behaviour {
+    let path = target.split('?').next().unwrap_or_default();
+    let mut script = lock(&state.script);
+    if let Some(behaviour) = script.queue.pop_front() {
+        return behaviour;
+    }
+    let found = script.paths.get(path).or(script.otherwise.as_ref()).cloned();
+    found.unwrap_or_else(behaviour::echoes)
+}
+
+fn parse_request(head: &Head) -> io::Result<Request> {
+    let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidData, format!("{what}: {:?}", head.start));
+    let mut words = head.start.split(' ');
+    let (Some(method), Some(target), Some(version), None) = (words.next(), words.next(), words.next(), words.next())
+    else {
+        return Err(wrong("request line"));
+    };
+    if method.is_empty() || !target.bytes().all(|byte| byte.is_ascii_graphic()) || target.is_empty() {
+        return Err(wrong("method or target"));
+    }
+    if version != "HTTP/1.1" && version != "HTTP/1.0" {
+        return Err(wrong("version"));
+    }
+    if head.fields.all("host").len() != 1 {
+        return Err(wrong("not exactly one Host"));
+    }
+    Ok(Request {
+        method: method.to_owned(),
+        target: target.to_owned(),
+        version: version.to_owned(),
+        fields: head.fields.clone(),
+        ..Request::default()
+    })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}

@@ -1,0 +1,155 @@
+//! One stream type over TCP and Unix sockets, and ports that misbehave before any byte: refusing, or deaf.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use socket2::{Domain, SockRef, Socket, Type};
+
+use crate::eventually::PATIENCE;
+
+pub enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Stream {
+    /// Connects to `127.0.0.1:80`, `[::1]:80` or `unix:/path`.
+    pub fn connect(address: &str) -> io::Result<Stream> {
+        let stream = match address.strip_prefix("unix:") {
+            Some(path) => Stream::Unix(UnixStream::connect(path)?),
+            None => {
+                let address: SocketAddr = address.parse().map_err(io::Error::other)?;
+                let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+                stream.set_nodelay(true)?;
+                Stream::Tcp(stream)
+            }
+        };
+        stream.set_patience(PATIENCE)?;
+        Ok(stream)
+    }
+
+    /// Connects with a receive buffer so small that a sender soon has to wait for the reader.
+    pub fn connect_narrow(address: &str) -> io::Result<Stream> {
+        let address: SocketAddr = address.parse().map_err(io::Error::other)?;
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        socket.set_recv_buffer_size(4096)?;
+        socket.connect_timeout(&address.into(), PATIENCE)?;
+        let stream = Stream::Tcp(socket.into());
+        stream.set_patience(PATIENCE)?;
+        Ok(stream)
+    }
+
+    /// How long one read or write may wait.
+    pub fn set_patience(&self, patience: Duration) -> io::Result<()> {
+        match self {
+            Stream::Tcp(stream) => {
+                stream.set_read_timeout(Some(patience))?;
+                stream.set_write_timeout(Some(patience))
+            }
+            Stream::Unix(stream) => {
+                stream.set_read_timeout(Some(patience))?;
+                stream.set_write_timeout(Some(patience))
+            }
+        }
+    }
+
+    pub fn try_clone(&self) -> io::Result<Stream> {
+        Ok(match self {
+            Stream::Tcp(stream) => Stream::Tcp(stream.try_clone()?),
+            Stream::Unix(stream) => Stream::Unix(stream.try_clone()?),
+        })
+    }
+
+    /// Ends one or both directions in good order.
+    pub fn shutdown(&self, how: Shutdown) {
+        let _ = match self {
+            Stream::Tcp(stream) => stream.shutdown(how),
+            Stream::Unix(stream) => stream.shutdown(how),
+        };
+    }
+
+    /// Makes the coming close a reset instead of an orderly end. Unix sockets know no reset.
+    pub fn reset_on_close(&self) {
+        if let Stream::Tcp(stream) = self {
+            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => stream.read(buffer),
+            Stream::Unix(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => stream.write(bytes),
+            Stream::Unix(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A port that is taken, so nobody else gets it, but refuses every connection.
+pub struct RefusedPort {
+    _socket: Socket,
+    address: SocketAddr,
+}
+
+impl RefusedPort {
+    pub fn take() -> RefusedPort {
+        let (socket, address) = bound_socket();
+        RefusedPort { _socket: socket, address }
+    }
+
+    pub fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+/// A port that neither accepts nor refuses: its queue is full and nobody empties it, so connecting never ends.
+pub struct DeafPort {
+    _socket: Socket,
+    _queue: Vec<TcpStream>,
+    address: SocketAddr,
+}
+
+impl DeafPort {
+    pub fn take() -> DeafPort {
+        let (socket, address) = bound_socket();
+        socket.listen(0).expect("a bound socket can listen");
+        let mut queue = Vec::new();
+        while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
+            queue.push(stream);
+            assert!(queue.len() < 64, "the queue of a port that never accepts does not fill up");
+        }
+        DeafPort { _socket: socket, _queue: queue, address }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+fn bound_socket() -> (Socket, SocketAddr) {
+    let any: SocketAddr = ([127, 0, 0, 1], 0).into();
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("sockets can be made");
+    socket.bind(&any.into()).expect("loopback has free ports");
+    let address =
+        socket.local_addr().ok().and_then(|address| address.as_socket()).expect("a bound socket has an address");
+    (socket, address)
+}
