@@ -40,10 +40,13 @@ pub(super) struct Inner {
     slots: u32,
     pub(super) cache: Option<Cache>,
     pub(super) seen: Seen,
-    compiled: Mutex<HashMap<([u8; 32], config::Instances), Weak<Compiled>>>,
+    compiled: Mutex<HashMap<Code, Weak<Compiled>>>,
     pulse: Pulse,
     beating: Arc<OnceLock<wasmtime::EngineWeak>>,
 }
+
+/// What was compiled (by its SHA-256) for which way of living.
+type Code = ([u8; 32], config::Instances);
 
 /// An engine with everything that a filter may import.
 pub(super) struct Flavour {

@@ -17,7 +17,7 @@ mod load;
 mod pulse;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
-mod tests;
+pub(crate) mod tests;
 mod trap;
 mod verdict;
 mod voice;

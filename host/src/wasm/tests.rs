@@ -16,7 +16,7 @@ use crate::message::{Authority, Facts, Method, RequestHead, Scheme, Value, Varia
 
 /// A core module for `request-filter`. `bad` runs when the path begins with `/!`; otherwise `good` says where the
 /// answer lies. Static parts: the plan at 1024 (hook `request`, field `x-a`), `next` at 3000, data of the tests from 4096.
-fn module(bad: &str, good: &str, extra: &str) -> Vec<u8> {
+pub(crate) fn module(bad: &str, good: &str, extra: &str) -> Vec<u8> {
     let text = format!(
         r#"(module
           (import "weir:filter/exchange@0.1.0" "request-header" (func $header (param i32 i32 i32)))
@@ -62,9 +62,20 @@ fn module(bad: &str, good: &str, extra: &str) -> Vec<u8> {
     module
 }
 
-const NEXT: &str = "(i32.const 3000)";
+pub(crate) const NEXT: &str = "(i32.const 3000)";
 
-fn plan(instances: config::Instances) -> config::Filter {
+/// One edit, `set-header`, with the name at 5000 and the value at 5016, so long each.
+pub(crate) fn edit(name: u32, value: u32) -> String {
+    format!(
+        "(i32.store (i32.const 4096) (i32.const 1)) (i32.store (i32.const 4100) (i32.const 4112))
+         (i32.store (i32.const 4104) (i32.const 1)) (i32.store (i32.const 4112) (i32.const 5))
+         (i32.store (i32.const 4116) (i32.const 5000)) (i32.store (i32.const 4120) (i32.const {name}))
+         (i32.store (i32.const 4124) (i32.const 5016)) (i32.store (i32.const 4128) (i32.const {value}))
+         (return (i32.const 4096))"
+    )
+}
+
+pub(crate) fn plan(instances: config::Instances) -> config::Filter {
     let place = Place { file: "weir.toml".into(), line: 1, column: 1 };
     config::Filter {
         name: "guest".into(),
@@ -79,7 +90,7 @@ fn plan(instances: config::Instances) -> config::Filter {
     }
 }
 
-fn facts(path: &'static str) -> Facts {
+pub(crate) fn facts(path: &'static str) -> Facts {
     let authority = Authority::checked(Value::from_static("shop.example"), 12, None);
     let mut request = RequestHead::of(Method::GET, Scheme::Http, authority, PathAndQuery::from_static(path));
     request.fields.append("x-a".parse().unwrap(), Value::from_static("1"));
@@ -97,11 +108,11 @@ fn facts(path: &'static str) -> Facts {
     }
 }
 
-fn engine() -> Engine {
+pub(crate) fn engine() -> Engine {
     Engine::start(EngineOptions { cache_directory: None, threads: 1 }).unwrap()
 }
 
-fn block_on<F: Future>(future: F) -> F::Output {
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
@@ -114,16 +125,6 @@ fn each_way_of_misbehaving_costs_one_request() {
                  (i32.store (i32.const 4104) (i32.const 50000000)) (return (i32.const 4096))";
     let outside = "(i32.store (i32.const 4096) (i32.const 1)) (i32.store (i32.const 4100) (i32.const 0x7fff0000))
                    (i32.store (i32.const 4104) (i32.const 2)) (return (i32.const 4096))";
-    // One edit, `set-header`, with the name at 5000 and the value at 5016.
-    let edit = |name: u32, value: u32| {
-        format!(
-            "(i32.store (i32.const 4096) (i32.const 1)) (i32.store (i32.const 4100) (i32.const 4112))
-             (i32.store (i32.const 4104) (i32.const 1)) (i32.store (i32.const 4112) (i32.const 5))
-             (i32.store (i32.const 4116) (i32.const 5000)) (i32.store (i32.const 4120) (i32.const {name}))
-             (i32.store (i32.const 4124) (i32.const 5016)) (i32.store (i32.const 4128) (i32.const {value}))
-             (return (i32.const 4096))"
-        )
-    };
     let bad_name = r#"(data (i32.const 5000) "a b")"#;
     let bad_value = r#"(data (i32.const 5000) "x-b") (data (i32.const 5016) "a\0d\0ab")"#;
     let framing = r#"(data (i32.const 5000) "content-length") (data (i32.const 5016) "0")"#;
@@ -307,4 +308,27 @@ fn a_filter_is_the_same_across_threads() {
     needs::<Filter>();
     needs::<Engine>();
     needs::<Arc<Filter>>();
+}
+
+#[test]
+fn when_every_slot_is_taken_a_call_fails_and_the_next_does_not() {
+    let engine = engine();
+    let plan = config::Filter { cpu: Duration::from_secs(60), ..plan(config::Instances::Reuse) };
+    let filter = engine.load("loop", &module("(loop $l (br $l))", NEXT, ""), &plan).unwrap();
+    let own = Instances::of(&engine);
+    block_on(async {
+        let mut running: Vec<_> = Vec::new();
+        let failed = loop {
+            let (own, filter) = (own.clone(), filter.clone());
+            let mut call = Box::pin(async move { own.request(&filter, &mut facts("/!")).await });
+            match std::future::poll_fn(|context| std::task::Poll::Ready(call.as_mut().poll(context))).await {
+                std::task::Poll::Ready(ended) => break ended.unwrap_err(),
+                std::task::Poll::Pending => running.push(call),
+            }
+            assert!(running.len() <= 128);
+        };
+        assert_eq!(failed.kind, failure::Kind::FilterUnavailable, "{}", failed.detail);
+        drop(running);
+        assert!(own.request(&filter, &mut facts("/good")).await.is_ok());
+    });
 }
