@@ -17,10 +17,15 @@ use crate::message::{Authority, Facts, Method, RequestHead, Scheme, Value, Varia
 /// A core module for `request-filter`. `bad` runs when the path begins with `/!`; otherwise `good` says where the
 /// answer lies. Static parts: the plan at 1024 (hook `request`, field `x-a`), `next` at 3000, data of the tests from 4096.
 pub(crate) fn module(bad: &str, good: &str, extra: &str) -> Vec<u8> {
+    module_in("weir:filter/request-filter@0.1.0", bad, good, extra, "")
+}
+
+fn module_in(world: &str, bad: &str, good: &str, extra: &str, imports: &str) -> Vec<u8> {
     let text = format!(
         r#"(module
           (import "weir:filter/exchange@0.1.0" "request-header" (func $header (param i32 i32 i32)))
           (import "weir:filter/log@0.1.0" "write" (func $log (param i32 i32 i32)))
+          {imports}
           (memory (export "memory") 2)
           (global $free (mut i32) (i32.const 65536))
           (global $calls (mut i32) (i32.const 0))
@@ -57,10 +62,25 @@ pub(crate) fn module(bad: &str, good: &str, extra: &str) -> Vec<u8> {
     let mut module = wat::parse_str(&text).unwrap();
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../wit")).unwrap();
-    let world = resolve.select_world(&[package], Some("request-filter")).unwrap();
+    let mut packages = vec![package];
+    for text in WASI_WIT {
+        packages.push(resolve.push_str("test.wit", text).unwrap());
+    }
+    let world = resolve.select_world(&packages, Some(world)).unwrap();
     wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
     module
 }
+
+/// As much of WASI as the tests import, and a world with it.
+const WASI_WIT: &[&str] = &[
+    "package wasi:io@0.2.6; interface poll { resource pollable { block: func(); } }",
+    "package wasi:clocks@0.2.6; interface monotonic-clock {
+       use wasi:io/poll@0.2.6.{pollable}; now: func() -> u64; subscribe-duration: func(when: u64) -> pollable; }",
+    "package wasi:random@0.2.6; interface random { get-random-u64: func() -> u64; }",
+    "package test:wasi; world sleeper {
+       include weir:filter/request-filter@0.1.0;
+       import wasi:io/poll@0.2.6; import wasi:clocks/monotonic-clock@0.2.6; import wasi:random/random@0.2.6; }",
+];
 
 pub(crate) const NEXT: &str = "(i32.const 3000)";
 
@@ -330,5 +350,26 @@ fn when_every_slot_is_taken_a_call_fails_and_the_next_does_not() {
         assert_eq!(failed.kind, failure::Kind::FilterUnavailable, "{}", failed.detail);
         drop(running);
         assert!(own.request(&filter, &mut facts("/good")).await.is_ok());
+    });
+}
+
+#[test]
+fn wasi_has_clocks_and_randomness_and_no_call_sleeps_for_ever() {
+    let imports = r#"
+        (import "wasi:io/poll@0.2.6" "[method]pollable.block" (func $block (param i32)))
+        (import "wasi:clocks/monotonic-clock@0.2.6" "subscribe-duration" (func $after (param i64) (result i32)))
+        (import "wasi:clocks/monotonic-clock@0.2.6" "now" (func $now (result i64)))
+        (import "wasi:random/random@0.2.6" "get-random-u64" (func $random (result i64)))"#;
+    let sleep = "(call $block (call $after (i64.const 3600000000000)))";
+    let good = "(if (i64.eq (call $random) (call $random)) (then unreachable))
+                (if (i64.eqz (call $now)) (then unreachable)) (i32.const 3000)";
+    let engine = engine();
+    let bytes = module_in("test:wasi/sleeper", sleep, good, "", imports);
+    let filter = engine.load("sleeper", &bytes, &plan(config::Instances::Reuse)).unwrap();
+    let own = Instances::of(&engine);
+    block_on(async {
+        let failed = own.request(&filter, &mut facts("/!")).await.unwrap_err();
+        assert_eq!(failed.kind, failure::Kind::FilterDeadline, "{}", failed.detail);
+        assert!(matches!(own.request(&filter, &mut facts("/good")).await, Ok(Verdict::Next)));
     });
 }
