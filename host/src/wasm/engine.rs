@@ -193,7 +193,9 @@ fn first_that_fits(slots: u32) -> Result<(Layout, Flavour), EngineError> {
     if let Some(allowed) = allowed.filter(|allowed| *allowed < needed) {
         return Err(EngineError::AddressSpace { needed, allowed });
     }
-    tracing::warn!("address space is limited (`ulimit -v`): filters run with bounds checks, which is slower");
+    tracing::warn!(
+        "there is little address space to reserve (see `ulimit -v`): filters run with bounds checks, which is slower"
+    );
     let flavour = Flavour::build(Layout::Narrow, slots).map_err(|error| EngineError::System(format!("{error:#}")))?;
     Ok((Layout::Narrow, flavour))
 }
