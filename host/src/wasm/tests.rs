@@ -373,3 +373,33 @@ fn wasi_has_clocks_and_randomness_and_no_call_sleeps_for_ever() {
         assert!(matches!(own.request(&filter, &mut facts("/good")).await, Ok(Verdict::Next)));
     });
 }
+
+#[test]
+fn an_instance_for_one_request_sees_all_hooks_of_it_and_no_other() {
+    // Every later hook traps unless this instance has seen exactly one `on-request`.
+    let extra = r#"(data (i32.const 2048) "\00\01\02") (data (i32.const 1032) "\03")
+        (func (export "on-response") (param i64 i32 i32 i32) (result i32)
+          (if (i32.ne (global.get $calls) (i32.const 1)) (then unreachable)) (i32.const 3000))
+        (func (export "on-done") (param i64)
+          (if (i32.ne (global.get $calls) (i32.const 1)) (then unreachable)))"#;
+    let bytes = module_in("weir:filter/filter@0.1.0", "nop", NEXT, extra, "");
+    let engine = engine();
+    let filter = engine.load("all", &bytes, &plan(config::Instances::PerRequest)).unwrap();
+    assert_eq!(filter.hooks(), Hooks { request: true, response: true, done: true });
+    let own = Instances::of(&engine);
+    block_on(async {
+        let (mut one, mut two) = (facts("/one"), facts("/two"));
+        two.id = 8;
+        let exchanges = [own.exchange(one.id), own.exchange(two.id)];
+        for facts in [&mut one, &mut two] {
+            assert!(own.request(&filter, facts).await.is_ok());
+        }
+        assert_eq!(own.kept(), 2);
+        for facts in [&mut two, &mut one] {
+            assert!(own.response(&filter, facts).await.is_ok());
+        }
+        assert!(own.done(&filter, &mut one).await.is_ok());
+        drop(exchanges);
+        assert_eq!(own.kept(), 0, "nothing outlives its exchange");
+    });
+}
