@@ -160,3 +160,69 @@ impl Link {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::failure::Kind;
+    use crate::wasm::tests::{NEXT, block_on, edit, engine, facts, module, plan};
+    use crate::wasm::{Engine, Instances};
+
+    /// A filter that traps at `/!` and otherwise sets `x-b` to `1`.
+    fn setter(engine: &Engine) -> Filter {
+        let data = r#"(data (i32.const 5000) "x-b") (data (i32.const 5016) "1")"#;
+        let good = format!("{} {NEXT}", edit(3, 1));
+        engine.load("setter", &module("unreachable", &good, data), &plan(config::Instances::Reuse)).unwrap()
+    }
+
+    /// A filter that answers 204.
+    fn answerer(engine: &Engine) -> Filter {
+        let good = "(i32.store (i32.const 4096) (i32.const 2)) (i32.store16 (i32.const 4100) (i32.const 204)) (i32.const 4096)";
+        engine.load("answerer", &module("nop", good, ""), &plan(config::Instances::Reuse)).unwrap()
+    }
+
+    fn link(filter: &Filter, on_failure: OnFailure) -> Link {
+        Link { filter: filter.clone(), on_failure }
+    }
+
+    #[test]
+    fn edits_are_applied_and_an_answer_ends_the_way_down() {
+        let engine = engine();
+        let (setter, answerer) = (setter(&engine), answerer(&engine));
+        let own = Instances::of(&engine);
+        let chain = Chain::of(vec![
+            link(&setter, OnFailure::Closed),
+            link(&answerer, OnFailure::Closed),
+            link(&setter, OnFailure::Closed),
+        ]);
+        block_on(async {
+            let (mut facts, mut spent) = (facts("/"), Spent::default());
+            let (passed, step) = chain.request(&own, &mut facts, &mut spent).await;
+            assert_eq!(passed, 1, "only the first was passed");
+            assert!(matches!(step, Ok(Step::Answer(head, _)) if head.status.as_u16() == 204));
+            assert_eq!(facts.request.fields.get("x-b").unwrap(), "1");
+            assert!(spent.0 > Duration::ZERO);
+        });
+    }
+
+    #[test]
+    fn on_failure_decides_what_a_trap_costs() {
+        let engine = engine();
+        let setter = setter(&engine);
+        let own = Instances::of(&engine);
+        block_on(async {
+            for (on_failure, passed_all) in [(OnFailure::Open, true), (OnFailure::Closed, false)] {
+                let chain = Chain::of(vec![link(&setter, on_failure)]);
+                let (mut facts, mut spent) = (facts("/!"), Spent::default());
+                let (passed, step) = chain.request(&own, &mut facts, &mut spent).await;
+                assert_eq!(passed, usize::from(passed_all));
+                match step {
+                    Ok(step) => assert!(passed_all && matches!(step, Step::Next)),
+                    Err(failure) => assert!(!passed_all && failure.kind == Kind::FilterTrap, "{failure}"),
+                }
+                assert!(!facts.request.fields.contains("x-b"), "untouched");
+            }
+        });
+    }
+}

@@ -40,10 +40,13 @@ pub(super) struct Inner {
     slots: u32,
     pub(super) cache: Option<Cache>,
     pub(super) seen: Seen,
-    compiled: Mutex<HashMap<([u8; 32], config::Instances), Weak<Compiled>>>,
+    compiled: Mutex<HashMap<Code, Weak<Compiled>>>,
     pulse: Pulse,
     beating: Arc<OnceLock<wasmtime::EngineWeak>>,
 }
+
+/// What was compiled (by its SHA-256) for which way of living.
+type Code = ([u8; 32], config::Instances);
 
 /// An engine with everything that a filter may import.
 pub(super) struct Flavour {
@@ -190,7 +193,9 @@ fn first_that_fits(slots: u32) -> Result<(Layout, Flavour), EngineError> {
     if let Some(allowed) = allowed.filter(|allowed| *allowed < needed) {
         return Err(EngineError::AddressSpace { needed, allowed });
     }
-    tracing::warn!("address space is limited (`ulimit -v`): filters run with bounds checks, which is slower");
+    tracing::warn!(
+        "there is little address space to reserve (see `ulimit -v`): filters run with bounds checks, which is slower"
+    );
     let flavour = Flavour::build(Layout::Narrow, slots).map_err(|error| EngineError::System(format!("{error:#}")))?;
     Ok((Layout::Narrow, flavour))
 }

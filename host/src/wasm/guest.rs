@@ -80,11 +80,15 @@ impl exchange::Host for Guest {
     }
 
     fn request_header_lines(&mut self, name: String) -> Vec<Vec<u8>> {
+        if name.eq_ignore_ascii_case("host") {
+            return self.request_header(name).into_iter().collect();
+        }
         lines(self.request_fields(), &name)
     }
 
     fn request_headers(&mut self) -> Vec<types::Header> {
-        all(self.request_fields())
+        let host = self.request_header("host".to_owned()).map(|value| ("host".to_owned(), value));
+        host.into_iter().chain(all(self.request_fields())).collect()
     }
 
     fn response_header(&mut self, name: String) -> Option<Vec<u8>> {
@@ -96,7 +100,7 @@ impl exchange::Host for Guest {
     }
 
     fn response_headers(&mut self) -> Vec<types::Header> {
-        all(self.response_fields())
+        all(self.response_fields()).collect()
     }
 
     fn variable(&mut self, name: String) -> Option<String> {
@@ -164,9 +168,9 @@ fn lines(fields: Option<&Fields>, name: &str) -> Vec<Vec<u8>> {
     fields.map_or_else(Vec::new, |fields| fields.lines(name).map(|value| value.as_bytes().to_vec()).collect())
 }
 
-fn all(fields: Option<&Fields>) -> Vec<types::Header> {
+fn all(fields: Option<&Fields>) -> impl Iterator<Item = types::Header> {
     let pairs = fields.into_iter().flat_map(Fields::iter);
-    pairs.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect()
+    pairs.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
 }
 
 /// The variables of the contract, then those that filters set.

@@ -253,6 +253,12 @@ impl Instances {
         self.0.idle.borrow().iter().find(|(known, _)| known.is(filter)).map_or(0, |(_, waiting)| waiting.len())
     }
 
+    /// How many exchanges have instances of their own.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        self.0.kept.borrow().len()
+    }
+
     fn keep_idle(&self, filter: &Filter, mut live: Live) {
         live.calls += 1;
         if live.calls >= MAX_CALLS || live.store.data().memory.used > live.mark {

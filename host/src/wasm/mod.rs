@@ -18,7 +18,7 @@ mod pulse;
 pub mod standard;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
-mod tests;
+pub(crate) mod tests;
 mod trap;
 mod verdict;
 mod voice;

@@ -16,11 +16,16 @@ use crate::message::{Authority, Facts, Method, RequestHead, Scheme, Value, Varia
 
 /// A core module for `request-filter`. `bad` runs when the path begins with `/!`; otherwise `good` says where the
 /// answer lies. Static parts: the plan at 1024 (hook `request`, field `x-a`), `next` at 3000, data of the tests from 4096.
-fn module(bad: &str, good: &str, extra: &str) -> Vec<u8> {
+pub(crate) fn module(bad: &str, good: &str, extra: &str) -> Vec<u8> {
+    module_in("weir:filter/request-filter@0.1.0", bad, good, extra, "")
+}
+
+fn module_in(world: &str, bad: &str, good: &str, extra: &str, imports: &str) -> Vec<u8> {
     let text = format!(
         r#"(module
           (import "weir:filter/exchange@0.1.0" "request-header" (func $header (param i32 i32 i32)))
           (import "weir:filter/log@0.1.0" "write" (func $log (param i32 i32 i32)))
+          {imports}
           (memory (export "memory") 2)
           (global $free (mut i32) (i32.const 65536))
           (global $calls (mut i32) (i32.const 0))
@@ -57,14 +62,40 @@ fn module(bad: &str, good: &str, extra: &str) -> Vec<u8> {
     let mut module = wat::parse_str(&text).unwrap();
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../wit")).unwrap();
-    let world = resolve.select_world(&[package], Some("request-filter")).unwrap();
+    let mut packages = vec![package];
+    for text in WASI_WIT {
+        packages.push(resolve.push_str("test.wit", text).unwrap());
+    }
+    let world = resolve.select_world(&packages, Some(world)).unwrap();
     wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
     module
 }
 
-const NEXT: &str = "(i32.const 3000)";
+/// As much of WASI as the tests import, and a world with it.
+const WASI_WIT: &[&str] = &[
+    "package wasi:io@0.2.6; interface poll { resource pollable { block: func(); } }",
+    "package wasi:clocks@0.2.6; interface monotonic-clock {
+       use wasi:io/poll@0.2.6.{pollable}; now: func() -> u64; subscribe-duration: func(when: u64) -> pollable; }",
+    "package wasi:random@0.2.6; interface random { get-random-u64: func() -> u64; }",
+    "package test:wasi; world sleeper {
+       include weir:filter/request-filter@0.1.0;
+       import wasi:io/poll@0.2.6; import wasi:clocks/monotonic-clock@0.2.6; import wasi:random/random@0.2.6; }",
+];
 
-fn plan(instances: config::Instances) -> config::Filter {
+pub(crate) const NEXT: &str = "(i32.const 3000)";
+
+/// One edit, `set-header`, with the name at 5000 and the value at 5016, so long each.
+pub(crate) fn edit(name: u32, value: u32) -> String {
+    format!(
+        "(i32.store (i32.const 4096) (i32.const 1)) (i32.store (i32.const 4100) (i32.const 4112))
+         (i32.store (i32.const 4104) (i32.const 1)) (i32.store (i32.const 4112) (i32.const 5))
+         (i32.store (i32.const 4116) (i32.const 5000)) (i32.store (i32.const 4120) (i32.const {name}))
+         (i32.store (i32.const 4124) (i32.const 5016)) (i32.store (i32.const 4128) (i32.const {value}))
+         (return (i32.const 4096))"
+    )
+}
+
+pub(crate) fn plan(instances: config::Instances) -> config::Filter {
     let place = Place { file: "weir.toml".into(), line: 1, column: 1 };
     config::Filter {
         name: "guest".into(),
@@ -79,7 +110,7 @@ fn plan(instances: config::Instances) -> config::Filter {
     }
 }
 
-fn facts(path: &'static str) -> Facts {
+pub(crate) fn facts(path: &'static str) -> Facts {
     let authority = Authority::checked(Value::from_static("shop.example"), 12, None);
     let mut request = RequestHead::of(Method::GET, Scheme::Http, authority, PathAndQuery::from_static(path));
     request.fields.append("x-a".parse().unwrap(), Value::from_static("1"));
@@ -97,11 +128,11 @@ fn facts(path: &'static str) -> Facts {
     }
 }
 
-fn engine() -> Engine {
+pub(crate) fn engine() -> Engine {
     Engine::start(EngineOptions { cache_directory: None, threads: 1 }).unwrap()
 }
 
-fn block_on<F: Future>(future: F) -> F::Output {
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
@@ -114,16 +145,6 @@ fn each_way_of_misbehaving_costs_one_request() {
                  (i32.store (i32.const 4104) (i32.const 50000000)) (return (i32.const 4096))";
     let outside = "(i32.store (i32.const 4096) (i32.const 1)) (i32.store (i32.const 4100) (i32.const 0x7fff0000))
                    (i32.store (i32.const 4104) (i32.const 2)) (return (i32.const 4096))";
-    // One edit, `set-header`, with the name at 5000 and the value at 5016.
-    let edit = |name: u32, value: u32| {
-        format!(
-            "(i32.store (i32.const 4096) (i32.const 1)) (i32.store (i32.const 4100) (i32.const 4112))
-             (i32.store (i32.const 4104) (i32.const 1)) (i32.store (i32.const 4112) (i32.const 5))
-             (i32.store (i32.const 4116) (i32.const 5000)) (i32.store (i32.const 4120) (i32.const {name}))
-             (i32.store (i32.const 4124) (i32.const 5016)) (i32.store (i32.const 4128) (i32.const {value}))
-             (return (i32.const 4096))"
-        )
-    };
     let bad_name = r#"(data (i32.const 5000) "a b")"#;
     let bad_value = r#"(data (i32.const 5000) "x-b") (data (i32.const 5016) "a\0d\0ab")"#;
     let framing = r#"(data (i32.const 5000) "content-length") (data (i32.const 5016) "0")"#;
@@ -307,4 +328,78 @@ fn a_filter_is_the_same_across_threads() {
     needs::<Filter>();
     needs::<Engine>();
     needs::<Arc<Filter>>();
+}
+
+#[test]
+fn when_every_slot_is_taken_a_call_fails_and_the_next_does_not() {
+    let engine = engine();
+    let plan = config::Filter { cpu: Duration::from_secs(60), ..plan(config::Instances::Reuse) };
+    let filter = engine.load("loop", &module("(loop $l (br $l))", NEXT, ""), &plan).unwrap();
+    let own = Instances::of(&engine);
+    block_on(async {
+        let mut running: Vec<_> = Vec::new();
+        let failed = loop {
+            let (own, filter) = (own.clone(), filter.clone());
+            let mut call = Box::pin(async move { own.request(&filter, &mut facts("/!")).await });
+            match std::future::poll_fn(|context| std::task::Poll::Ready(call.as_mut().poll(context))).await {
+                std::task::Poll::Ready(ended) => break ended.unwrap_err(),
+                std::task::Poll::Pending => running.push(call),
+            }
+            assert!(running.len() <= 128);
+        };
+        assert_eq!(failed.kind, failure::Kind::FilterUnavailable, "{}", failed.detail);
+        drop(running);
+        assert!(own.request(&filter, &mut facts("/good")).await.is_ok());
+    });
+}
+
+#[test]
+fn wasi_has_clocks_and_randomness_and_no_call_sleeps_for_ever() {
+    let imports = r#"
+        (import "wasi:io/poll@0.2.6" "[method]pollable.block" (func $block (param i32)))
+        (import "wasi:clocks/monotonic-clock@0.2.6" "subscribe-duration" (func $after (param i64) (result i32)))
+        (import "wasi:clocks/monotonic-clock@0.2.6" "now" (func $now (result i64)))
+        (import "wasi:random/random@0.2.6" "get-random-u64" (func $random (result i64)))"#;
+    let sleep = "(call $block (call $after (i64.const 3600000000000)))";
+    let good = "(if (i64.eq (call $random) (call $random)) (then unreachable))
+                (if (i64.eqz (call $now)) (then unreachable)) (i32.const 3000)";
+    let engine = engine();
+    let bytes = module_in("test:wasi/sleeper", sleep, good, "", imports);
+    let filter = engine.load("sleeper", &bytes, &plan(config::Instances::Reuse)).unwrap();
+    let own = Instances::of(&engine);
+    block_on(async {
+        let failed = own.request(&filter, &mut facts("/!")).await.unwrap_err();
+        assert_eq!(failed.kind, failure::Kind::FilterDeadline, "{}", failed.detail);
+        assert!(matches!(own.request(&filter, &mut facts("/good")).await, Ok(Verdict::Next)));
+    });
+}
+
+#[test]
+fn an_instance_for_one_request_sees_all_hooks_of_it_and_no_other() {
+    // Every later hook traps unless this instance has seen exactly one `on-request`.
+    let extra = r#"(data (i32.const 2048) "\00\01\02") (data (i32.const 1032) "\03")
+        (func (export "on-response") (param i64 i32 i32 i32) (result i32)
+          (if (i32.ne (global.get $calls) (i32.const 1)) (then unreachable)) (i32.const 3000))
+        (func (export "on-done") (param i64)
+          (if (i32.ne (global.get $calls) (i32.const 1)) (then unreachable)))"#;
+    let bytes = module_in("weir:filter/filter@0.1.0", "nop", NEXT, extra, "");
+    let engine = engine();
+    let filter = engine.load("all", &bytes, &plan(config::Instances::PerRequest)).unwrap();
+    assert_eq!(filter.hooks(), Hooks { request: true, response: true, done: true });
+    let own = Instances::of(&engine);
+    block_on(async {
+        let (mut one, mut two) = (facts("/one"), facts("/two"));
+        two.id = 8;
+        let exchanges = [own.exchange(one.id), own.exchange(two.id)];
+        for facts in [&mut one, &mut two] {
+            assert!(own.request(&filter, facts).await.is_ok());
+        }
+        assert_eq!(own.kept(), 2);
+        for facts in [&mut two, &mut one] {
+            assert!(own.response(&filter, facts).await.is_ok());
+        }
+        assert!(own.done(&filter, &mut one).await.is_ok());
+        drop(exchanges);
+        assert_eq!(own.kept(), 0, "nothing outlives its exchange");
+    });
 }

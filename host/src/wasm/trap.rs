@@ -108,14 +108,11 @@ impl Seen {
 fn fingerprint(filter: &Filter, hook: &str, kind: Kind, cause: &str, backtrace: Option<&WasmBacktrace>) -> u64 {
     let mut hasher = DefaultHasher::new();
     (filter.name(), filter.digest(), hook, kind).hash(&mut hasher);
-    match (kind, backtrace) {
-        (Kind::FilterTrap, Some(backtrace)) => {
-            cause.hash(&mut hasher);
-            for frame in backtrace.frames() {
-                (frame.func_index(), frame.func_offset()).hash(&mut hasher);
-            }
+    if let (Kind::FilterTrap, Some(backtrace)) = (kind, backtrace) {
+        cause.hash(&mut hasher);
+        for frame in backtrace.frames() {
+            (frame.func_index(), frame.func_offset()).hash(&mut hasher);
         }
-        _ => {}
     }
     hasher.finish()
 }
