@@ -93,18 +93,11 @@ fn method(item: &Item<'_>) -> Option<Method> {
 /// `header = [{ name = "x-beta", value = "1" }]`.
 pub(super) fn fields(table: &Table<'_>) -> Vec<FieldMatch> {
     conditions(table, "header", |item| {
-        let text = item.string()?;
-        match text.parse::<Name>() {
-            Ok(name) if name == crate::message::name::HOST => {
-                item.problem("conditions on the host are sites: write host = [...] in the site");
-                None
-            }
-            Ok(name) => Some(name),
-            Err(_) => {
-                item.wrong("a field name");
-                None
-            }
+        let name = item.string()?.parse::<Name>().ok();
+        if name.is_none() {
+            item.wrong("a field name");
         }
+        name
     })
     .into_iter()
     .map(|(name, test)| FieldMatch { name, test })

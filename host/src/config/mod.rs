@@ -118,6 +118,27 @@ host = ["shop.example", "*.shop.example"]
     }
 
     #[test]
+    fn pages_are_read_beside_the_config_and_have_a_bound() {
+        let directory = std::env::temp_dir().join(format!("weir-config-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join("404.txt"), "gone fishing").unwrap();
+        fs::write(directory.join("large.html"), vec![b'x'; (1 << 20) + 1]).unwrap();
+        fs::write(directory.join("latin1.html"), b"\xe9").unwrap();
+        let check = |file: &str| {
+            let page = format!("error-page = {{ 404 = {{ file = {file:?} }} }}");
+            parse(&SAMPLE.replace("host = [", &format!("{page}\nhost = [")), "weir.toml", &directory)
+        };
+        let page = check("404.txt").unwrap().sites[0].error_pages[0].clone();
+        let said = |file: &str| check(file).unwrap_err()[0].text.replace(&directory.display().to_string(), "DIR");
+        let (large, latin1) = (said("large.html"), said("latin1.html"));
+        fs::remove_dir_all(&directory).unwrap();
+        assert_eq!((&*page.body, page.content_type.to_str().unwrap()), ("gone fishing", "text/plain; charset=utf-8"));
+        assert_eq!(large, "site \"shop\": error-page: 404: file: DIR/large.html is larger than 1MiB");
+        let prefix = "site \"shop\": error-page: 404: file: DIR/latin1.html cannot be read: ";
+        assert_eq!(latin1, format!("{prefix}stream did not contain valid UTF-8"));
+    }
+
+    #[test]
     fn every_example_is_a_plan() {
         let examples = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples"));
         let mut seen = 0;

@@ -3,7 +3,7 @@
 use super::table::{Item, Table};
 use super::whole::Names;
 use super::{Action, PathMatch, PrefixChange, Route, StatusSet, condition, page, respond};
-use crate::message::target;
+use crate::message::{Method, target};
 
 /// A route, called by its name or path in problems.
 pub(super) fn read(item: &Item<'_>, names: &Names, intercepts: &[StatusSet]) -> Option<Route> {
@@ -50,8 +50,11 @@ pub(super) fn check_reach(source: &super::source::Source<'_>, routes: &[Route]) 
 
 fn takes_all_of(earlier: &Route, route: &Route) -> bool {
     let unconditional = earlier.fields.is_empty() && earlier.query.is_empty();
-    let methods = earlier.methods.is_empty()
-        || (!route.methods.is_empty() && route.methods.iter().all(|method| earlier.methods.contains(method)));
+    // HEAD is taken wherever GET is (RFC 9110, section 9.3.2).
+    let takes = |method: &Method| {
+        earlier.methods.contains(method) || (*method == Method::HEAD && earlier.methods.contains(&Method::GET))
+    };
+    let methods = earlier.methods.is_empty() || (!route.methods.is_empty() && route.methods.iter().all(takes));
     let path = match (&earlier.path, &route.path) {
         (PathMatch::Any, _) => true,
         (PathMatch::Prefix(root), PathMatch::Regex(_) | PathMatch::Any) => root == "/",
