@@ -1,0 +1,60 @@
+# Everything that is done to Weir, by name. `make` alone lists it.
+
+CARGO ?= cargo
+PORT ?= 8080
+
+# Filters that tests load from files: hostile guests, and the examples'.
+GUESTS = $(dir $(wildcard tests/guests/*/Cargo.toml examples/filters/*/Cargo.toml))
+EXAMPLES = $(wildcard examples/filters/*/Cargo.toml)
+IN_FILTERS = --manifest-path filters/Cargo.toml
+
+.DEFAULT_GOAL = help
+.PHONY: help run test lint fmt filters guests build bench ci clean tools
+
+help: ## This list
+	@echo "make TARGET"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: filters ## Build, and run a gateway in front of two small servers on 127.0.0.1:8080 (PORT=8081 for another port)
+	$(CARGO) run --locked -p weir -- demo --port $(PORT)
+
+test: filters guests ## All tests: units, the floors, suites over the real binary, and the filters' own
+	$(CARGO) test --locked --no-fail-fast --workspace
+	$(CARGO) test --locked --no-fail-fast $(IN_FILTERS) --workspace
+	set -e; for example in $(EXAMPLES); do $(CARGO) test --locked --manifest-path $$example; done
+
+lint: tools ## Formatting and clippy, warnings are errors
+	$(CARGO) fmt --all --check
+	$(CARGO) fmt $(IN_FILTERS) --all --check
+	set -e; for example in $(EXAMPLES); do $(CARGO) fmt --manifest-path $$example --check; done
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked $(IN_FILTERS) --workspace --all-targets -- -D warnings
+	set -e; for example in $(EXAMPLES); do \
+		$(CARGO) clippy --locked --manifest-path $$example --all-targets -- -D warnings; done
+
+fmt: ## Format everything
+	$(CARGO) fmt --all
+	$(CARGO) fmt $(IN_FILTERS) --all
+	set -e; for example in $(EXAMPLES); do $(CARGO) fmt --manifest-path $$example; done
+
+filters: tools ## The standard filters as Wasm, in filters/out (installs what compiles to wasm32 if it can)
+	filters/build.sh
+
+guests: filters
+	filters/build.sh $(GUESTS)
+
+build: filters ## The optimised program with the standard filters inside: target/release/weir (takes minutes)
+	$(CARGO) build --locked --release -p weir
+
+bench: build ## CPU time of a proxied request beside nginx and HAProxy
+	tests/bench/run
+
+ci: ## What every change has to pass, as .ci/run does it
+	.ci/run
+
+clean: ## Remove what was built
+	rm -rf filters/out filters/target $(addsuffix target,$(dir $(EXAMPLES)))
+	$(CARGO) clean
+
+tools:
+	@tests/setup.sh
