@@ -18,6 +18,11 @@ export CARGO_TARGET_DIR="${FILTERS_TARGET_DIR:-$here/target}"
 unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS CARGO_BUILD_TARGET RUSTC RUSTC_WRAPPER \
     RUSTC_WORKSPACE_WRAPPER RUSTUP_TOOLCHAIN CARGO RUSTDOC
 
+# Panic messages name files as the repository does, and the same sources give the same module everywhere.
+separator=$(printf '\037')
+CARGO_ENCODED_RUSTFLAGS="--remap-path-prefix=$(dirname "$here")=.${separator}--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
+export CARGO_ENCODED_RUSTFLAGS
+
 say() { echo "filters: $*" >&2; }
 
 # The toolchain on the path has the target's standard library.

@@ -171,7 +171,7 @@ fn query_parameters_are_a_condition() {
 
 #[test]
 fn the_first_route_that_matches_wins_whatever_comes_later_matches_better() {
-    let gateway = answering(&["path = \"/a\"", "exact = \"/a/b\"", "path = \"/\"", "path = \"/a/b/c\""]);
+    let gateway = answering(&["regex = \"^/a\"", "exact = \"/a/b\"", "regex = \"^/\"", "path = \"/a/b/c\""]);
     let mut client = gateway.client();
     assert_eq!(client.get("/a/b").text(), "0");
     assert_eq!(client.get("/a/b/c").text(), "0");

@@ -77,7 +77,8 @@ impl When {
             let ranges: Result<_, String> = self.status.into_iter().map(range).collect();
             all.push(Condition::Status(ranges?));
         }
-        for (name, text) in [("scheme", self.scheme.map(|scheme| format!("^{scheme}$"))), ("path", self.path), ("query", self.query)]
+        for (name, text) in
+            [("scheme", self.scheme.map(|scheme| format!("^{scheme}$"))), ("path", self.path), ("query", self.query)]
         {
             if let Some(text) = text {
                 let pattern = Pattern::compile(&text, false).map_err(|why| format!("when.{name}: {why}"))?;
@@ -154,9 +155,7 @@ fn is_host(allowed: &str, host: &str) -> bool {
     match allowed.strip_prefix("*.") {
         Some(domain) => {
             let below = host.len().checked_sub(domain.len()).and_then(|at| host.split_at_checked(at));
-            below.is_some_and(|(name, end)| {
-                name.len() > 1 && name.ends_with('.') && end.eq_ignore_ascii_case(domain)
-            })
+            below.is_some_and(|(name, end)| name.len() > 1 && name.ends_with('.') && end.eq_ignore_ascii_case(domain))
         }
         None => allowed.eq_ignore_ascii_case(host),
     }
@@ -168,7 +167,9 @@ fn range(status: Status) -> Result<(u16, u16), String> {
         Status::Many(text) => text,
     };
     let parsed = match text.strip_suffix("xx") {
-        Some(class) => class.parse().ok().filter(|class| (1..=5).contains(class)).map(|class: u16| (class * 100, class * 100 + 99)),
+        Some(class) => {
+            class.parse().ok().filter(|class| (1..=5).contains(class)).map(|class: u16| (class * 100, class * 100 + 99))
+        }
         None if !text.contains('-') => text.parse().ok().map(|one| (one, one)),
         None => text.split_once('-').and_then(|(low, high)| Some((low.parse().ok()?, high.parse().ok()?))),
     };

@@ -68,7 +68,9 @@ impl Written {
         let pattern = match (edits, self.pattern) {
             (true, Some(text)) => Some(Pattern::regex(&text, self.ignore_case).map_err(|why| format!("match: {why}"))?),
             (true, None) => return Err("`match` is missing: what is to be edited".to_owned()),
-            (false, Some(_)) => return Err("`match` is for `edit` and `edit-all`; conditions go into `when`".to_owned()),
+            (false, Some(_)) => {
+                return Err("`match` is for `edit` and `edit-all`; conditions go into `when`".to_owned());
+            }
             (false, None) => None,
         };
         let value = match (self.action, self.value) {
@@ -82,7 +84,9 @@ impl Written {
         }
         let value = Template::compile(&value, response_side, wanted).map_err(|why| format!("value: {why}"))?;
         if !edits && value.has_captures() {
-            return Err("value: `$1` and `${name}` are for `edit` and `edit-all`; write `$$` for a dollar sign".to_owned());
+            return Err(
+                "value: `$1` and `${name}` are for `edit` and `edit-all`; write `$$` for a dollar sign".to_owned()
+            );
         }
         let looks = matches!(self.action, Verb::Append | Verb::SetIfEmpty | Verb::Merge) || edits;
         Ok(Rule {

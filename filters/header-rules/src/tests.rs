@@ -102,8 +102,7 @@ fn conditions_must_all_hold() {
     ] {
         let rule = format!(r#"{{"response":[{{"action":"set","name":"y","value":"1","when":{when}}}]}}"#);
         let exchange = Exchange::get("/a/b?u=1&v=2").authority("Shop.Example:8443").field("x-a", "1");
-        let mut exchange =
-            exchange.variable("route.name", "r").response(404).response_field_line("x-b", "text/html");
+        let mut exchange = exchange.variable("route.name", "r").response(404).response_field_line("x-b", "text/html");
         start(&rule).response(&mut exchange);
         assert_eq!(exchange.response_field("y").is_some(), holds, "{when}");
     }
@@ -135,13 +134,19 @@ fn settings_that_cannot_work_are_refused_with_their_place() {
         (r#"{"response":[{"action":"remove","name":"Transfer-Encoding"}]}"#, "response[0]: `transfer-encoding` cannot"),
         (r#"{"request":[{"action":"set","name":"host","value":"h"}]}"#, "`host` cannot be changed"),
         (r#"{"request":[{"action":"set","name":"x","value":"a\r\nb"}]}"#, "control character"),
-        (r#"{"request":[{"action":"set","name":"x","value":"${request.hots}"}]}"#, "`${request.hots}` is not a variable"),
+        (
+            r#"{"request":[{"action":"set","name":"x","value":"${request.hots}"}]}"#,
+            "`${request.hots}` is not a variable",
+        ),
         (r#"{"request":[{"action":"set","name":"x","value":"${response.status}"}]}"#, "before there is a response"),
         (r#"{"request":[{"action":"set","name":"x","value":"${open"}]}"#, "`${` without `}`"),
         (r#"{"request":[{"action":"set","name":"x","value":"$1"}]}"#, "are for `edit`"),
         (r#"{"request":[{"action":"edit","name":"x","value":"1"}]}"#, "`match` is missing"),
         (r#"{"request":[{"action":"edit","name":"x","value":"1","match":"("}]}"#, "request[0]: match: \"(\" is not"),
-        (r#"{"request":[{"action":"remove","name":"x","when":{"status":[200]}}]}"#, "request[0]: when.status: there is"),
+        (
+            r#"{"request":[{"action":"remove","name":"x","when":{"status":[200]}}]}"#,
+            "request[0]: when.status: there is",
+        ),
         (r#"{"response":[{"action":"remove","name":"x","when":{"status":["9xx"]}}]}"#, "response[0]: when.status"),
         (r#"{"request":[{"action":"remove","name":"x","when":{"path":"["}}]}"#, "request[0]: when.path"),
     ] {

@@ -36,9 +36,11 @@ impl Filter for UrlRewrite {
     fn configure(settings: Settings) -> Result<Self, String> {
         let mut wanted = Wanted::default();
         let rules = Rules::compile(settings.rule, &mut wanted)?;
-        let reverse = Reverse::compile(settings.location, settings.reverse, settings.cookie_domain, settings.cookie_path)?;
+        let reverse =
+            Reverse::compile(settings.location, settings.reverse, settings.cookie_domain, settings.cookie_path)?;
         if rules.is_empty() && reverse.is_empty() {
-            return Err("there is nothing to do: give `rule`, `reverse`, `location`, `cookie-domain` or `cookie-path`".to_owned());
+            return Err("there is nothing to do: give `rule`, `reverse`, `location`, `cookie-domain` or `cookie-path`"
+                .to_owned());
         }
         Ok(Self { rules, wanted, reverse })
     }

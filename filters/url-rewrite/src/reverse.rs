@@ -183,7 +183,10 @@ impl Reverse {
 impl Mapping {
     fn check(&self, list: &str) -> Result<(), String> {
         let is_url = |text: &str| text.starts_with('/') || server_of(text).is_some();
-        if [&self.from, &self.to].iter().any(|text| text.bytes().any(|b| !b.is_ascii_graphic() || b == b';' || b == b'"')) {
+        if [&self.from, &self.to]
+            .iter()
+            .any(|text| text.bytes().any(|b| !b.is_ascii_graphic() || b == b';' || b == b'"'))
+        {
             return Err("only visible ASCII without `;` and `\"` can stand here".to_owned());
         }
         match list {
@@ -205,7 +208,8 @@ impl Mapping {
                 Some(server) => {
                     let (_, authority) = server.split_once("://")?;
                     let asked = view.variable("request.host").unwrap_or_default();
-                    (authority.eq_ignore_ascii_case(&asked) || authority.eq_ignore_ascii_case(&view.host())).then_some(())?;
+                    (authority.eq_ignore_ascii_case(&asked) || authority.eq_ignore_ascii_case(&view.host()))
+                        .then_some(())?;
                     let path = url.get(server.len()..)?;
                     if path.is_empty() { "/" } else { path }
                 }

@@ -109,9 +109,8 @@ const LONGEST: usize = 16 << 10;
 
 impl Rules {
     pub(crate) fn compile(written: Vec<Written>, wanted: &mut Wanted) -> Result<Self, String> {
-        let compile = |(index, rule): (usize, Written)| {
-            rule.compile(wanted).map_err(|why| format!("rule[{index}]: {why}"))
-        };
+        let compile =
+            |(index, rule): (usize, Written)| rule.compile(wanted).map_err(|why| format!("rule[{index}]: {why}"));
         Ok(Self(written.into_iter().enumerate().map(compile).collect::<Result<_, _>>()?))
     }
 

@@ -54,12 +54,19 @@ fn rules_rewrite_path_and_query() {
 #[test]
 fn rules_answer() {
     for (rule, status, location) in [
-        (r#"{"match":"^/a/(.*)$","to":"https://else.example/$1","redirect":301}"#, 301, Some("https://else.example/b?q=1")),
+        (
+            r#"{"match":"^/a/(.*)$","to":"https://else.example/$1","redirect":301}"#,
+            301,
+            Some("https://else.example/b?q=1"),
+        ),
         (r#"{"match":"^/a/(.*)$","to":"/c/$1","redirect":302,"query":"drop"}"#, 302, Some("/c/b")),
         (r#"{"match":"^/a/(.*)$","to":"/c/$1#top","redirect":303}"#, 303, Some("/c/b?q=1#top")),
         (r#"{"match":"^/a/(.*)$","to":"//$1","redirect":307}"#, 307, Some("/b?q=1")),
-        (r#"{"match":"^/a/(.*)$","to":"https://${request.host}/$1?x","redirect":308,"query":"append"}"#, 308,
-            Some("https://shop.example/b?x&q=1")),
+        (
+            r#"{"match":"^/a/(.*)$","to":"https://${request.host}/$1?x","redirect":308,"query":"append"}"#,
+            308,
+            Some("https://shop.example/b?x&q=1"),
+        ),
         (r#"{"match":"^/a/","answer":"gone"}"#, 410, None),
         (r#"{"match":"^/a/","answer":"forbidden"}"#, 403, None),
     ] {
@@ -126,8 +133,11 @@ fn urls_are_mapped_back() {
         ("refresh", "0;URL='/internal/x'", "0;URL='/public/x'"),
         ("refresh", "5", "5"),
         ("refresh", "5; url='", "5; url='"),
-        ("link", "</internal/s.css>; rel=preload; title=\"</internal>\", <http://backend:8080/app/n>; rel=next",
-            "</public/s.css>; rel=preload; title=\"</internal>\", </shop/n>; rel=next"),
+        (
+            "link",
+            "</internal/s.css>; rel=preload; title=\"</internal>\", <http://backend:8080/app/n>; rel=next",
+            "</public/s.css>; rel=preload; title=\"</internal>\", </shop/n>; rel=next",
+        ),
         ("link", "<broken", "<broken"),
         ("link", "\"broken <", "\"broken <"),
     ] {

@@ -119,7 +119,7 @@ macro_rules! export {
                     &FILTER
                 }
             }
-            $crate::wasm::bindings::export_filter!(Exported with_types_in $crate::wasm::bindings);
+    $crate::wasm::bindings::export_filter!(Exported with_types_in $crate::wasm::bindings);
         };
         #[cfg(not(target_arch = "wasm32"))]
         const _: fn() = {

@@ -111,11 +111,11 @@ impl From<Edit> for types::Edit {
 }
 
 pub(crate) mod host {
-    use super::bindings::weir::filter::log::{Level as Wire, write};
     pub(crate) use super::bindings::weir::filter::exchange::{
         request_header, request_header_lines, request_headers, response_header, response_header_lines,
         response_headers, variable,
     };
+    use super::bindings::weir::filter::log::{Level as Wire, write};
     use crate::Level;
 
     pub(crate) fn log(level: Level, message: &str) {

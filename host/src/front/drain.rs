@@ -1,9 +1,8 @@
 //! Tells a thread's connections that there will be no further exchange.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::future::Future;
-use std::pin::Pin;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use tokio::sync::Notify;
 
@@ -11,27 +10,22 @@ use tokio::sync::Notify;
 #[derive(Default)]
 pub(super) struct Drain {
     told: Cell<bool>,
-    bell: RefCell<Rc<Notify>>,
+    bell: Arc<Notify>,
 }
 
 impl Drain {
     pub(super) fn tell(&self) {
         self.told.set(true);
-        self.bell.borrow().notify_waiters();
+        self.bell.notify_waiters();
     }
 
-    pub(super) const fn is_told(&self) -> bool {
-        self.told.get()
-    }
-
-    /// Ends when the order is given.
-    pub(super) fn heard(&self) -> Pin<Box<dyn Future<Output = ()>>> {
-        let bell = self.bell.borrow().clone();
-        let told = self.told.get();
-        Box::pin(async move {
+    /// Ends when the order is given, also when that is before it is first polled.
+    pub(super) fn heard(&self) -> impl Future<Output = ()> + use<> {
+        let (told, rung) = (self.told.get(), self.bell.clone().notified_owned());
+        async move {
             if !told {
-                bell.notified().await;
+                rung.await;
             }
-        })
+        }
     }
 }

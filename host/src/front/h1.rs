@@ -14,7 +14,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 
 use super::socket::Stream;
-use super::wire::{Transport, Wire};
+use super::wire::{Bare, Transport, Wire};
 use super::{Worker, refusal};
 use crate::body::Body;
 use crate::config;
@@ -52,10 +52,10 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: Stream, listener: &config
         let (id, began) = (pipeline::request_id(), wire.began());
         pipeline::refused(&worker.local(), &client, &failure, &id, began);
         // A client that is gone needs no answer.
-        let _ = refusal::write(&mut *wire.stream(), failure.kind, &id).await;
+        let _ = refusal::write(&mut Bare(&wire), failure.kind, &id).await;
     }
     if mid_message {
-        refusal::linger(&mut wire.stream()).await;
+        refusal::linger(&mut Bare(&wire)).await;
     }
 }
 
@@ -81,7 +81,7 @@ async fn speak(
     // Its default is what throughput wants; only a head larger than that needs more.
     builder.max_buf_size((listener.max_head + HEAD_ROOM).max(DEFAULT_BUFFER));
     let mut codec = pin!(builder.serve_connection(TokioIo::new(Transport(wire.clone())), service));
-    let mut drain = worker.draining().heard();
+    let mut drain = pin!(worker.draining().heard());
     let mut is_told = false;
     poll_fn(|context| {
         if !is_told && drain.as_mut().poll(context).is_ready() {

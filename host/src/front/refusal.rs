@@ -7,7 +7,6 @@ use std::pin::Pin;
 use http::header;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-use super::socket::Stream;
 use crate::clock::{self, Duration};
 use crate::failure::Kind;
 use crate::message::answer::{self, Form};
@@ -46,7 +45,7 @@ pub(super) async fn write(stream: &mut (impl AsyncWrite + Unpin), kind: Kind, re
 
 /// Says that nothing more comes, then reads what the client still sends, within bounds: a socket closed with unread bytes
 /// resets the connection and can destroy the answer before it is read (RFC 9112, section 9.6).
-pub(super) async fn linger(stream: &mut Stream) {
+pub(super) async fn linger(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
     let drained = async {
         poll_fn(|context| Pin::new(&mut *stream).poll_shutdown(context)).await?;
         let mut scratch = [0_u8; 4096];

@@ -67,6 +67,9 @@ struct State {
     draining: bool,
 }
 
+/// The stream itself, when the codec is done with it.
+pub(super) struct Bare<'a>(pub(super) &'a Wire);
+
 /// What the read deadline is armed for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Awaited {
@@ -156,10 +159,6 @@ impl Wire {
     /// Whether the client may still be sending, so that closing at once would destroy the answer on its way.
     pub(super) fn is_mid_message(&self) -> bool {
         self.refusal.borrow().is_some() || self.gate.borrow().phase() != Phase::Idle
-    }
-
-    pub(super) fn stream(&self) -> std::cell::RefMut<'_, Stream> {
-        self.stream.borrow_mut()
     }
 
     fn update(&self, change: impl FnOnce(&mut State)) {
@@ -372,5 +371,25 @@ impl AsyncWrite for Transport {
     /// The connection's task closes, after it knows whether there is something left to say.
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.0.pay(context)
+    }
+}
+
+impl AsyncRead for Bare<'_> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0.stream.borrow_mut()).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Bare<'_> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.0.stream.borrow_mut()).poll_write(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0.stream.borrow_mut()).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0.stream.borrow_mut()).poll_shutdown(context)
     }
 }

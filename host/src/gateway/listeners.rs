@@ -195,11 +195,11 @@ mod tests {
     use std::net::TcpStream;
     use std::path::PathBuf;
 
-    use super::crate::generation::{Current, Generation};
-    use super::crate::wasm::{Engine, EngineOptions};
     use super::*;
     use crate::config::{AccessFormat, AccessLog, Log, LogFormat, LogOutput};
+    use crate::generation::{Current, Generation};
     use crate::log;
+    use crate::wasm::{Engine, EngineOptions};
 
     fn plan(listeners: &[(&str, &[&str])]) -> Plan {
         let place = Place { file: "weir.toml".into(), line: 1, column: 1 };

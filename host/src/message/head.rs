@@ -109,7 +109,7 @@ impl Scheme {
 
 impl Authority {
     /// The parts of an authority that `host::parse` has checked: the text, how long its host is, its port.
-    pub(crate) const fn checked(text: Value, host: usize, port: Option<u16>) -> Self {
+    pub(super) const fn checked(text: Value, host: usize, port: Option<u16>) -> Self {
         Self { text, host, port }
     }
 

@@ -9,12 +9,12 @@ use crate::chain::Spent;
 use crate::clock::{self, Instant};
 use crate::failure::{Blame, Failure, Kind};
 use crate::generation::Local;
-use crate::log::{Needs, Record};
+use crate::log::Record;
 use crate::message::Facts;
 use crate::wasm;
 
 /// One exchange.
-pub struct Exchange {
+pub(super) struct Exchange {
     pub(super) local: Rc<Local>,
     pub(super) client: Rc<Client>,
     pub(super) facts: Facts,
@@ -45,11 +45,6 @@ impl Exchange {
             Blame::Filter => tracing::warn!(id, failure = word, detail, "exchange failed"),
             Blame::Gateway => tracing::error!(id, failure = word, detail, "exchange failed"),
         }
-    }
-
-    /// What the access log wants to know; nothing when it is off.
-    pub(super) fn needs(&self) -> Option<&Needs> {
-        self.local.generation.format.as_ref().map(crate::log::Format::needs)
     }
 
     /// Filters that want to know of the end are told, after it: nobody waits for them.

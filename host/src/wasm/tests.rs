@@ -12,7 +12,7 @@ use super::*;
 use crate::clock::Duration;
 use crate::config::{self, Module, OnFailure, Place};
 use crate::failure;
-use crate::message::{Authority, Facts, Method, RequestHead, Scheme, Value, Variables};
+use crate::message::{Facts, Method, RequestHead, Scheme, Value, Variables};
 
 /// A core module for `request-filter`. `bad` runs when the path begins with `/!`; otherwise `good` says where the
 /// answer lies. Static parts: the plan at 1024 (hook `request`, field `x-a`), `next` at 3000, data of the tests from 4096.
@@ -111,7 +111,7 @@ pub(crate) fn plan(instances: config::Instances) -> config::Filter {
 }
 
 pub(crate) fn facts(path: &'static str) -> Facts {
-    let authority = Authority::checked(Value::from_static("shop.example"), 12, None);
+    let authority = crate::message::host::parse(b"shop.example").unwrap();
     let mut request = RequestHead::of(Method::GET, Scheme::Http, authority, PathAndQuery::from_static(path));
     request.fields.append("x-a".parse().unwrap(), Value::from_static("1"));
     Facts {

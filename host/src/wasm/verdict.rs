@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::uri::PathAndQuery;
 
 use super::bindings::types;
-use crate::message::{Authority, Facts, Fields, Method, Name, Scheme, Status, Value};
+use crate::message::{self, Authority, Facts, Fields, Method, Name, Scheme, Status, Value};
 
 /// What a filter said, checked.
 #[derive(Debug)]
@@ -167,7 +167,7 @@ fn check_response(response: types::Response) -> Result<Verdict, Refused> {
     let mut fields = Fields::default();
     for (name, value) in response.headers {
         let (name, value) = field(&name, value, Side::Response, &mut room)?;
-        if name == crate::message::name::DATE {
+        if name == message::name::DATE {
             return Err(refused(format_args!("field `date`: the gateway adds it")));
         }
         fields.append(name, value);
@@ -213,7 +213,7 @@ fn allowed_name(name: &str, side: Side) -> Result<Name, Refused> {
     if GATEWAYS_OWN.contains(&checked.as_str()) {
         return Err(refused(format_args!("field `{checked}`: it is the gateway's own")));
     }
-    if side == Side::Request && checked == crate::message::name::HOST {
+    if side == Side::Request && checked == message::name::HOST {
         return Err(refused(format_args!("field `host`: `set-authority` changes it")));
     }
     Ok(checked)
@@ -261,22 +261,20 @@ fn variable(name: String, value: String) -> Result<Edit, Refused> {
 
 /// The same rule as for a client's target.
 fn target(text: &str) -> Result<PathAndQuery, Refused> {
-    let fits = text.len() <= MAX_TARGET
-        && text.starts_with('/')
-        && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
-    let parsed = if fits { text.parse().ok() } else { None };
-    parsed.ok_or_else(|| refused(format_args!("`{}` is not a path", shown(text))))
+    let refusal = || refused(format_args!("`{}` is not a path", shown(text)));
+    if text.len() > MAX_TARGET || !text.starts_with('/') {
+        return Err(refusal());
+    }
+    message::target::parse(text).map_err(|_| refusal())
 }
 
 /// The same rule as for a client's `Host`.
 fn authority(text: &str) -> Result<Authority, Refused> {
     let refusal = || refused(format_args!("`{}` is not an authority", shown(text)));
-    let parsed: http::uri::Authority = text.parse().map_err(|_| refusal())?;
-    if text.len() > MAX_NAME || text.contains('@') || parsed.host().is_empty() {
+    if text.len() > MAX_NAME {
         return Err(refusal());
     }
-    let value = Value::from_str(text).map_err(|_| refusal())?;
-    Ok(Authority::checked(value, parsed.host().len(), parsed.port_u16()))
+    message::host::parse(text.as_bytes()).map_err(|_| refusal())
 }
 
 fn word(edit: &types::Edit) -> &'static str {

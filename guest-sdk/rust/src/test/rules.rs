@@ -6,6 +6,9 @@ use crate::{Answer, Edit, Hook, Plan};
 const FRAMING: [&str; 8] =
     ["connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"];
 
+/// First words of variables that only the gateway sets.
+const RESERVED: [&str; 8] = ["client", "member", "pool", "request", "response", "route", "site", "time"];
+
 pub(super) fn plan(plan: &Plan) -> Result<(), String> {
     for names in [&plan.request_headers, &plan.response_headers] {
         for (index, name) in names.iter().enumerate() {
@@ -24,19 +27,19 @@ pub(super) fn answer(answer: &Answer) -> Result<(), String> {
         if name.eq_ignore_ascii_case("date") {
             return Err("an answer may not name `date`: the gateway writes it".to_owned());
         }
-        field(name, value)
+        field(name, value, Hook::Response)
     })
 }
 
 pub(super) fn edits(edits: &[Edit], side: Hook) -> Result<(), String> {
     edits.iter().try_for_each(|edit| match edit {
-        Edit::SetMethod(method) => only(side, Hook::Request, "set-method").and_then(|()| token(method, "method")),
+        Edit::SetMethod(method) => only(side, Hook::Request, "set-method").and_then(|()| self::method(method)),
         Edit::SetScheme(scheme) => only(side, Hook::Request, "set-scheme").and_then(|()| self::scheme(scheme)),
         Edit::SetAuthority(name) => only(side, Hook::Request, "set-authority").and_then(|()| authority(name)),
         Edit::SetPath(path) => only(side, Hook::Request, "set-path").and_then(|()| self::path(path)),
         Edit::SetStatus(code) => only(side, Hook::Response, "set-status").and_then(|()| status(*code)),
-        Edit::SetHeader(name, value) | Edit::AppendHeader(name, value) => field(name, value),
-        Edit::RemoveHeader(name) => field_name(name),
+        Edit::SetHeader(name, value) | Edit::AppendHeader(name, value) => field(name, value, side),
+        Edit::RemoveHeader(name) => field_name(name, side),
         Edit::SetVariable(name, _) => variable(name),
     })
 }
@@ -45,19 +48,19 @@ fn only(side: Hook, allowed: Hook, edit: &str) -> Result<(), String> {
     if side == allowed { Ok(()) } else { Err(format!("`{edit}` is not for this side")) }
 }
 
-fn field(name: &str, value: &[u8]) -> Result<(), String> {
-    field_name(name)?;
+fn field(name: &str, value: &[u8], side: Hook) -> Result<(), String> {
+    field_name(name, side)?;
     // RFC 9110, section 5.5: visible characters, space, tab, and bytes above ASCII.
     let allowed = |byte: &u8| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f);
     if value.iter().all(allowed) { Ok(()) } else { Err(format!("the value of `{name}` has a control character")) }
 }
 
-fn field_name(name: &str) -> Result<(), String> {
+fn field_name(name: &str, side: Hook) -> Result<(), String> {
     token(name, "field name")?;
     if FRAMING.iter().any(|framing| framing.eq_ignore_ascii_case(name)) {
         return Err(format!("`{name}` belongs to the gateway"));
     }
-    if name.eq_ignore_ascii_case("host") {
+    if side == Hook::Request && name.eq_ignore_ascii_case("host") {
         return Err("`host` is changed with `set-authority`".to_owned());
     }
     Ok(())
@@ -67,6 +70,12 @@ fn field_name(name: &str) -> Result<(), String> {
 fn token(text: &str, what: &str) -> Result<(), String> {
     let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if !text.is_empty() && text.bytes().all(fine) { Ok(()) } else { Err(format!("{text:?} is no {what}")) }
+}
+
+/// RFC 9110, section 9.3.6: CONNECT asks for a tunnel, which no filter may open.
+fn method(method: &str) -> Result<(), String> {
+    token(method, "method")?;
+    if method == "CONNECT" { Err("no filter may make a request a CONNECT".to_owned()) } else { Ok(()) }
 }
 
 fn scheme(scheme: &str) -> Result<(), String> {
@@ -92,9 +101,11 @@ fn status(status: u16) -> Result<(), String> {
 }
 
 fn variable(name: &str) -> Result<(), String> {
-    let part = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+    let fine = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let part = |part: &str| !part.is_empty() && part.bytes().all(fine);
     match name.split_once('.') {
-        Some((namespace, rest)) if part(namespace) && rest.split('.').all(part) => Ok(()),
+        Some((space, _)) if RESERVED.contains(&space) => Err(format!("only the gateway sets variables of `{space}`")),
+        Some((space, rest)) if part(space) && rest.split('.').all(part) => Ok(()),
         _ => Err(format!("{name:?} is no variable: `namespace.name`")),
     }
 }
@@ -133,6 +144,9 @@ mod tests {
             (Edit::SetStatus(199), Hook::Response, false),
             (Edit::SetStatus(1000), Hook::Response, false),
             (Edit::SetVariable("a.b".to_owned(), "any".to_owned()), Hook::Request, true),
+            (Edit::SetVariable("request.id".to_owned(), "any".to_owned()), Hook::Request, false),
+            (Edit::SetVariable("a.B".to_owned(), "any".to_owned()), Hook::Request, false),
+            (Edit::SetMethod("CONNECT".to_owned()), Hook::Request, false),
             (Edit::SetVariable("ab".to_owned(), "any".to_owned()), Hook::Request, false),
         ] {
             assert_eq!(edits(std::slice::from_ref(&edit), side).is_ok(), fine, "{edit:?}");
