@@ -19,9 +19,11 @@ run: filters ## Build, and run a gateway in front of two small servers on 127.0.
 	$(CARGO) run --locked -p weir -- demo --port $(PORT)
 
 test: filters guests ## All tests: units, the floors, suites over the real binary, and the filters' own
-	$(CARGO) test --locked --no-fail-fast --workspace
-	$(CARGO) test --locked --no-fail-fast $(IN_FILTERS) --workspace
-	set -e; for example in $(EXAMPLES); do $(CARGO) test --locked --manifest-path $$example; done
+	@status=0; \
+	$(CARGO) test --locked --no-fail-fast --workspace || status=1; \
+	$(CARGO) test --locked --no-fail-fast $(IN_FILTERS) --workspace || status=1; \
+	for example in $(EXAMPLES); do $(CARGO) test --locked --manifest-path $$example || status=1; done; \
+	exit $$status
 
 lint: tools ## Formatting and clippy, warnings are errors
 	$(CARGO) fmt --all --check

@@ -72,12 +72,12 @@ fn at(place: &Place, plan: &config::Filter, text: &str) -> Problem {
 fn code(module: &Module) -> Result<Vec<u8>, String> {
     match module {
         Module::Standard(name) => standard::find(name).map(<[u8]>::to_vec).ok_or_else(|| {
-            let known: Vec<_> = standard::names().collect();
+            let known: Vec<_> = standard::names().map(|name| format!("std:{name}")).collect();
             match known.as_slice() {
                 [] => format!(
-                    "module \"{name}\": this build carries no standard filters; `make build` makes one that does"
+                    "module \"std:{name}\": this build carries no standard filters; `make build` makes one that does"
                 ),
-                known => format!("module \"{name}\" does not exist; known modules: {}", known.join(", ")),
+                known => format!("module \"std:{name}\" does not exist; known modules: {}", known.join(", ")),
             }
         }),
         Module::File(path) => read(path).map_err(|error| format!("module \"{}\": {error}", path.display())),
