@@ -93,7 +93,7 @@ impl Chain {
             }
             let since = clock::now();
             let verdict = instances.request(&link.filter, facts).await;
-            spent.0 += since.elapsed();
+            spent.0 += clock::now().saturating_duration_since(since);
             match verdict {
                 Ok(Verdict::Next) => {}
                 Ok(Verdict::Edits(edits)) => apply(edits, Side::Request, facts),
@@ -125,7 +125,7 @@ impl Chain {
         for link in self.links.iter().take(passed).rev().filter(|link| link.filter.hooks().response) {
             let since = clock::now();
             let verdict = instances.response(&link.filter, facts).await;
-            spent.0 += since.elapsed();
+            spent.0 += clock::now().saturating_duration_since(since);
             match verdict {
                 Ok(Verdict::Next) => {}
                 Ok(Verdict::Edits(edits)) => apply(edits, Side::Response, facts),
@@ -145,7 +145,7 @@ impl Chain {
         for link in self.links.iter().take(passed).filter(|link| link.filter.hooks().done) {
             let since = clock::now();
             let _ = instances.done(&link.filter, facts).await;
-            spent.0 += since.elapsed();
+            spent.0 += clock::now().saturating_duration_since(since);
         }
     }
 }
