@@ -16,7 +16,7 @@ fn main() {
         println!("cargo::rerun-if-changed={}", path.display());
         if path.exists() {
             let path = path.canonicalize().expect("it exists");
-            writeln!(text, "    (\"std:{name}\", include_bytes!({path:?})),").expect("strings take everything");
+            writeln!(text, "    (\"{name}\", include_bytes!({path:?})),").expect("strings take everything");
         }
     }
     text.push_str("];\n");
