@@ -132,7 +132,7 @@ fn a_filter_that_refuses_its_settings_is_a_problem_of_the_config() {
 
 #[test]
 fn a_filter_that_is_missing_or_no_filter_is_a_problem_of_the_config() {
-    for (module, said) in [("gone.wasm", "gone.wasm"), ("std:no-such", "no-such"), ("text.wasm", "text.wasm")] {
+    for (module, said) in [("gone.wasm", "gone.wasm"), ("std:no-such", "no-such"), ("text.wasm", "not WebAssembly")] {
         let place = place(&format!("{GOOD}  filters = [\"mine\"]\n[filter.mine]\nmodule = \"{module}\"\n"));
         place.write("text.wasm", "this is no module");
         let checked = weir(&place, &["check"]);
