@@ -201,7 +201,8 @@ impl Gateway {
             .collect()
     }
 
-    fn has_ended(&self) -> bool {
+    /// Whether the process is over, waited for or not.
+    pub fn has_ended(&self) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
         stat.rsplit_once(')').is_none_or(|(_, rest)| rest.trim_start().starts_with('Z'))
     }

@@ -103,6 +103,13 @@ fn config_prints_the_plan_with_its_defaults_as_a_config_again() {
 }
 
 #[test]
+fn there_are_as_many_threads_as_cores_unless_said_otherwise() {
+    let cores = std::thread::available_parallelism().expect("the system knows its cores").get();
+    let printed = weir(&place(GOOD), &["config"]);
+    assert!(printed.out.contains(&format!("threads = {cores}\n")), "{}", printed.out);
+}
+
+#[test]
 fn a_config_with_problems_does_not_run() {
     let mut gateway = Gateway::spawn(&Config::text(GOOD).tables("[pool.app2]\nmembr = []"));
     assert_eq!(gateway.wait_exit(PATIENCE), Some(2));
@@ -132,7 +139,7 @@ fn a_filter_that_refuses_its_settings_is_a_problem_of_the_config() {
 
 #[test]
 fn a_filter_that_is_missing_or_no_filter_is_a_problem_of_the_config() {
-    for (module, said) in [("gone.wasm", "gone.wasm"), ("std:no-such", "no-such"), ("text.wasm", "text.wasm")] {
+    for (module, said) in [("gone.wasm", "gone.wasm"), ("std:no-such", "no-such"), ("text.wasm", "not WebAssembly")] {
         let place = place(&format!("{GOOD}  filters = [\"mine\"]\n[filter.mine]\nmodule = \"{module}\"\n"));
         place.write("text.wasm", "this is no module");
         let checked = weir(&place, &["check"]);
@@ -164,5 +171,15 @@ fn inspect_refuses_what_is_no_filter() {
         let inspected = weir(&place, &["filter", "inspect", file]);
         assert_eq!(inspected.code, Some(1), "{file}: {inspected:?}");
         assert!(inspected.err.contains(file), "{inspected:?}");
+    }
+}
+
+#[test]
+fn a_filter_that_wants_what_there_is_not_is_told_exactly_what() {
+    let odd = filter_file("odd").display().to_string();
+    let checked = weir(&place(&format!("{GOOD}  filters = [\"odd\"]\n[filter.odd]\nmodule = \"{odd}\"\n")), &["check"]);
+    assert_eq!(checked.code, Some(2), "{checked:?}");
+    for word in ["weir:filter/beyond", "configure"] {
+        assert!(checked.all().contains(word), "{word} in {checked:?}");
     }
 }

@@ -7,8 +7,10 @@ fn demo() -> (Gateway, String) {
     let port = RefusedPort::take().address();
     let number = port.rsplit(':').next().unwrap_or_default().to_owned();
     let gateway = Gateway::run(Place::fresh(), &["demo", "--port", &number]);
-    let printed = || gateway.out().iter().chain(&gateway.log()).any(|line| line.contains("curl "));
-    eventually("the demo says what to try", || printed().then_some(()));
+    eventually("the demo says what to try", || {
+        assert!(!gateway.has_ended(), "the demo ended: {}", gateway.log().join("\n"));
+        gateway.out().iter().any(|line| line.contains("Ctrl-C")).then_some(())
+    });
     (gateway, port)
 }
 

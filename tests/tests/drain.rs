@@ -42,6 +42,8 @@ fn a_request_under_way_is_finished_and_its_connection_closed() {
     origin.await_requests(1);
     gateway.signal(Signal::Terminate);
     gateway.logged("draining");
+    let address = gateway.addr("web");
+    eventually("connections are refused", || Stream::connect(&address).is_err().then_some(()));
     assert!(gateway.is_running());
     gate.open();
     let response = client.response();

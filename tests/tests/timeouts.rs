@@ -83,7 +83,7 @@ fn a_body_that_keeps_arriving_may_take_its_time() {
 #[test]
 fn an_idle_connection_is_closed_without_a_word() {
     let origin = Origin::start();
-    let gateway = gateway(&origin, |config| config.listener(&format!("idle-timeout = {SHORT}")));
+    let gateway = gateway(&origin, |config| config.listener(&format!("idle-timeout = {SHORT}\nhead-timeout = \"1s\"")));
     let start = Instant::now();
     let mut client = gateway.client();
     client.get("/").expect(200);
@@ -165,24 +165,37 @@ fn the_first_byte_is_waited_for_while_the_client_still_sends() {
     client.response().expect(200);
 }
 
+/// Sends a body until the other side takes no more of it for half a second, or does not want it any more.
+fn send_until_it_sticks(client: &mut weir_tests::Client) {
+    client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n");
+    client.stream().set_patience(Duration::from_millis(500)).expect("sockets have timeouts");
+    let block = vec![0; 1 << 20];
+    let _ = (0..900).try_for_each(|_| client.try_send(&block));
+    client.stream().set_patience(weir_tests::PATIENCE).expect("sockets have timeouts");
+}
+
 #[test]
 fn a_member_that_does_not_read_gets_504() {
     let origin = Origin::that(behaviour::never_reads());
     let gateway = gateway(&origin, |config| config.pool(&format!("write-timeout = {SHORT}")));
     let start = Instant::now();
     let mut client = gateway.client();
-    client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n");
-    let block = vec![0; 1 << 20];
-    for _ in 0..900 {
-        if client.try_send(&block).is_err() {
-            break;
-        }
-    }
-    if let Ok(response) = client.try_response() {
-        response.expect(504);
-    }
-    assert!(start.elapsed() < SOON * 2);
+    send_until_it_sticks(&mut client);
+    client.response().expect(504);
+    assert!(start.elapsed() < SOON);
     assert_eq!(gateway.access_lines(1), ["504 upstream-stalled"]);
+}
+
+#[test]
+fn a_client_whose_body_nobody_wants_any_more_is_let_go() {
+    let origin = Origin::that(behaviour::never_reads());
+    let gateway = gateway(&origin, |config| config.pool(&format!("write-timeout = {SHORT}")));
+    let mut client = gateway.client();
+    send_until_it_sticks(&mut client);
+    client.response().expect(504);
+    let start = Instant::now();
+    client.expect_close();
+    assert!(start.elapsed() < SOON, "it was kept for {:?}", start.elapsed());
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn read(name: &str, table: &Table<'_>, hosts: Vec<String>, names: &Names, interc
         name: name.into(),
         hosts,
         preserve_server: table.boolean("preserve-server", false),
-        via: table.boolean("via", true),
+        via: table.boolean("via", false),
         error_pages: page::read_all(table),
         routes,
         place: table.place.clone(),

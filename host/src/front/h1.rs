@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::{HeaderValue, header};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -69,7 +70,10 @@ async fn speak(
         wire.begin();
         let arrived = arrive(worker, wire, client, request);
         async move {
-            let answer = pipeline::serve(arrived).await;
+            let mut answer = pipeline::serve(arrived).await;
+            if wire.is_draining() {
+                answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             Ok::<_, Infallible>(answer.map(|body| Answering { body, wire: wire.clone() }))
         }
     });
@@ -142,6 +146,9 @@ impl http_body::Body for Answering {
 
 impl Drop for Answering {
     fn drop(&mut self) {
+        if let Some(failure) = self.wire.stalled() {
+            self.body.give_up(&failure);
+        }
         self.wire.end();
     }
 }

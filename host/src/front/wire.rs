@@ -65,6 +65,8 @@ struct State {
     in_body: bool,
     /// The thread drains.
     draining: bool,
+    /// The client took no byte for too long.
+    stalled: bool,
 }
 
 /// The stream itself, when the codec is done with it.
@@ -132,6 +134,17 @@ impl Wire {
     pub(super) fn drain(&self) {
         self.update(|state| state.draining = true);
         self.expect(Awaited::Nothing);
+    }
+
+    /// Whether this exchange is the connection's last.
+    pub(super) fn is_draining(&self) -> bool {
+        self.state.get().draining
+    }
+
+    /// Why an answer was not taken to its end, if the wire knows.
+    pub(super) fn stalled(&self) -> Option<Failure> {
+        let text = format!("it took no byte within {:?}", self.times.write);
+        self.state.get().stalled.then(|| Failure::of(Kind::ClientStalled, text))
     }
 
     /// Why the client's body came to its end, when the wire ended it.
@@ -222,7 +235,7 @@ impl Wire {
                 let State { served, draining, .. } = self.state.get();
                 self.reading.arm(match (draining, served) {
                     (true, _) => DRAIN_GRACE,
-                    (false, 0) => self.times.head,
+                    (false, 0) => self.times.head.min(self.times.idle),
                     (false, _) => self.times.idle,
                 });
             }
@@ -291,6 +304,7 @@ impl Wire {
             self.writing.arm(self.times.write);
         }
         ready!(self.writing.poll_over(context));
+        self.update(|state| state.stalled = true);
         Poll::Ready(Err(ErrorKind::TimedOut.into()))
     }
 

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
@@ -57,8 +57,10 @@ impl Worker {
         let thread = Thread::start(access);
         let local = Local::of(current.load(), thread.clone());
         tokio::task::spawn_local(thread.ticker.clone().run());
-        tokio::task::spawn_local(keep_house(Rc::downgrade(&thread)));
-        Rc::new(Self { current, local: RefCell::new(local), thread, open: Rc::default(), draining: Drain::default() })
+        let (local, open, draining) = (RefCell::new(local), Rc::default(), Drain::default());
+        let worker = Rc::new(Self { current, local, thread, open, draining });
+        tokio::task::spawn_local(keep_house(Rc::downgrade(&worker)));
+        worker
     }
 
     /// Accepts until told to stop, then once more until the kernel's queue is empty, then closes the socket.
@@ -166,17 +168,19 @@ fn plan(generation: &Generation, name: &str) -> Option<crate::config::Listener> 
     generation.listener(name).cloned()
 }
 
-/// Hands over log lines and closes cold upstream connections, as long as the thread has a front.
-async fn keep_house(thread: std::rc::Weak<Thread>) {
+/// Hands over log lines and closes upstream connections that are cold or lead nowhere, as long as the front lives. It also
+/// lets an old generation go on a thread that has nothing to do.
+async fn keep_house(worker: Weak<Worker>) {
     let mut swept = clock::now();
     loop {
         tokio::time::sleep(FLUSH_EVERY).await;
-        let Some(thread) = thread.upgrade() else { return };
-        thread.sink.flush();
+        let Some(worker) = worker.upgrade() else { return };
+        worker.thread.sink.flush();
         let now = clock::now();
         if now.saturating_duration_since(swept) >= SWEEP_EVERY {
             swept = now;
-            thread.connections.sweep(now);
+            let generation = &worker.local().generation;
+            worker.thread.connections.sweep(now, |endpoint| generation.leads_to(endpoint));
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::log::Format;
 use crate::message::Value;
 use crate::pool::Pool;
 use crate::routes::Table;
+use crate::upstream::Endpoint;
 use crate::wasm::Engine;
 
 /// What one plan became.
@@ -67,6 +68,12 @@ impl Generation {
     #[must_use]
     pub fn pool(&self, pool: usize) -> Option<&Pool> {
         self.pools.get(pool)
+    }
+
+    /// Whether an address is a member's of any pool.
+    #[must_use]
+    pub fn leads_to(&self, endpoint: &Endpoint) -> bool {
+        self.pools.iter().any(|pool| pool.leads_to(endpoint))
     }
 
     /// A pool's chain.

@@ -44,6 +44,11 @@ pub(super) fn finish(mut exchange: Exchange, answer: Answer) -> http::Response<O
 }
 
 impl Outgoing {
+    /// Ends it before its end, for a reason that the front knows.
+    pub fn give_up(&mut self, failure: &Failure) {
+        self.end(Some(failure));
+    }
+
     fn end(&mut self, failure: Option<&Failure>) {
         let Some(mut exchange) = self.exchange.take() else { return };
         if let Some(failure) = failure {

@@ -142,6 +142,11 @@ fn receive(
         let detail = format!("an answer with status {} that nobody asked for", parts.status.as_u16());
         return Answer::broken(exchange, Failure::of(Kind::BadResponse, detail));
     }
+    if parts.headers.contains_key(header::TRANSFER_ENCODING) && parts.headers.contains_key(header::CONTENT_LENGTH) {
+        // RFC 9112, section 6.3: it ought to be handled as an error.
+        let detail = "the answer has both Transfer-Encoding and Content-Length";
+        return Answer::broken(exchange, Failure::of(Kind::BadResponse, detail));
+    }
     let mut head = ResponseHead { status: parts.status, fields: parts.headers.into() };
     if hops::strip(&mut head.fields).is_err() {
         return Answer::broken(exchange, Failure::of(Kind::BadResponse, "Connection is not a list of tokens"));

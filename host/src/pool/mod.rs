@@ -54,6 +54,12 @@ impl Pool {
         self.members.get(self.rotation.turn()).map(Lease::on)
     }
 
+    /// Whether an address is one of its members'.
+    #[must_use]
+    pub fn leads_to(&self, endpoint: &Endpoint) -> bool {
+        self.members.iter().any(|member| std::ptr::eq(&raw const *member.endpoint, endpoint))
+    }
+
     /// How connections to the members are kept.
     #[must_use]
     pub fn keeping(&self) -> Keeping {

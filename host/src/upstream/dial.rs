@@ -9,6 +9,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::patient::Patient;
 use super::{Connection, Endpoint, Upload};
 use crate::clock::{Duration, Ticker};
 use crate::config::MemberAddress;
@@ -49,8 +50,10 @@ async fn speak<S>(stream: S, endpoint: &Arc<Endpoint>, ticker: &Ticker) -> io::R
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let (sender, codec) =
-        http1::Builder::new().handshake::<_, Upload>(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+    let (sender, codec) = http1::Builder::new()
+        .handshake::<_, Upload>(TokioIo::new(Patient::of(stream)))
+        .await
+        .map_err(io::Error::other)?;
     tokio::task::spawn_local(async move {
         if let Err(error) = codec.await {
             tracing::trace!(%error, "upstream connection ended");

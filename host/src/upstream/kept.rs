@@ -73,10 +73,13 @@ impl Connections {
         }
     }
 
-    /// Closes what rested too long or was closed by the other side; to be called now and then.
-    pub fn sweep(&self, now: Instant) {
+    /// Closes what rested too long, was closed by the other side, or leads where nobody wants to go any more; to be called
+    /// now and then.
+    pub fn sweep(&self, now: Instant, is_wanted: impl Fn(&Endpoint) -> bool) {
         for list in &mut *self.idle.borrow_mut() {
-            list.retain(|kept| kept.until >= now && !kept.connection.is_closed());
+            list.retain(|kept| {
+                kept.until >= now && !kept.connection.is_closed() && is_wanted(kept.connection.endpoint())
+            });
         }
     }
 

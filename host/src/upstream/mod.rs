@@ -8,6 +8,7 @@ mod dial;
 mod download;
 mod endpoint;
 mod kept;
+mod patient;
 mod progress;
 mod upload;
 

@@ -2,7 +2,7 @@
 
 include!(concat!(env!("OUT_DIR"), "/standard.rs"));
 
-/// A standard filter's code, by its name (`std:url-rewrite`).
+/// A standard filter's code, by its name (`url-rewrite`, without `std:`).
 #[must_use]
 pub fn find(name: &str) -> Option<&'static [u8]> {
     STANDARD.iter().find(|(known, _)| *known == name).map(|(_, code)| *code)
