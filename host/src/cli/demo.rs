@@ -41,12 +41,13 @@ pub(super) fn demo(port: u16) -> u8 {
     serve(Arc::new(move || config::parse(&config, "demo.toml", Path::new("."))), ready)
 }
 
+/// The gateway's address comes last: it may be one of those that stand for the servers.
 fn config_for(port: u16, origins: [std::net::SocketAddr; 2]) -> String {
     let [anna, bert] = origins.map(|address| address.to_string());
     CONFIG
-        .replace("127.0.0.1:8080", &format!("127.0.0.1:{port}"))
         .replace("127.0.0.1:9001", &anna)
         .replace("127.0.0.1:9002", &bert)
+        .replace("127.0.0.1:8080", &format!("127.0.0.1:{port}"))
 }
 
 fn guide(at: &str) -> String {
@@ -68,6 +69,8 @@ mod tests {
         for (address, count) in [("127.0.0.1:1234", 1), ("127.0.0.1:5\"", 1), ("127.0.0.1:6\"", 1), ("9001", 0)] {
             assert_eq!(text.matches(address).count(), count, "{address}");
         }
+        let text = config_for(9001, ["127.0.0.1:5".parse().unwrap(), "127.0.0.1:6".parse().unwrap()]);
+        assert!(text.contains("bind = \"127.0.0.1:9001\""), "{text}");
     }
 
     #[test]
