@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use weir_tests::{Client, Gateway, Origin, Place, behaviour, eventually};
+use weir_tests::{Client, Gateway, Origin, Place, behaviour, eventually, weir};
 
 /// What is asked (`Host`, target), and what comes of it: a status, and the target that the upstream is asked for.
 type Asked = (&'static str, &'static str, u16, Option<&'static str>);
@@ -103,6 +103,21 @@ fn the_first_own_filter_greets() {
     let world = World::of("own-filter.toml");
     world.client().get("/greet").expect(200);
     assert_eq!(world.origins[0].request("/greet").fields.get("x-greeting").as_deref(), Some("Good day, 127.0.0.1"));
+}
+
+#[test]
+fn the_readme_shows_the_example_and_a_config_without_problems() {
+    let readme = fs::read_to_string(folder().join("../README.md")).expect("the page is there");
+    let block = |kind: &str| {
+        let (_, rest) = readme.split_once(&format!("```{kind}\n")).expect("the page has such a block");
+        rest.split_once("```").expect("the block ends").0
+    };
+    let filter = fs::read_to_string(folder().join("filters/hello/src/lib.rs")).expect("the example is there");
+    assert!(filter.contains(block("rust")), "README.md shows another filter than examples/filters/hello");
+    let place = Place::fresh();
+    place.write("weir.toml", block("toml"));
+    let checked = weir(&place, &["check"]);
+    assert_eq!(checked.code, Some(0), "{checked:?}");
 }
 
 /// An example's config at work.
