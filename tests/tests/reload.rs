@@ -26,10 +26,9 @@ fn a_new_config_holds_for_new_requests_even_on_old_connections() {
     reload(&gateway, &saying("two"));
     assert_eq!(gateway.get("/").text(), "two");
     // A kept connection either moves to the new generation or is closed between two requests, never in one.
-    if kept.try_send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").is_ok() {
-        if let Ok(response) = kept.try_response() {
-            assert_eq!(response.text(), "two");
-        }
+    let sent = kept.try_send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    if let Ok(response) = sent.and_then(|()| kept.try_response()) {
+        assert_eq!(response.text(), "two");
     }
 }
 

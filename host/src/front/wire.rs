@@ -51,10 +51,10 @@ struct Times {
 struct State {
     /// An exchange runs: its answer's last byte has not left the pipeline.
     exchanging: bool,
-    /// An answer may be on its way through the codec.
-    answering: bool,
-    /// The codec has written since it last flushed.
+    /// The codec has written, or tried to, since it last flushed.
     dirty: bool,
+    /// The client has sent something since the last exchange ended, and no exchange has come of it yet.
+    heard: bool,
     /// Exchanges so far.
     served: u64,
     /// The codec answered by itself; what it wrote was dropped.
@@ -112,14 +112,16 @@ impl Wire {
     /// An exchange begins.
     pub(super) fn begin(&self) {
         self.update(|state| {
-            (state.exchanging, state.answering) = (true, true);
+            (state.exchanging, state.heard) = (true, false);
             state.served += 1;
         });
+        self.expect(Awaited::Nothing);
     }
 
     /// An exchange's answer has left the pipeline.
     pub(super) fn end(&self) {
         self.update(|state| state.exchanging = false);
+        self.rest();
         if let Some(codec) = self.parked.borrow_mut().take() {
             codec.wake();
         }
@@ -211,8 +213,22 @@ impl Wire {
         }
     }
 
+    /// Between two exchanges the next request is waited for.
+    fn rest(&self) {
+        if !self.is_busy() && self.gate.borrow().phase() == Phase::Idle {
+            self.expect(Awaited::Request);
+        }
+    }
+
+    /// Whether an exchange runs, or its answer is not all written.
+    fn is_busy(&self) -> bool {
+        let State { exchanging, dirty, .. } = self.state.get();
+        exchanging || dirty
+    }
+
     /// Bytes came: the limits of what comes next.
     fn note(&self, phase: Phase) {
+        self.update(|state| state.heard = !state.exchanging);
         if self.head_began.get().is_none() {
             self.head_began.set(Some(now()));
         }
@@ -245,11 +261,10 @@ impl Wire {
     /// Nothing to read: a client that is expected to send gets its time.
     fn wait(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let phase = self.gate.borrow().phase();
-        let State { exchanging, answering, .. } = self.state.get();
         self.expect(match phase {
             Phase::Head => Awaited::Head,
             Phase::Body => Awaited::Body,
-            Phase::Idle if exchanging || answering => Awaited::Nothing,
+            Phase::Idle if self.is_busy() => Awaited::Nothing,
             Phase::Idle => Awaited::Request,
         });
         ready!(self.reading.poll_over(context));
@@ -268,33 +283,33 @@ impl Wire {
 
     /// The codec learns that the connection ended: at once within a body, otherwise after the exchange that runs.
     fn refuse(&self, context: &Context<'_>) -> Poll<io::Result<()>> {
-        let State { exchanging, answering, in_body, .. } = self.state.get();
-        if !in_body && (exchanging || answering) {
+        if !self.state.get().in_body && self.is_busy() {
             *self.parked.borrow_mut() = Some(context.waker().clone());
             return Poll::Pending;
         }
         Poll::Ready(Err(ErrorKind::InvalidData.into()))
     }
 
-    /// Writes through `write` within the client's time. Interim answers that are owed go first; what the codec writes
-    /// while nobody has answered is its own opinion, and dropped.
+    /// Writes through `write` within the client's time. Interim answers that are owed go first; what the codec writes of
+    /// itself, after bytes that became no exchange, is its own opinion of them, and dropped.
     fn poll_written(
         &self,
         context: &mut Context<'_>,
         length: usize,
         write: impl FnOnce(Pin<&mut Stream>, &mut Context<'_>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        if !self.state.get().answering {
+        let State { exchanging, dirty, heard, .. } = self.state.get();
+        if !exchanging && heard && !dirty {
             self.update(|state| state.muted = true);
             return Poll::Ready(Ok(length));
         }
+        self.update(|state| state.dirty = true);
         let polled = match self.pay(context) {
             Poll::Ready(Ok(())) => write(Pin::new(&mut *self.stream.borrow_mut()), context),
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => Poll::Pending,
         };
         if polled.is_ready() {
-            self.update(|state| state.dirty = true);
             if self.writing.is_armed() {
                 self.writing.disarm();
             }
@@ -319,10 +334,8 @@ impl Wire {
 
     fn poll_flush(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.pay(context))?;
-        self.update(|state| {
-            state.dirty = false;
-            state.answering = state.exchanging;
-        });
+        self.update(|state| state.dirty = false);
+        self.rest();
         if self.refusal.borrow().is_some()
             && let Some(codec) = self.parked.borrow_mut().take()
         {

@@ -8,6 +8,7 @@ use std::task::Poll;
 
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
+use tokio::task::AbortHandle;
 
 use super::progress::{Hints, Limits, Progress, Stage};
 use super::{Endpoint, Upload};
@@ -21,6 +22,7 @@ pub struct Connection {
     sender: SendRequest<Upload>,
     endpoint: Arc<Endpoint>,
     deadline: Rc<Deadline>,
+    codec: AbortHandle,
     is_fresh: bool,
 }
 
@@ -44,8 +46,13 @@ pub struct Unanswered {
 const MOST_INTERIM: usize = 10;
 
 impl Connection {
-    pub(super) const fn fresh(sender: SendRequest<Upload>, endpoint: Arc<Endpoint>, deadline: Rc<Deadline>) -> Self {
-        Self { sender, endpoint, deadline, is_fresh: true }
+    pub(super) const fn fresh(
+        sender: SendRequest<Upload>,
+        endpoint: Arc<Endpoint>,
+        deadline: Rc<Deadline>,
+        codec: AbortHandle,
+    ) -> Self {
+        Self { sender, endpoint, deadline, codec, is_fresh: true }
     }
 
     /// Whether nothing was ever sent on it.
@@ -118,6 +125,14 @@ impl Connection {
         progress.reach(Stage::Body);
         progress.rest();
         Ok(Answered { response, progress })
+    }
+}
+
+/// Nobody waits for what the codec still does; without this a member that takes no byte would keep it, the request's body
+/// and the client's connection for ever.
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.codec.abort();
     }
 }
 

@@ -54,10 +54,10 @@ where
         .handshake::<_, Upload>(TokioIo::new(Patient::of(stream)))
         .await
         .map_err(io::Error::other)?;
-    tokio::task::spawn_local(async move {
+    let codec = tokio::task::spawn_local(async move {
         if let Err(error) = codec.await {
             tracing::trace!(%error, "upstream connection ended");
         }
     });
-    Ok(Connection::fresh(sender, endpoint.clone(), Rc::new(ticker.deadline())))
+    Ok(Connection::fresh(sender, endpoint.clone(), Rc::new(ticker.deadline()), codec.abort_handle()))
 }

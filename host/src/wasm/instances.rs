@@ -236,7 +236,8 @@ impl Instances {
         let verdict = verdict::check(action, side, facts)
             .map_err(|refused| told(filter, hook, Kind::FilterVerdict, &refused.to_string(), None));
         let hooks = filter.hooks();
-        let Some(live) = live else { return verdict };
+        // What said something invalid once may be broken inside.
+        let Some(live) = live.filter(|_| verdict.is_ok()) else { return verdict };
         match filter.0.instances {
             config::Instances::Reuse => self.keep_idle(filter, live),
             config::Instances::PerRequest if hooks.done || (hooks.response && side == Side::Request) => {

@@ -11,7 +11,7 @@ use super::{Behaviour, Exchange, Then};
 use crate::eventually::Gate;
 
 /// A piece of the large generated bodies.
-const BLOCK: [u8; 65536] = [b'w'; 65536];
+static BLOCK: [u8; 65536] = [b'w'; 65536];
 
 /// A behaviour of one's own.
 pub fn does(what: impl Fn(&mut Exchange<'_>) -> io::Result<Then> + Send + Sync + 'static) -> Behaviour {
