@@ -75,18 +75,18 @@ pub(super) struct Asked {
 }
 
 impl Arrived {
-    pub(super) fn begin(self) -> (Exchange, Request) {
+    pub(super) fn begin(self) -> (Box<Exchange>, Request) {
         let exchange = unread(&self.local, &self.client, self.began);
         (exchange, Request { head: self.head, body: self.body, interim: self.interim })
     }
 }
 
 /// An exchange of which nothing is known but its client.
-pub(super) fn unread(local: &Rc<Local>, client: &Rc<Client>, began: Instant) -> Exchange {
+pub(super) fn unread(local: &Rc<Local>, client: &Rc<Client>, began: Instant) -> Box<Exchange> {
     let request = RequestHead::of(Method::GET, client.scheme, host::absent(), PathAndQuery::from_static("/"));
     let facts = Facts::of(local.thread.next_id(), client.address, request);
     let record = Record::begin(client.listener.clone(), clock::wall());
-    Exchange {
+    Box::new(Exchange {
         local: local.clone(),
         client: client.clone(),
         facts,
@@ -98,7 +98,7 @@ pub(super) fn unread(local: &Rc<Local>, client: &Rc<Client>, began: Instant) -> 
         done: Vec::new(),
         kept: None,
         is_answered: false,
-    }
+    })
 }
 
 pub(super) fn check(exchange: &mut Exchange, request: Request) -> ControlFlow<Answer, Asked> {
@@ -142,7 +142,15 @@ pub(super) fn check(exchange: &mut Exchange, request: Request) -> ControlFlow<An
 /// 32 hexadecimal digits, as unique as chance makes them.
 #[must_use]
 pub fn request_id() -> String {
-    format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..))
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut chance = (u128::from(fastrand::u64(..)) << 64) | u128::from(fastrand::u64(..));
+    let mut id = String::with_capacity(32);
+    for _ in 0..32 {
+        let digit = DIGITS.get((chance & 15) as usize).copied().unwrap_or(b'0');
+        id.push(char::from(digit));
+        chance >>= 4;
+    }
+    id
 }
 
 fn of_target(bad: BadTarget) -> Failure {

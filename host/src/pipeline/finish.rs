@@ -21,7 +21,7 @@ pub struct Outgoing {
     exchange: Option<Box<Exchange>>,
 }
 
-pub(super) fn finish(mut exchange: Exchange, answer: Answer) -> http::Response<Outgoing> {
+pub(super) fn finish(mut exchange: Box<Exchange>, answer: Answer) -> http::Response<Outgoing> {
     let Answer { mut head, body, upstream } = answer;
     let local = exchange.local.clone();
     let site = exchange.site.and_then(|site| local.generation.site(site));
@@ -36,7 +36,7 @@ pub(super) fn finish(mut exchange: Exchange, answer: Answer) -> http::Response<O
         exchange.record.note_response(&head, needs);
     }
     exchange.is_answered = true;
-    let mut response = http::Response::new(Outgoing { body, exchange: Some(Box::new(exchange)) });
+    let mut response = http::Response::new(Outgoing { body, exchange: Some(exchange) });
     *response.status_mut() = head.status;
     *response.headers_mut() = head.fields.into();
     *response.version_mut() = Version::HTTP_11;
