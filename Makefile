@@ -15,8 +15,10 @@ help: ## This list
 	@echo "make TARGET"
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# A test target is named so that dependencies get the features that `make test` builds them with, and are built once.
 run: filters ## Build, and run a gateway in front of two small servers on 127.0.0.1:8080 (PORT=8081 for another port)
-	$(CARGO) run --locked -p weir -- demo --port $(PORT)
+	$(CARGO) build --locked -p weir --bin weir --test floors
+	@exec $${CARGO_TARGET_DIR:-target}/debug/weir demo --port $(PORT)
 
 test: filters guests ## All tests: units, the floors, suites over the real binary, and the filters' own
 	@status=0; \
