@@ -46,11 +46,14 @@ def spent(pid: int) -> int:
 
 
 def resident(pid: int) -> int:
-    """Resident KiB of a process and its descendants; pages they share are counted once for each."""
+    """Resident KiB of a process and its descendants, pages that several share divided among them.
+
+    The sums in /proc/PID/status are estimates on current kernels, by hundreds of KiB; these are counted.
+    """
     total = 0
     for each in tree(pid):
-        for line in pathlib.Path(f"/proc/{each}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
+        for line in pathlib.Path(f"/proc/{each}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
                 total += int(line.split()[1])
     return total
 

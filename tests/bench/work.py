@@ -37,8 +37,8 @@ class Work:
 
 
 def measure(bench: systems.Bench, size: str, names: list[str]) -> Work:
-    rounds = int(os.environ.get("WEIR_BENCH_ROUNDS", "5"))
-    seconds = float(os.environ.get("WEIR_BENCH_SECONDS", "4"))
+    rounds = int(os.environ.get("WEIR_BENCH_ROUNDS", "10"))
+    seconds = float(os.environ.get("WEIR_BENCH_SECONDS", "2"))
     done = Work()
     with ExitStack() as all_of_them:
         running = {}
