@@ -48,15 +48,16 @@ def compile_filters(bench: systems.Bench, name: str) -> None:
 
     Under valgrind as well: code is compiled for the processor there is, and valgrind's is not quite the machine's.
     """
-    with bench.start(name, [tools.find("valgrind"), "--tool=none", "-q"], address_space=ADDRESS_SPACE):
+    wrapper = (tools.find("valgrind"), "--tool=none", "-q")
+    with bench.start(name, wrapper, ADDRESS_SPACE):
         pass
 
 
 def total(bench: systems.Bench, name: str, requests: int) -> int:
     written = bench.place / f"callgrind.{name.replace(',', '').replace(' ', '-')}.{requests}"
-    wrapper = [tools.find("valgrind"), "--tool=callgrind", "-q", f"--callgrind-out-file={written}"]
+    wrapper = (tools.find("valgrind"), "--tool=callgrind", "-q", f"--callgrind-out-file={written}")
     limit = ADDRESS_SPACE if name.startswith("weir") else None
-    with bench.start(name, wrapper, address_space=limit) as running:
+    with bench.start(name, wrapper, limit) as running:
         with load.Connections(running.port, CONNECTIONS, running.path("1k")) as client:
             client.exchange(requests)
     if not written.exists():

@@ -13,12 +13,12 @@ CONNECTIONS = 64
 PATIENCE = 20
 
 
-def wrk(core: int | None, url: str, seconds: float) -> int:
+def wrk(core: int, url: str, seconds: float) -> int:
     """Loads a URL over 64 kept connections; how many requests were answered.
 
     Raises Failed when one was not answered well.
     """
-    pin = [] if core is None else [tools.find("taskset"), "-c", str(core)]
+    pin = [tools.find("taskset"), "-c", str(core)]
     length = f"-d{max(1, round(seconds))}s"
     command = [*pin, tools.find("wrk"), "-t1", f"-c{CONNECTIONS}", length, "--timeout", f"{PATIENCE}s", url]
     try:

@@ -23,13 +23,17 @@ def cores() -> tuple[int, int]:
 
 def tree(pid: int) -> list[int]:
     """A process and its descendants."""
+    children: dict[int, list[int]] = {}
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            # The name before it, in brackets, may hold anything.
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+        children.setdefault(parent, []).append(int(stat.parent.name))
     found = [pid]
     for each in found:
-        for thread in pathlib.Path(f"/proc/{each}/task").glob("*"):
-            try:
-                found.extend(int(child) for child in (thread / "children").read_text().split())
-            except OSError:
-                continue
+        found.extend(children.get(each, []))
     return found
 
 

@@ -74,7 +74,8 @@ class Report:
             self.say(f"| {name} | {figure / 1000:.1f} | {f'{figure / nginx:.2f}' if nginx else '-'} |")
         self.failed(done.failures)
         if any(name.startswith("weir, ") for name in done.figures):
-            self.say("\nFilters ran in the narrow memory layout here, which checks bounds: valgrind cannot reserve the wide one.")
+            self.say("\nFilters ran in the narrow memory layout here, which checks bounds: valgrind cannot reserve")
+            self.say("the wide one.")
         elif done.failures:
             self.say("\nWithout figures for filters here, their cost is what CPU time says above.")
 

@@ -139,7 +139,9 @@ http {{
     uwsgi_temp_path {place}/o.4; scgi_temp_path {place}/o.5;
     server {{
         listen 127.0.0.1:{port} backlog=1024;
-        location ~ ^/new(er|est)?/told$ {{ return 200 "$uri $http_x_first$http_x_second $http_x_forwarded_for $http_via"; }}
+        location ~ ^/new(er|est)?/told$ {{
+            return 200 "$uri $http_x_first$http_x_second $http_x_forwarded_for $http_via";
+        }}
         location ~ ^/new(er|est)?/(1k|100k)$ {{ alias {place}/$2; }}
     }}
 }}
@@ -181,15 +183,14 @@ class Bench:
 
     @contextlib.contextmanager
     def start(
-        self, name: str, wrapper: list[str] = (), core: int | None = -1, address_space: int | None = None
+        self, name: str, wrapper: tuple[str, ...] = (), address_space: int | None = None
     ) -> Iterator[Running]:
         """Starts a system on the proxy's core, checks that it does its work, and ends it afterwards.
 
         Raises machine.Failed when it does not start or does something else.
         """
         port = machine.free_port()
-        core = self.cores[0] if core == -1 else core
-        command = pinned(core, [*wrapper, *self.command(name, port, alone=bool(wrapper))])
+        command = pinned(self.cores[0], [*wrapper, *self.command(name, port, alone=bool(wrapper))])
         with self.listening(name, port, command, address_space) as running:
             self.prove(running)
             yield running
@@ -242,8 +243,8 @@ class Bench:
             end(process)
 
 
-def pinned(core: int | None, command: list[str]) -> list[str]:
-    return command if core is None else [tools.find("taskset"), "-c", str(core), *command]
+def pinned(core: int, command: list[str]) -> list[str]:
+    return [tools.find("taskset"), "-c", str(core), *command]
 
 
 def wait_for(process: subprocess.Popen, port: int, said: pathlib.Path) -> None:
