@@ -73,6 +73,7 @@ member = ["http://127.0.0.1:{origin}"]
 max-idle-connections = 1024
 {filters}
 [site.main]
+via = true
 route = [{{ pool = "origin", filters = {chain} }}]
 """
 
