@@ -61,8 +61,10 @@ class Report:
             costs, whole = done.calls(name, number), done.cost(name)
             share = f"{100 * number * median(costs) / whole:.0f} %" if costs and whole else "-"
             self.say(f"| {name.removeprefix('weir, ')} | {number} | {spread(costs, 2)} | {share} |")
-        if costs := done.calls("weir, 5 filters", 5):
-            self.verdict("a reused call", median(costs), MOST_CALL, "us", True)
+        reused = {name: number for name, number in calls.items() if "fresh" not in name}
+        known = [median(costs) for name, number in reused.items() if (costs := done.calls(name, number))]
+        if known:
+            self.verdict("a reused call, in the dearest of the chains", max(known), MOST_CALL, "us", True)
 
     def instructions(self, done: Counted) -> None:
         few, many = done.requests

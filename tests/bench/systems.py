@@ -16,11 +16,12 @@ import load
 import machine
 import tools
 
+# What is compared most closely stands side by side.
 SMALL = [
-    "nginx", "weir", "haproxy", "weir, rewrite", "weir, headers", "weir, 2 filters", "weir, 5 filters",
-    "weir, fresh instance", "nginx, bare",
+    "haproxy", "nginx, bare", "nginx", "weir", "weir, rewrite", "weir, headers", "weir, 2 filters", "weir, 5 filters",
+    "weir, fresh instance",
 ]
-LARGE = ["nginx", "weir", "haproxy", "weir, 2 filters"]
+LARGE = ["haproxy", "nginx", "weir", "weir, 2 filters"]
 
 # The route's chain of each Weir under test. `again` and `once-more` rewrite what the rewrite before them made, so that
 # every filter of a chain has work to do.
