@@ -46,7 +46,9 @@ def idle(bench: systems.Bench) -> dict[str, float | str]:
     for name in ("nginx", "haproxy", "weir", "weir, 2 filters"):
         try:
             with bench.start(name) as running:
-                load.wrk(bench.cores[1], running.url("1k"), 1)
+                # Warm, but without a load before it, whose memory the connections would then move into.
+                with load.Connections(running.port, 8, running.path("1k")) as client:
+                    client.one_by_one()
                 time.sleep(1)
                 before = machine.resident(running.pid)
                 with load.Connections(running.port, number, running.path("1k")) as client:
