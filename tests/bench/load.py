@@ -1,0 +1,98 @@
+"""Clients: wrk for time, and a slow exact one for where requests must be counted one by one."""
+
+import re
+import socket
+import subprocess
+
+import tools
+from machine import Failed
+
+CONNECTIONS = 64
+
+# Seconds for one answer. A machine that is busy with other things may take some; more is a fault.
+PATIENCE = 20
+
+
+def wrk(core: int, url: str, seconds: float) -> int:
+    """Loads a URL over 64 kept connections; how many requests were answered.
+
+    Raises Failed when one was not answered well.
+    """
+    pin = [tools.find("taskset"), "-c", str(core)]
+    length = f"-d{max(1, round(seconds))}s"
+    command = [*pin, tools.find("wrk"), "-t1", f"-c{CONNECTIONS}", length, "--timeout", f"{PATIENCE}s", url]
+    try:
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 2 * PATIENCE, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise Failed("wrk did not end") from error
+    counted = re.search(r"(\d+) requests in", ran.stdout)
+    if counted is None or int(counted[1]) == 0:
+        raise Failed(f"wrk had no answers: {(ran.stdout + ran.stderr).strip()[-200:]}")
+    for bad in ("Non-2xx", "Socket errors"):
+        if bad in ran.stdout:
+            raise Failed(next(line.strip() for line in ran.stdout.splitlines() if bad in line))
+    return int(counted[1])
+
+
+class Connections:
+    """A number of kept connections that are used in turns: a request on each, then the answer of each."""
+
+    def __init__(self, port: int, number: int, path: str, patience: float = 60.0):
+        self.request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
+        self.sockets = [socket.create_connection(("127.0.0.1", port), timeout=patience) for _ in range(number)]
+        for each in self.sockets:
+            each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def __enter__(self) -> "Connections":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for each in self.sockets:
+            each.close()
+
+    def exchange(self, requests: int) -> None:
+        """Raises Failed unless every answer is a whole 200."""
+        done = 0
+        while done < requests:
+            turn = self.sockets[: requests - done]
+            for each in turn:
+                each.sendall(self.request)
+            for each in turn:
+                read_answer(each)
+            done += len(turn)
+
+    def one_by_one(self) -> None:
+        """One request on each connection, never two at once."""
+        for each in self.sockets:
+            each.sendall(self.request)
+            read_answer(each)
+
+
+def fetch(port: int, path: str) -> str:
+    """The body of one answer."""
+    with Connections(port, 1, path) as client:
+        client.sockets[0].sendall(client.request)
+        return read_answer(client.sockets[0]).decode()
+
+
+def read_answer(stream: socket.socket) -> bytes:
+    text = b""
+    try:
+        while b"\r\n\r\n" not in text:
+            text += received(stream)
+        head, _, body = text.partition(b"\r\n\r\n")
+        length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+        if not head.startswith(b"HTTP/1.1 200") or length is None:
+            raise Failed(f"not a 200 with a length: {head[:60]!r}")
+        while len(body) < int(length[1]):
+            body += received(stream)
+    except OSError as error:
+        raise Failed(f"no answer: {error}") from error
+    return body
+
+
+def received(stream: socket.socket) -> bytes:
+    some = stream.recv(1 << 18)
+    if not some:
+        raise Failed("the connection was closed before its answer was whole")
+    return some

@@ -1,0 +1,118 @@
+"""The tables: printed, and written as Markdown."""
+
+import os
+import pathlib
+import subprocess
+from statistics import median
+
+import machine
+import tools
+from instructions import Counted
+from memory import Grown
+from work import Work
+
+# What the project has set itself.
+MOST_RATIO = 1.15
+MOST_CALL = 3.0
+
+
+class Report:
+    """Collects the tables. `incomplete` is set when something could not be measured."""
+
+    def __init__(self, path: pathlib.Path):
+        self.path, self.text, self.incomplete = path, [], False
+
+    def begin(self, weir: pathlib.Path, cores: tuple[int, int]) -> None:
+        said = subprocess.run([weir, "--version"], capture_output=True, text=True, timeout=10, check=False)
+        versions = ", ".join([said.stdout.strip(), *map(tools.version, ("nginx", "haproxy", "wrk", "valgrind"))])
+        self.say("# Benchmark\n")
+        self.say(f"{versions}. {machine.describe()}. Proxy on core {cores[0]}, load and origin on core {cores[1]}.")
+        self.say("Ratios can be compared between machines, times cannot. How it is measured: tests/bench/README.md.")
+
+    def say(self, line: str = "") -> None:
+        print(line, flush=True)
+        self.text.append(line)
+
+    def end(self) -> None:
+        load = " ".join(f"{value:.1f}" for value in os.getloadavg())
+        self.say(f"\nLoad of the machine at the end: {load}.")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text("\n".join(self.text) + "\n")
+        print(f"\nwritten to {self.path}")
+
+    def cpu(self, title: str, done: Work, calls: dict[str, int]) -> None:
+        self.say(f"\n## CPU time per request, {title}, 64 kept connections\n")
+        self.say("| system | us | ratio to nginx (least to most) |")
+        self.say("|---|---|---|")
+        for name in done.rounds:
+            cost, ratios = done.cost(name), done.ratios(name)
+            self.say(f"| {name} | {'-' if cost is None else f'{cost:.1f}'} | {spread(ratios, 2)} |")
+        self.failed(done.failures)
+        if ratios := done.ratios("weir"):
+            self.verdict("without filters", median(ratios), MOST_RATIO, "of nginx", bool(calls))
+        if calls:
+            self.calls(done, calls)
+
+    def calls(self, done: Work, calls: dict[str, int]) -> None:
+        self.say("\n## A filter call\n")
+        self.say("| chain | calls | us per call (least to most) | share of the request |")
+        self.say("|---|---|---|---|")
+        for name, number in calls.items():
+            costs, whole = done.calls(name, number), done.cost(name)
+            share = f"{100 * number * median(costs) / whole:.0f} %" if costs and whole else "-"
+            self.say(f"| {name.removeprefix('weir, ')} | {number} | {spread(costs, 2)} | {share} |")
+        reused = {name: number for name, number in calls.items() if "fresh" not in name}
+        known = [median(costs) for name, number in reused.items() if (costs := done.calls(name, number))]
+        if known:
+            self.verdict("a reused call, in the dearest of the chains", max(known), MOST_CALL, "us", True)
+
+    def instructions(self, done: Counted) -> None:
+        few, many = done.requests
+        self.say(f"\n## User instructions per request (callgrind, {many} requests less {few})\n")
+        self.say("| system | thousands | ratio to nginx |")
+        self.say("|---|---|---|")
+        nginx = done.figures.get("nginx")
+        for name, figure in done.figures.items():
+            self.say(f"| {name} | {figure / 1000:.1f} | {f'{figure / nginx:.2f}' if nginx else '-'} |")
+        self.failed(done.failures)
+        if any(name.startswith("weir, ") for name in done.figures):
+            self.say("\nFilters ran in the narrow memory layout here, which checks bounds: valgrind cannot reserve")
+            self.say("the wide one.")
+        elif done.failures:
+            self.say("\nWithout figures for filters here, their cost is what CPU time says above.")
+
+    def memory(self, grown: Grown) -> None:
+        self.say("\n## Resident memory over requests, two filters\n")
+        self.say("| requests | MiB |")
+        self.say("|---|---|")
+        for requests, kib in grown.points:
+            self.say(f"| {requests} | {kib / 1024:.1f} |")
+        if len(grown.points) > 1:
+            growth = grown.points[-1][1] - grown.points[0][1]
+            self.say(f"\nFrom the first of these to the last: {growth:+d} KiB.")
+        if grown.failure:
+            self.failed({"weir, 2 filters": grown.failure})
+
+    def idle(self, found: dict[str, float | str]) -> None:
+        self.say("\n## An idle connection, in the process's memory (the kernel's sockets not counted)\n")
+        self.say("| system | KiB |")
+        self.say("|---|---|")
+        for name, kib in found.items():
+            self.say(f"| {name} | {f'{kib:.1f}' if isinstance(kib, float) else '-'} |")
+        self.failed({name: kib for name, kib in found.items() if isinstance(kib, str)})
+
+    def verdict(self, what: str, found: float, most: float, unit: str, is_goal: bool) -> None:
+        if is_goal:
+            word = "reached" if found <= most else "missed"
+            self.say(f"\nGoal, {what}: at most {most} {unit}; found {found:.2f}: {word}.")
+
+    def failed(self, failures: dict[str, str]) -> None:
+        for name, why in failures.items():
+            self.incomplete = True
+            self.say(f"\nNot measured, or not in every round: {name}: {why}")
+
+
+def spread(values: list[float], digits: int) -> str:
+    if not values:
+        return "-"
+    return f"{median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
