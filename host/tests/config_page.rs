@@ -3,6 +3,8 @@
 //! Keys of the code are the names that `src/config` asks tables for. Keys of the page are the first cells of its tables
 //! headed `key`. What the page says of them is for people to check.
 
+#![allow(clippy::string_slice, reason = "places come from `match_indices` and `char_indices`")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
