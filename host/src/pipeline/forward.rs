@@ -95,7 +95,7 @@ impl Outbound<'_> {
         Ok((connection, answered))
     }
 
-    /// The head as the member gets it; `Host` first (RFC 9110, section 7.2).
+    /// The head as the member gets it.
     fn request(&self, head: &RequestHead, body: Body) -> http::Request<Body> {
         let mut fields = head.fields.clone();
         let host = match self.pool.plan.preserve_host && !head.authority.as_str().is_empty() {
