@@ -55,7 +55,7 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: Stream, listener: &config
         // A client that is gone needs no answer.
         let _ = refusal::write(&mut Bare(&wire), failure.kind, &id).await;
     }
-    if mid_message {
+    if mid_message || wire.has_unread() {
         refusal::linger(&mut Bare(&wire)).await;
     }
 }

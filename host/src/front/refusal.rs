@@ -32,12 +32,7 @@ pub(super) async fn write(stream: &mut (impl AsyncWrite + Unpin), kind: Kind, re
         httpdate::fmt_http_date(clock::wall())
     )
     .into_bytes();
-    for (name, value) in head.fields.iter() {
-        text.extend_from_slice(name.as_str().as_bytes());
-        text.extend_from_slice(b": ");
-        text.extend_from_slice(value.as_bytes());
-        text.extend_from_slice(b"\r\n");
-    }
+    head.fields.write(&mut text);
     text.extend_from_slice(b"\r\n");
     text.extend_from_slice(&body);
     stream.write_all(&text).await

@@ -176,6 +176,15 @@ impl Wire {
         self.refusal.borrow().is_some() || self.gate.borrow().phase() != Phase::Idle
     }
 
+    /// Whether the client has sent more than was read; what is found is thrown away, for use when nothing more is read.
+    pub(super) fn has_unread(&self) -> bool {
+        let mut scratch = [0_u8; 512];
+        let mut buffer = ReadBuf::new(&mut scratch);
+        let mut context = Context::from_waker(Waker::noop());
+        let polled = Pin::new(&mut *self.stream.borrow_mut()).poll_read(&mut context, &mut buffer);
+        polled.is_ready() && !buffer.filled().is_empty()
+    }
+
     fn update(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.state.get();
         change(&mut state);
@@ -354,12 +363,7 @@ impl Interim for Wire {
         }
         let mut text =
             format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or_default()).into_bytes();
-        for (name, value) in fields.iter() {
-            text.extend_from_slice(name.as_str().as_bytes());
-            text.extend_from_slice(b": ");
-            text.extend_from_slice(value.as_bytes());
-            text.extend_from_slice(b"\r\n");
-        }
+        fields.write(&mut text);
         text.extend_from_slice(b"\r\n");
         let mut owed = self.owed.borrow_mut();
         let written = if owed.is_empty() { self.stream.borrow().try_write(&text).unwrap_or(0) } else { 0 };

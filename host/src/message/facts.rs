@@ -34,14 +34,18 @@ impl Facts {
     /// What is known at the beginning.
     #[must_use]
     pub fn of(id: u64, client: Option<IpAddr>, request: RequestHead) -> Self {
+        thread_local! {
+            static NOTHING: Arc<str> = "".into();
+        }
+        let nothing = NOTHING.with(Arc::clone);
         Self {
             id,
             request_id: String::new(),
             client,
             request,
             response: None,
-            site: "".into(),
-            route: "".into(),
+            site: nothing.clone(),
+            route: nothing,
             pool: None,
             member: None,
             variables: Variables::default(),

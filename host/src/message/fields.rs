@@ -68,6 +68,16 @@ impl Fields {
         self.0.remove(name)
     }
 
+    /// Appends the fields as HTTP/1 writes them, each line ended by CRLF (RFC 9112, section 5).
+    pub fn write(&self, text: &mut Vec<u8>) {
+        for (name, value) in &self.0 {
+            text.extend_from_slice(name.as_str().as_bytes());
+            text.extend_from_slice(b": ");
+            text.extend_from_slice(value.as_bytes());
+            text.extend_from_slice(b"\r\n");
+        }
+    }
+
     /// How many lines.
     #[must_use]
     pub fn len(&self) -> usize {
