@@ -16,7 +16,6 @@ import load
 import machine
 import tools
 
-# What is compared most closely stands side by side.
 SMALL = [
     "haproxy", "nginx, bare", "nginx", "weir", "weir, rewrite", "weir, headers", "weir, 2 filters", "weir, 5 filters",
     "weir, fresh instance",

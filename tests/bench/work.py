@@ -1,7 +1,7 @@
 """CPU time per request: systems interleaved round by round, ratios within a round, the median over rounds."""
 
 import os
-from contextlib import ExitStack
+import random
 from statistics import median
 
 import load
@@ -37,33 +37,29 @@ class Work:
 
 
 def measure(bench: systems.Bench, size: str, names: list[str]) -> Work:
+    """Every run has a process of its own: where its memory happens to lie can be worth some percent either way."""
     rounds = int(os.environ.get("WEIR_BENCH_ROUNDS", "10"))
     seconds = float(os.environ.get("WEIR_BENCH_SECONDS", "2"))
-    done = Work()
-    with ExitStack() as all_of_them:
-        running = {}
+    done, order = Work(), list(names)
+    # The same order everywhere, but another one in each round, so that none always follows the same neighbour.
+    dice = random.Random(1)
+    for turn in range(rounds):
+        dice.shuffle(order)
+        costs = {name: one(bench, name, size, seconds, done) for name in order}
         for name in names:
-            try:
-                running[name] = all_of_them.enter_context(bench.start(name))
-                load.wrk(bench.cores[1], running[name].url(size), 1)
-            except machine.Failed as failed:
-                done.failures[name] = str(failed)
-                running.pop(name, None)
-        order = list(running)
-        for turn in range(rounds):
-            # Everybody is first once, so that none always follows the same neighbour.
-            at = turn % max(1, len(order))
-            for name in order[at:] + order[:at]:
-                done.note(name, one(bench, running[name], size, seconds, done))
-            print(f"bench: {size}, round {turn + 1} of {rounds}", flush=True)
+            done.note(name, costs[name])
+        print(f"bench: {size}, round {turn + 1} of {rounds}", flush=True)
     return done
 
 
-def one(bench: systems.Bench, system: systems.Running, size: str, seconds: float, done: Work) -> float | None:
-    before = machine.spent(system.pid)
+def one(bench: systems.Bench, name: str, size: str, seconds: float, done: Work) -> float | None:
+    """Microseconds of CPU per request."""
     try:
-        requests = load.wrk(bench.cores[1], system.url(size), seconds)
+        with bench.start(name) as system:
+            load.wrk(bench.cores[1], system.url(size), 1)
+            before = machine.spent(system.pid)
+            requests = load.wrk(bench.cores[1], system.url(size), seconds)
+            return (machine.spent(system.pid) - before) / requests / 1000
     except machine.Failed as failed:
-        done.failures[system.name] = str(failed)
+        done.failures[name] = str(failed)
         return None
-    return (machine.spent(system.pid) - before) / requests / 1000
