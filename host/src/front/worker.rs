@@ -19,6 +19,7 @@ use crate::failure::{Failure, Kind};
 use crate::generation::{Current, Generation, Local, Thread};
 use crate::log::{AccessLog, FLUSH_EVERY};
 use crate::message::Scheme;
+use crate::message::forwarding::Peer;
 use crate::pipeline::{self, Client};
 
 /// What all threads share of one listener.
@@ -123,7 +124,7 @@ impl Worker {
     fn take(self: &Rc<Self>, listener: &Arc<ListenerShared>, stream: Stream, from: Option<SocketAddr>) {
         let counted = Counted::of(listener, &self.open);
         let client = Client {
-            address: from.map(|from| from.ip().to_canonical()),
+            peer: Peer::of(from.map(|from| from.ip()), false),
             port: from.map_or(0, |from| from.port()),
             listener: listener.name.clone(),
             scheme: Scheme::Http,

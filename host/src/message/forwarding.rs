@@ -10,12 +10,12 @@ use http::header;
 use super::{Fields, Name, RequestHead, Scheme, Value, Version, host};
 
 /// What is true of the connection a request came over.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Peer {
-    /// Who is at its other end; nobody by address on a Unix socket.
-    pub address: Option<IpAddr>,
-    /// Whether its word is taken.
-    pub trusted: bool,
+    address: Option<IpAddr>,
+    /// The address as it is written upstream, because that is written for every request of a connection.
+    written: Option<Value>,
+    trusted: bool,
 }
 
 /// What goes out with a response, beside what the upstream sent.
@@ -34,6 +34,28 @@ const FORWARDED_PROTO: Name = Name::from_static("x-forwarded-proto");
 const FORWARDED_HOST: Name = Name::from_static("x-forwarded-host");
 const FORWARDED_PORT: Name = Name::from_static("x-forwarded-port");
 const REQUEST_ID: Name = Name::from_static("x-request-id");
+
+impl Peer {
+    /// Who is at the other end (nobody by address on a Unix socket), and whether its word is taken.
+    #[must_use]
+    pub fn of(address: Option<IpAddr>, trusted: bool) -> Self {
+        let address = address.map(|address| address.to_canonical());
+        let written = address.and_then(|address| Value::from_str(&address.to_string()).ok());
+        Self { address, written, trusted }
+    }
+
+    /// Its address.
+    #[must_use]
+    pub const fn address(&self) -> Option<IpAddr> {
+        self.address
+    }
+
+    /// The same peer, its word taken or not: that can change with a config.
+    #[must_use]
+    pub fn trusted(&self, trusted: bool) -> Self {
+        Self { trusted, ..self.clone() }
+    }
+}
 
 /// Proxies a claim is followed through; more than any real path has, and a bound on a head full of addresses.
 const MOST_PROXIES: usize = 64;
@@ -80,7 +102,7 @@ pub fn scheme(fields: &Fields, own: Scheme, trusted: bool) -> Scheme {
 }
 
 /// Writes the fields that go upstream. Comes after `hops::strip`. `forwarded` says whether RFC 7239's field is sent too.
-pub fn to_upstream(head: &mut RequestHead, peer: Peer, request_id: &str, forwarded: bool) {
+pub fn to_upstream(head: &mut RequestHead, peer: &Peer, request_id: &str, forwarded: bool) {
     if !peer.trusted {
         forget_claims(&mut head.fields);
     }
@@ -91,24 +113,32 @@ pub fn to_upstream(head: &mut RequestHead, peer: Peer, request_id: &str, forward
         add(fields, header::FORWARDED, &element);
     }
     // A proxy on a Unix socket has no address to add: what it says stands alone.
-    if let Some(address) = peer.address {
-        add(fields, FORWARDED_FOR, &address.to_canonical().to_string());
+    match &peer.written {
+        Some(address) if peer.trusted => add(fields, FORWARDED_FOR, address.to_str().unwrap_or_default()),
+        Some(address) => fields.set(FORWARDED_FOR, address.clone()),
+        None => {}
     }
     fields.set(FORWARDED_PROTO, Value::from_static(scheme.as_str()));
-    let asked_for = fields.get(FORWARDED_HOST).is_some_and(|claim| host::parse(claim.as_bytes()).is_ok());
-    if !asked_for || fields.lines(FORWARDED_HOST).nth(1).is_some() {
-        fields.remove(FORWARDED_HOST);
-        if !head.authority.as_str().is_empty() {
-            fields.set(FORWARDED_HOST, head.authority.value().clone());
-        }
+    let port = if peer.trusted { check_claims(fields) } else { None };
+    let is_claimed = peer.trusted && fields.contains(FORWARDED_HOST);
+    if !is_claimed && !head.authority.as_str().is_empty() {
+        fields.set(FORWARDED_HOST, head.authority.value().clone());
     }
-    let port = fields.get(FORWARDED_PORT).and_then(|claim| claim.to_str().ok()?.parse::<u16>().ok());
     let port = port.or(head.authority.port()).unwrap_or(scheme.default_port());
     fields.set(FORWARDED_PORT, Value::from(port));
     fields.append(header::VIA, via(head.version));
     if let Ok(id) = Value::from_str(request_id) {
         fields.set(REQUEST_ID, id);
     }
+}
+
+/// Takes off what a trusted peer claims of the host when it is not one host; the port that it claims.
+fn check_claims(fields: &mut Fields) -> Option<u16> {
+    let is_host = fields.get(FORWARDED_HOST).is_some_and(|claim| host::parse(claim.as_bytes()).is_ok());
+    if !is_host || fields.lines(FORWARDED_HOST).nth(1).is_some() {
+        fields.remove(FORWARDED_HOST);
+    }
+    fields.get(FORWARDED_PORT)?.to_str().ok()?.parse().ok()
 }
 
 /// Writes the fields that go to the client. Comes after `hops::strip`.
@@ -169,8 +199,8 @@ fn add(fields: &mut Fields, name: Name, item: &str) {
 }
 
 /// One element of `Forwarded`. What holds a colon or a bracket is quoted (RFC 7239, section 4).
-fn element(head: &RequestHead, peer: Peer, scheme: Scheme) -> String {
-    let by = match peer.address.map(|address| address.to_canonical()) {
+fn element(head: &RequestHead, peer: &Peer, scheme: Scheme) -> String {
+    let by = match peer.address {
         Some(IpAddr::V4(address)) => address.to_string(),
         Some(IpAddr::V6(address)) => format!("\"[{address}]\""),
         None => "unknown".to_owned(),
@@ -238,12 +268,12 @@ mod tests {
         let authority = host::parse(b"shop.example:8080").unwrap();
         let mut head = RequestHead::of(Method::GET, Scheme::Http, authority, "/".parse().unwrap());
         head.fields = fields(lines);
-        to_upstream(&mut head, peer, "id-1", forwarded);
+        to_upstream(&mut head, &peer, "id-1", forwarded);
         head.fields
     }
 
     fn peer(address: &str, trusted: bool) -> Peer {
-        Peer { address: address.parse().ok(), trusted }
+        Peer::of(address.parse().ok(), trusted)
     }
 
     fn line(fields: &Fields, name: &str) -> String {

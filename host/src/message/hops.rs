@@ -72,6 +72,10 @@ pub fn strip(fields: &mut Fields) -> Result<Hops, BadConnection> {
     if found == 0 {
         return Ok(Hops::default());
     }
+    if found == 1 && is_plain(fields) {
+        fields.remove(header::CONNECTION);
+        return Ok(Hops::default());
+    }
     let named = if found & 1 != 0 { named(fields)? } else { Vec::new() };
     let hops = Hops { trailers: found & 2 != 0 && takes_trailers(fields) };
     for (position, hop) in HOPS.iter().enumerate() {
@@ -89,6 +93,15 @@ pub fn strip(fields: &mut Fields) -> Result<Hops, BadConnection> {
 pub fn welcome_trailers(fields: &mut Fields) {
     fields.set(header::TE, Value::from_static("trailers"));
     fields.set(header::CONNECTION, Value::from_static("te"));
+}
+
+/// Whether `Connection` says but one of the two things that it nearly always says.
+fn is_plain(fields: &Fields) -> bool {
+    let mut lines = fields.lines(header::CONNECTION);
+    let plain = |line: &Value| {
+        line.as_bytes().eq_ignore_ascii_case(b"keep-alive") || line.as_bytes().eq_ignore_ascii_case(b"close")
+    };
+    lines.next().is_some_and(plain) && lines.next().is_none()
 }
 
 /// The fields that `Connection` names and that may go. Empty, and without allocation, for `close` and `keep-alive`.

@@ -2,7 +2,6 @@
 //!
 //! The front's gate has checked framing; here the head is read, once, and in one way.
 
-use std::net::IpAddr;
 use std::ops::ControlFlow::{self, Continue};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -40,8 +39,8 @@ pub struct Arrived {
 /// Who is at the other end of a connection.
 #[derive(Debug)]
 pub struct Client {
-    /// Its address; none on a Unix socket.
-    pub address: Option<IpAddr>,
+    /// Its address; none on a Unix socket. Whether it is trusted is each request's to find.
+    pub peer: Peer,
     /// Its port.
     pub port: u16,
     /// The listener it came by.
@@ -84,7 +83,7 @@ impl Arrived {
 /// An exchange of which nothing is known but its client.
 pub(super) fn unread(local: &Rc<Local>, client: &Rc<Client>, began: Instant) -> Box<Exchange> {
     let request = RequestHead::of(Method::GET, client.scheme, host::absent(), PathAndQuery::from_static("/"));
-    let facts = Facts::of(local.thread.next_id(), client.address, request);
+    let facts = Facts::of(local.thread.next_id(), client.peer.address(), request);
     let record = Record::begin(client.listener.clone(), clock::wall());
     Box::new(Exchange {
         local: local.clone(),
@@ -106,12 +105,12 @@ pub(super) fn check(exchange: &mut Exchange, request: Request) -> ControlFlow<An
     let mut fields = Fields::from(head.headers);
     let local = exchange.local.clone();
     let trusts = |address| local.generation.trusts(address);
-    let trusted = exchange.client.address.is_none_or(trusts);
+    let trusted = exchange.client.peer.address().is_none_or(trusts);
     exchange.facts.request_id = match forwarding::request_id(&fields, trusted) {
         Some(known) => known.to_owned(),
         None => request_id(),
     };
-    if let Some(peer) = exchange.client.address {
+    if let Some(peer) = exchange.client.peer.address() {
         exchange.facts.client = Some(forwarding::client(peer, &fields, trusts));
     }
     let Ok(hops) = hops::strip(&mut fields) else {
@@ -135,7 +134,7 @@ pub(super) fn check(exchange: &mut Exchange, request: Request) -> ControlFlow<An
     let Ok(expects) = semantics::expects_continue(request.version, &request.fields) else {
         return Answer::broken(exchange, Kind::UnknownExpectation);
     };
-    let peer = Peer { address: exchange.client.address, trusted };
+    let peer = exchange.client.peer.trusted(trusted);
     Continue(Asked { body, interim, peer, expects, trailers: hops.trailers })
 }
 

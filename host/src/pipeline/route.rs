@@ -54,7 +54,7 @@ pub(super) fn choose(exchange: &mut Exchange, mut asked: Asked) -> ControlFlow<A
         Action::Respond(_) | Action::Exclude => false,
     };
     let facts = &mut exchange.facts;
-    forwarding::to_upstream(&mut facts.request, asked.peer, &facts.request_id, forwarded);
+    forwarding::to_upstream(&mut facts.request, &asked.peer, &facts.request_id, forwarded);
     Continue(Routed { key, asked })
 }
 

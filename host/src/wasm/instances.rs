@@ -6,7 +6,6 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::future::Future;
-use std::io::Write as _;
 use std::rc::Rc;
 
 use wasmtime::Store;
@@ -77,10 +76,9 @@ impl Instances {
         let (id, client) = (facts.id, facts.client);
         let mut call = self.take(filter, facts).await?;
         let live = call.live.as_mut().expect("a call that was just taken has its instance");
-        let mut text = std::mem::take(&mut live.client);
-        text.clear();
-        if let Some(address) = client {
-            let _ = write!(text, "{}", address.to_canonical());
+        let (known, mut text) = std::mem::take(&mut live.client);
+        if known != client {
+            text = client.map(|address| address.to_canonical().to_string()).unwrap_or_default();
         }
         let action = {
             let wanted = wanted.borrowed();
@@ -90,7 +88,7 @@ impl Instances {
                 scheme: head.scheme,
                 authority: head.authority.as_str(),
                 path: head.target.as_str(),
-                client: std::str::from_utf8(&text).unwrap_or_default(),
+                client: &text,
                 wanted: &wanted,
             };
             let Live { store, exports, budget, .. } = &mut *live;
@@ -104,7 +102,7 @@ impl Instances {
                 Exports::Response(_) => Err(no_such_export()),
             }
         };
-        live.client = text;
+        live.client = (client, text);
         let action = self.settle(filter, "on-request", &mut call, action)?;
         self.judge(filter, "on-request", call, action, Side::Request)
     }

@@ -1,6 +1,7 @@
 //! One instance: its store, what it exports, and how a call of it is bounded in time.
 
 use std::future::{Future, poll_fn};
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -38,7 +39,8 @@ pub(super) struct Live {
     pub(super) mark: usize,
     /// Takes the place of the facts while they are in the store.
     pub(super) spare: Option<Facts>,
-    pub(super) client: Vec<u8>,
+    /// The client of the last call, and its address as text: with kept connections the next one is often the same.
+    pub(super) client: (Option<IpAddr>, String),
 }
 
 pub(super) enum Exports {
@@ -72,7 +74,7 @@ impl Live {
         store.data_mut().rest();
         let (used, most) = (store.data().memory.used, store.data().memory.limit);
         let mark = used + most.saturating_sub(used) / 2;
-        Ok((Self { store, exports, budget, calls: 0, mark, spare: None, client: Vec::new() }, answer))
+        Ok((Self { store, exports, budget, calls: 0, mark, spare: None, client: (None, String::new()) }, answer))
     }
 }
 
