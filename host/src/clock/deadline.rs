@@ -1,7 +1,7 @@
 //! Coarse deadlines for many connections at the price of one timer a thread.
 //!
 //! A `Deadline` is armed and disarmed with a store into a cell; one task a thread wakes those that are over. They ring
-//! up to one tick late and never early, which is what time limits of seconds need and what per-request timers cannot do
+//! up to two ticks late, which is what time limits of seconds need and what per-request timers cannot do
 //! for two cells.
 
 use std::cell::{Cell, RefCell};
@@ -16,9 +16,9 @@ use super::{Duration, Instant, now};
 const TICK: Duration = Duration::from_millis(50);
 
 /// One thread's deadlines.
-#[derive(Default)]
 pub struct Ticker {
     slots: RefCell<Vec<Weak<Slot>>>,
+    recent: Rc<Cell<Instant>>,
 }
 
 /// Something that may not last longer than until an instant that can be moved.
@@ -26,8 +26,8 @@ pub struct Deadline {
     slot: Rc<Slot>,
 }
 
-#[derive(Default)]
 struct Slot {
+    recent: Rc<Cell<Instant>>,
     at: Cell<Option<Instant>>,
     rung: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -37,15 +37,26 @@ impl Ticker {
     /// A thread's ticker; `run` must be polled on the same thread for its deadlines to ring.
     #[must_use]
     pub fn start() -> Rc<Self> {
-        Rc::new(Self::default())
+        Rc::new(Self { slots: RefCell::default(), recent: Rc::new(Cell::new(now())) })
     }
 
     /// A deadline that is not armed yet.
     #[must_use]
     pub fn deadline(&self) -> Deadline {
-        let slot = Rc::new(Slot::default());
+        let slot = Rc::new(Slot {
+            recent: self.recent.clone(),
+            at: Cell::default(),
+            rung: Cell::default(),
+            waker: RefCell::default(),
+        });
         self.slots.borrow_mut().push(Rc::downgrade(&slot));
         Deadline { slot }
+    }
+
+    /// The time at the last tick: free, and exact enough for what is measured in seconds.
+    #[must_use]
+    pub fn recent(&self) -> Instant {
+        self.recent.get()
     }
 
     /// Rings for ever; ends only by being dropped.
@@ -59,6 +70,7 @@ impl Ticker {
     }
 
     fn ring(&self, now: Instant) {
+        self.recent.set(now);
         let mut over = Vec::new();
         self.slots.borrow_mut().retain(|slot| {
             let Some(slot) = slot.upgrade() else { return false };
@@ -78,7 +90,8 @@ impl Deadline {
         if after.is_zero() {
             return self.disarm();
         }
-        self.arm_at(now() + after);
+        // The last tick was up to one tick ago.
+        self.arm_at(self.slot.recent.get() + TICK + after);
     }
 
     /// Arms it for an instant.

@@ -72,7 +72,7 @@ async fn speak(
         // Boxed, because the connection would otherwise carry the room for it while it is idle: eight kilobytes.
         Box::pin(async move {
             let mut answer = pipeline::serve(arrived).await;
-            if wire.is_draining() {
+            if wire.is_last() {
                 answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(answer.map(|body| Answering { body, wire: wire.clone() }))

@@ -138,9 +138,10 @@ impl Wire {
         self.expect(Awaited::Nothing);
     }
 
-    /// Whether this exchange is the connection's last.
-    pub(super) fn is_draining(&self) -> bool {
-        self.state.get().draining
+    /// Whether the exchange at hand is the connection's last: the thread drains, or its answer is there before its body,
+    /// the rest of which nobody will read (RFC 9112, section 9.6).
+    pub(super) fn is_last(&self) -> bool {
+        self.state.get().draining || self.gate.borrow().phase() == Phase::Body
     }
 
     /// Why an answer was not taken to its end, if the wire knows.

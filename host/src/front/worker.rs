@@ -15,8 +15,9 @@ use super::drain::Drain;
 use super::socket::{Listening, Socket, Stream};
 use super::{h1, refusal};
 use crate::clock::{self, Duration};
+use crate::config;
 use crate::failure::{Failure, Kind};
-use crate::generation::{Current, Generation, Local, Thread};
+use crate::generation::{Current, Local, Thread};
 use crate::log::{AccessLog, FLUSH_EVERY};
 use crate::message::Scheme;
 use crate::message::forwarding::Peer;
@@ -39,11 +40,11 @@ pub struct Worker {
     draining: Drain,
 }
 
-/// A connection that is counted.
-struct Counted {
-    listener: Arc<ListenerShared>,
-    open: Rc<Cell<usize>>,
-}
+/// One of a listener's connections, counted over all threads.
+struct Seat(Arc<ListenerShared>);
+
+/// A connection that is open on this thread, refused or not.
+struct Open(Rc<Cell<usize>>);
 
 /// After an `accept` that failed because there are no descriptors left: trying again at once would only heat the room.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -122,7 +123,10 @@ impl Worker {
     }
 
     fn take(self: &Rc<Self>, listener: &Arc<ListenerShared>, stream: Stream, from: Option<SocketAddr>) {
-        let counted = Counted::of(listener, &self.open);
+        // The generation is held by the exchanges; a connection needs only its listener's limits.
+        let Some(plan) = self.local().generation.listener(&listener.name).cloned() else { return };
+        let open = Open::of(&self.open);
+        let seat = Seat::take(listener, plan.max_connections);
         let client = Client {
             peer: Peer::of(from.map(|from| from.ip()), false),
             port: from.map_or(0, |from| from.port()),
@@ -131,42 +135,49 @@ impl Worker {
         };
         let (worker, client) = (self.clone(), Rc::new(client));
         tokio::task::spawn_local(async move {
-            worker.welcome(&counted, stream, client).await;
-            drop(counted);
+            match seat {
+                Some(_seat) => h1::serve(&worker, stream, &plan, client).await,
+                None => worker.refuse(stream, &plan, &client).await,
+            }
+            drop(open);
         });
     }
 
-    async fn welcome(self: Rc<Self>, counted: &Counted, mut stream: Stream, client: Rc<Client>) {
-        // The generation is held by the exchanges; a connection needs only its listener's limits.
-        let Some(listener) = plan(&self.local().generation, &client.listener) else { return };
-        if counted.listener.connections.load(Ordering::Relaxed) <= listener.max_connections {
-            return h1::serve(&self, stream, &listener, client).await;
-        }
-        let detail = format!("listener \"{}\" has its {} connections", client.listener, listener.max_connections);
+    /// Says that every seat is taken. Whoever is refused has none, so refusals cannot keep a listener full.
+    async fn refuse(&self, mut stream: Stream, listener: &config::Listener, client: &Rc<Client>) {
+        let detail = format!("listener \"{}\" has its {} connections", listener.name, listener.max_connections);
         let (id, failure) = (pipeline::request_id(), Failure::of(Kind::Overloaded, detail));
-        pipeline::refused(&self.local(), &client, &failure, &id, clock::now());
+        pipeline::refused(&self.local(), client, &failure, &id, clock::now());
         let _ = refusal::write(&mut stream, failure.kind, &id).await;
         refusal::linger(&mut stream).await;
     }
 }
 
-impl Counted {
-    fn of(listener: &Arc<ListenerShared>, open: &Rc<Cell<usize>>) -> Self {
-        listener.connections.fetch_add(1, Ordering::Relaxed);
-        open.set(open.get() + 1);
-        Self { listener: listener.clone(), open: open.clone() }
+impl Seat {
+    fn take(listener: &Arc<ListenerShared>, seats: usize) -> Option<Self> {
+        let seat = Self(listener.clone());
+        let taken = listener.connections.fetch_add(1, Ordering::Relaxed);
+        (taken < seats).then_some(seat)
     }
 }
 
-impl Drop for Counted {
+impl Drop for Seat {
     fn drop(&mut self) {
-        self.listener.connections.fetch_sub(1, Ordering::Relaxed);
-        self.open.set(self.open.get() - 1);
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-fn plan(generation: &Generation, name: &str) -> Option<crate::config::Listener> {
-    generation.listener(name).cloned()
+impl Open {
+    fn of(open: &Rc<Cell<usize>>) -> Self {
+        open.set(open.get() + 1);
+        Self(open.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
 }
 
 /// Hands over log lines and closes upstream connections that are cold or lead nowhere, as long as the front lives. It also
@@ -181,7 +192,7 @@ async fn keep_house(worker: Weak<Worker>) {
         if now.saturating_duration_since(swept) >= SWEEP_EVERY {
             swept = now;
             let generation = &worker.local().generation;
-            worker.thread.connections.sweep(now, |endpoint| generation.leads_to(endpoint));
+            worker.thread.connections.sweep(|endpoint| generation.leads_to(endpoint));
         }
     }
 }

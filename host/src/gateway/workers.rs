@@ -19,7 +19,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// How many tasks run between two looks at the sockets (tokio's default is 61): low, so that a filter that yields its
 /// thread does not keep its neighbours' bytes waiting.
-const EVENT_INTERVAL: u32 = 16;
+const EVENT_INTERVAL: u32 = 32;
 
 /// What a worker is told.
 pub(super) enum Order {

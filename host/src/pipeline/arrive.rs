@@ -84,7 +84,8 @@ impl Arrived {
 pub(super) fn unread(local: &Rc<Local>, client: &Rc<Client>, began: Instant) -> Box<Exchange> {
     let request = RequestHead::of(Method::GET, client.scheme, host::absent(), PathAndQuery::from_static("/"));
     let facts = Facts::of(local.thread.next_id(), client.peer.address(), request);
-    let record = Record::begin(client.listener.clone(), clock::wall());
+    let time = if local.generation.format.is_some() { clock::wall() } else { std::time::SystemTime::UNIX_EPOCH };
+    let record = Record::begin(client.listener.clone(), time);
     Box::new(Exchange {
         local: local.clone(),
         client: client.clone(),
@@ -134,6 +135,9 @@ pub(super) fn check(exchange: &mut Exchange, request: Request) -> ControlFlow<An
     let Ok(expects) = semantics::expects_continue(request.version, &request.fields) else {
         return Answer::broken(exchange, Kind::UnknownExpectation);
     };
+    if !expects && exchange.facts.request.version < http::Version::HTTP_11 {
+        exchange.facts.request.fields.remove(header::EXPECT);
+    }
     let peer = exchange.client.peer.trusted(trusted);
     Continue(Asked { body, interim, peer, expects, trailers: hops.trailers })
 }

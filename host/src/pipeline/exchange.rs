@@ -64,6 +64,11 @@ impl Exchange {
         });
     }
 
+    /// Whether anybody will read the record.
+    pub(super) fn is_logged(&self) -> bool {
+        self.local.generation.format.is_some()
+    }
+
     fn log(&mut self) {
         let local = self.local.clone();
         let Some(format) = &local.generation.format else { return };

@@ -6,7 +6,8 @@ use std::task::{Context, Poll};
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use http_body::{Frame, SizeHint};
+use http::header;
+use http_body::{Body as _, Frame, SizeHint};
 
 use super::{Answer, Exchange};
 use crate::body::Body;
@@ -32,6 +33,11 @@ pub(super) fn finish(mut exchange: Box<Exchange>, answer: Answer) -> http::Respo
     };
     forwarding::to_client(&mut head.fields, outward);
     exchange.record.status = head.status.as_u16();
+    let request = &exchange.facts.request;
+    if request.version < Version::HTTP_11 && body.size_hint().exact().is_none() {
+        // Only the connection's end says where such a body ends (RFC 9112, section 6.3).
+        head.fields.set(header::CONNECTION, Value::from_static("close"));
+    }
     if let Some(needs) = exchange.local.clone().generation.format.as_ref().map(crate::log::Format::needs) {
         exchange.record.note_response(&head, needs);
     }
@@ -71,7 +77,8 @@ impl http_body::Body for Outgoing {
                 if let Some(exchange) = &mut self.exchange {
                     exchange.record.response_bytes += length;
                 }
-                if self.body.is_end_stream() {
+                // Nothing follows trailers, and hyper does not ask whether something does.
+                if frame.is_trailers() || self.body.is_end_stream() {
                     self.end(None);
                 }
             }

@@ -51,7 +51,7 @@ impl Outbound<'_> {
     async fn attempts(&self, exchange: &mut Exchange, mut body: Body) -> Result<(Connection, Answered), Failure> {
         let connections = exchange.local.thread.connections.clone();
         if self.pool.keeping().most > 0
-            && let Some(connection) = connections.reuse(&self.lease.member().endpoint, clock::now()).await
+            && let Some(connection) = connections.reuse(&self.lease.member().endpoint).await
         {
             let repeatable = body.is_over() && semantics::is_idempotent(&exchange.facts.request.method);
             match self.attempt(exchange, connection, body).await {
@@ -82,32 +82,31 @@ impl Outbound<'_> {
         body: Body,
     ) -> Result<(Connection, Answered), Unanswered> {
         exchange.record.attempts += 1;
-        let request = self.request(&exchange.facts.request, body);
+        let request = self.request(&mut exchange.facts.request, body);
         let passes_interim = exchange.facts.request.version >= http::Version::HTTP_11;
         let interim = |status, fields| {
             if passes_interim {
                 self.pass_on(status, fields);
             }
         };
-        let asked = clock::now();
+        let asked = exchange.is_logged().then(clock::now);
         let answered = connection.ask(request, self.limits, self.bound.expects, interim).await?;
-        exchange.record.first_byte = Some(clock::now().saturating_duration_since(asked));
+        exchange.record.first_byte = asked.map(|asked| clock::now().saturating_duration_since(asked));
         Ok((connection, answered))
     }
 
     /// The head as the member gets it.
-    fn request(&self, head: &RequestHead, body: Body) -> http::Request<Body> {
-        let mut fields = head.fields.clone();
+    fn request(&self, head: &mut RequestHead, body: Body) -> http::Request<Body> {
         let host = match self.pool.plan.preserve_host && !head.authority.as_str().is_empty() {
-            true => head.authority.value(),
-            false => &self.lease.member().host,
+            true => head.authority.value().clone(),
+            false => self.lease.member().host.clone(),
         };
-        fields.set(header::HOST, host.clone());
+        // Set before the fields are copied: they have room for one more, a copy would have to grow.
+        head.fields.set(header::HOST, host);
+        let mut fields = head.fields.clone();
+        head.fields.remove(header::HOST);
         if self.bound.trailers {
             hops::welcome_trailers(&mut fields);
-        }
-        if !self.bound.expects {
-            fields.remove(header::EXPECT);
         }
         let mut request = http::Request::new(body);
         *request.method_mut() = head.method.clone();

@@ -11,7 +11,6 @@ use hyper::body::Incoming;
 use super::connection::chain;
 use super::progress::Stage;
 use super::{Connection, Connections, Keeping, Progress};
-use crate::clock;
 use crate::failure::{Failure, Kind};
 
 /// A body being received. `guard` is dropped when the body is over, or is given up.
@@ -55,7 +54,7 @@ impl<G> Download<G> {
             && self.progress.is_sent()
             && keeping.most > 0
         {
-            to.keep(connection, keeping, clock::now());
+            to.keep(connection, keeping);
         }
     }
 

@@ -39,9 +39,9 @@ impl Connections {
 
     /// A connection that was used before and is still good, if there is one. Cancellation safe but for the connection in
     /// hand, which is closed.
-    pub async fn reuse(&self, endpoint: &Endpoint, now: Instant) -> Option<Connection> {
+    pub async fn reuse(&self, endpoint: &Endpoint) -> Option<Connection> {
         while let Some(kept) = self.pop(endpoint) {
-            if kept.until < now {
+            if kept.until < self.ticker.recent() {
                 continue;
             }
             let mut connection = kept.connection;
@@ -61,7 +61,7 @@ impl Connections {
     }
 
     /// Takes a connection back after a whole exchange; closes it when there are enough.
-    pub fn keep(&self, connection: Connection, keeping: Keeping, now: Instant) {
+    pub fn keep(&self, connection: Connection, keeping: Keeping) {
         let Some(seat) = connection.endpoint().seat(keeping.most) else { return };
         let number = connection.endpoint().number;
         let mut idle = self.idle.borrow_mut();
@@ -69,16 +69,18 @@ impl Connections {
             idle.resize_with(number + 1, Vec::new);
         }
         if let Some(list) = idle.get_mut(number) {
-            list.push(Kept { connection, until: now + keeping.idle_timeout, _seat: seat });
+            list.push(Kept { connection, until: self.ticker.recent() + keeping.idle_timeout, _seat: seat });
         }
     }
 
     /// Closes what rested too long, was closed by the other side, or leads where nobody wants to go any more; to be called
     /// now and then.
-    pub fn sweep(&self, now: Instant, is_wanted: impl Fn(&Endpoint) -> bool) {
+    pub fn sweep(&self, is_wanted: impl Fn(&Endpoint) -> bool) {
         for list in &mut *self.idle.borrow_mut() {
             list.retain(|kept| {
-                kept.until >= now && !kept.connection.is_closed() && is_wanted(kept.connection.endpoint())
+                kept.until >= self.ticker.recent()
+                    && !kept.connection.is_closed()
+                    && is_wanted(kept.connection.endpoint())
             });
         }
     }

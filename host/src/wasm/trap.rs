@@ -108,8 +108,10 @@ impl Seen {
 fn fingerprint(filter: &Filter, hook: &str, kind: Kind, cause: &str, backtrace: Option<&WasmBacktrace>) -> u64 {
     let mut hasher = DefaultHasher::new();
     (filter.name(), filter.digest(), hook, kind).hash(&mut hasher);
-    if let (Kind::FilterTrap, Some(backtrace)) = (kind, backtrace) {
+    if kind != Kind::FilterDeadline {
         cause.hash(&mut hasher);
+    }
+    if let (Kind::FilterTrap, Some(backtrace)) = (kind, backtrace) {
         for frame in backtrace.frames() {
             (frame.func_index(), frame.func_offset()).hash(&mut hasher);
         }
