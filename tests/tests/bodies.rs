@@ -71,11 +71,25 @@ fn trailers_cannot_smuggle_what_belongs_in_a_head() {
 
 #[test]
 fn trailers_of_a_response_reach_the_client() {
-    let (origin, gateway) = pair();
+    let origin = Origin::start();
+    let gateway = Gateway::start(&Config::to(&origin).access_log("${response.status} ${failure}"));
     origin.otherwise(behaviour::chunked_with_trailers(&["one", "two"]));
     let response = gateway.client().ask("/", &[("TE", "trailers")]);
     assert_eq!((response.text().as_str(), response.framing), ("onetwo", Framing::Chunked));
     assert_eq!(response.trailers.get("x-checksum").as_deref(), Some("abc123"));
+    gateway.client().get("/");
+    assert_eq!(gateway.access_lines(2), ["200 -", "200 -"]);
+}
+
+#[test]
+fn an_older_client_learns_that_a_body_of_unknown_length_ends_its_connection() {
+    let (origin, gateway) = pair();
+    origin.otherwise(behaviour::chunked_with_trailers(&["one", "two"]));
+    let mut client = gateway.client();
+    client.send("GET / HTTP/1.0\r\nHost: x\r\nConnection: keep-alive\r\n\r\n");
+    let response = client.response();
+    assert_eq!(response.text(), "onetwo");
+    assert!(response.says_close(), "{response}");
 }
 
 #[test]

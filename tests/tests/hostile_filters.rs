@@ -109,6 +109,24 @@ fn a_filter_with_all_the_time_in_the_world_still_meets_its_memory_limit() {
 }
 
 #[test]
+fn each_distinct_failure_is_told_with_its_cause() {
+    let (_origin, gateway) = world("on-failure = \"open\"\nlimits = { cpu = \"2s\", memory = \"8MiB\" }");
+    let mut client = gateway.client();
+    for deed in ["recurse", "allocate", "trap", "recurse", "allocate", "trap"] {
+        misdeed(&mut client, deed).expect(200);
+    }
+    let told = eventually("three causes are told", || {
+        let told: Vec<String> = gateway
+            .log()
+            .into_iter()
+            .filter(|line| line.contains("\"backtrace\"") && line.contains("digest"))
+            .collect();
+        (told.len() >= 3).then_some(told)
+    });
+    assert_eq!(told.len(), 3, "{told:#?}");
+}
+
+#[test]
 fn each_verdict_that_is_not_valid_is_refused_as_a_whole() {
     let (origin, gateway) = world("");
     let mut client = gateway.client();

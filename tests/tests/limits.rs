@@ -160,6 +160,22 @@ fn so_many_connections_and_no_more() {
 }
 
 #[test]
+fn a_burst_over_the_limit_costs_only_the_excess() {
+    let origin = Origin::start();
+    let gateway = gateway(&origin, |config| config.top("threads = 1").listener("max-connections = 8"));
+    let mut clients: Vec<Client> = (0..24).map(|_| gateway.client()).collect();
+    let statuses: Vec<u16> = clients
+        .iter_mut()
+        .filter_map(|client| {
+            let _ = client.try_send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+            client.try_response().ok().map(|response| response.status)
+        })
+        .collect();
+    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 8, "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|status| **status == 503).count(), 16, "{statuses:?}");
+}
+
+#[test]
 fn hundreds_of_connections_at_once_are_no_trouble() {
     let origin = Origin::start();
     let gateway = gateway(&origin, |config| config);
