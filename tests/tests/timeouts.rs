@@ -209,6 +209,21 @@ fn a_whole_exchange_has_a_bound_of_its_own() {
 }
 
 #[test]
+fn an_exchange_begins_with_its_own_first_byte_not_with_the_body_before_it() {
+    let origin = Origin::start();
+    let gateway = Gateway::start(&Config::to(&origin).access_log("${duration}"));
+    let mut client = gateway.client();
+    client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n");
+    origin.await_requests(1);
+    client.send("body");
+    client.response().expect(200);
+    assert!(client.is_silent_for(Duration::from_secs(3)), "the connection is kept");
+    client.get("/").expect(200);
+    let duration: f64 = gateway.access_lines(2)[1].parse().expect("a number of seconds");
+    assert!(duration < 2.5, "{duration} s");
+}
+
+#[test]
 fn a_whole_exchange_is_bounded_although_bytes_keep_coming() {
     let origin = Origin::that(behaviour::trickles(Duration::from_millis(20), 5000));
     let gateway = gateway(&origin, |config| config.pool("timeout = \"500ms\""));

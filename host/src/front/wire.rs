@@ -205,12 +205,13 @@ impl Wire {
             return Poll::Ready(Ok(()));
         }
         let mut gate = self.gate.borrow_mut();
+        let begins = gate.phase() == Phase::Idle;
         let fed = gate.feed(fresh);
         let phase = gate.phase();
         drop(gate);
         match fed {
             Ok(()) => {
-                self.note(phase);
+                self.note(begins, phase);
                 Poll::Ready(Ok(()))
             }
             Err(refusal) => {
@@ -237,9 +238,9 @@ impl Wire {
     }
 
     /// Bytes came: the limits of what comes next.
-    fn note(&self, phase: Phase) {
+    fn note(&self, begins: bool, phase: Phase) {
         self.update(|state| state.heard = !state.exchanging);
-        if self.head_began.get().is_none() {
+        if begins && self.head_began.get().is_none() {
             self.head_began.set(Some(now()));
         }
         match phase {
