@@ -61,18 +61,6 @@ impl Chain {
         self.links.len()
     }
 
-    /// Whether a filter wants to see requests.
-    #[must_use]
-    pub fn wants_request(&self) -> bool {
-        self.links.iter().any(|link| link.filter.hooks().request)
-    }
-
-    /// Whether a filter wants to see responses.
-    #[must_use]
-    pub fn wants_response(&self) -> bool {
-        self.links.iter().any(|link| link.filter.hooks().response)
-    }
-
     /// Whether a filter wants to know when an exchange is over.
     #[must_use]
     pub fn wants_done(&self) -> bool {

@@ -104,3 +104,27 @@ impl From<Fields> for HeaderMap {
         fields.0
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Fields for the tables of this room.
+    pub(in crate::message) fn fields(lines: &[(&'static str, &'static str)]) -> Fields {
+        let mut fields = Fields::default();
+        for (name, value) in lines {
+            fields.append(Name::from_static(name), Value::from_static(value));
+        }
+        fields
+    }
+
+    #[test]
+    fn lines_of_one_name_stay_apart_are_joined_and_are_written_in_order() {
+        let fields = fields(&[("accept", "a"), ("accept", "b"), ("x-one", "1")]);
+        assert_eq!(fields.joined("accept").unwrap(), b"a, b");
+        assert_eq!(fields.lines("accept").count(), 2);
+        let mut text = Vec::new();
+        fields.write(&mut text);
+        assert_eq!(text, b"accept: a\r\naccept: b\r\nx-one: 1\r\n");
+    }
+}

@@ -255,14 +255,7 @@ fn forwarded_for(element: &str) -> Option<IpAddr> {
 mod tests {
     use super::*;
     use crate::message::Method;
-
-    fn fields(lines: &[(&'static str, &'static str)]) -> Fields {
-        let mut fields = Fields::default();
-        for (name, value) in lines {
-            fields.append(Name::from_static(name), Value::from_static(value));
-        }
-        fields
-    }
+    use crate::message::fields::tests::fields;
 
     fn upstream(lines: &[(&'static str, &'static str)], peer: Peer, forwarded: bool) -> Fields {
         let authority = host::parse(b"shop.example:8080").unwrap();

@@ -136,14 +136,7 @@ fn takes_trailers(fields: &Fields) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn fields(lines: &[(&'static str, &'static str)]) -> Fields {
-        let mut fields = Fields::default();
-        for (name, value) in lines {
-            fields.append(Name::from_static(name), Value::from_static(value));
-        }
-        fields
-    }
+    use crate::message::fields::tests::fields;
 
     fn left(lines: &[(&'static str, &'static str)]) -> Vec<String> {
         let mut fields = fields(lines);

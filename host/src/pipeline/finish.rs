@@ -38,8 +38,8 @@ pub(super) fn finish(mut exchange: Box<Exchange>, answer: Answer) -> http::Respo
         // Only the connection's end says where such a body ends (RFC 9112, section 6.3).
         head.fields.set(header::CONNECTION, Value::from_static("close"));
     }
-    if let Some(needs) = exchange.local.clone().generation.format.as_ref().map(crate::log::Format::needs) {
-        exchange.record.note_response(&head, needs);
+    if let Some(format) = &local.generation.format {
+        exchange.record.note_response(&head, format.needs());
     }
     exchange.is_answered = true;
     let mut response = http::Response::new(Outgoing { body, exchange: Some(exchange) });

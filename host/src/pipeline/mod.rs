@@ -33,8 +33,7 @@ pub async fn serve(arrived: Arrived) -> http::Response<Outgoing> {
 async fn live(exchange: &mut Exchange, request: arrive::Request) -> ControlFlow<Answer, Answer> {
     let asked = arrive::check(exchange, request)?;
     let routed = route::choose(exchange, asked)?;
-    let edge = Passage::of_route(exchange, routed.key);
-    let (edge, entered) = edge.enter(exchange).await;
+    let (edge, entered) = Passage::of_route(routed.key).enter(exchange).await;
     let answer = match entered {
         Break(answer) => answer,
         Continue(()) => either(act(exchange, routed).await),
@@ -45,7 +44,7 @@ async fn live(exchange: &mut Exchange, request: arrive::Request) -> ControlFlow<
 /// What the route says, between its chain's two sides.
 async fn act(exchange: &mut Exchange, routed: Routed) -> ControlFlow<Answer, Answer> {
     let bound = route::act(exchange, routed)?;
-    let (origin, entered) = Passage::of_pool(exchange, bound.pool).enter(exchange).await;
+    let (origin, entered) = Passage::of_pool(bound.pool).enter(exchange).await;
     let answer = match entered {
         Break(answer) => answer,
         Continue(()) => {

@@ -17,22 +17,19 @@ pub(super) struct Passage {
 /// Whose chain it is.
 #[derive(Clone, Copy)]
 pub(super) enum Which {
-    None,
     Route(RouteKey),
     Pool(usize),
 }
 
 impl Passage {
-    /// Through a route's chain.
-    pub(super) fn of_route(exchange: &Exchange, key: RouteKey) -> Self {
-        let exists = exchange.local.generation.route_chain(key).is_some();
-        Self { which: if exists { Which::Route(key) } else { Which::None }, passed: 0 }
+    /// Through a route's chain, if it has one.
+    pub(super) const fn of_route(key: RouteKey) -> Self {
+        Self { which: Which::Route(key), passed: 0 }
     }
 
-    /// Through a pool's chain.
-    pub(super) fn of_pool(exchange: &Exchange, pool: usize) -> Self {
-        let exists = exchange.local.generation.pool_chain(pool).is_some();
-        Self { which: if exists { Which::Pool(pool) } else { Which::None }, passed: 0 }
+    /// Through a pool's chain, if it has one.
+    pub(super) const fn of_pool(pool: usize) -> Self {
+        Self { which: Which::Pool(pool), passed: 0 }
     }
 
     /// The request side. A filter may answer.
@@ -55,8 +52,11 @@ impl Passage {
 
     /// The response side: the filters that were passed, backwards. A filter may put its own answer in the place of this one.
     pub(super) async fn leave(self, exchange: &mut Exchange, answer: Answer) -> Answer {
+        if self.passed == 0 {
+            return answer;
+        }
         let local = exchange.local.clone();
-        let Some(chain) = self.which.chain(&local.generation).filter(|_| self.passed > 0) else { return answer };
+        let Some(chain) = self.which.chain(&local.generation) else { return answer };
         let Answer { head, body, upstream } = answer;
         exchange.facts.response = Some(head);
         let replaced = chain.response(&local.instances, &mut exchange.facts, self.passed, &mut exchange.spent).await;
@@ -79,7 +79,6 @@ impl Passage {
 impl Which {
     pub(super) fn chain(self, generation: &Generation) -> Option<&Chain> {
         match self {
-            Which::None => None,
             Which::Route(key) => generation.route_chain(key),
             Which::Pool(pool) => generation.pool_chain(pool),
         }

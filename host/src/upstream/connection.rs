@@ -23,7 +23,6 @@ pub struct Connection {
     endpoint: Arc<Endpoint>,
     deadline: Rc<Deadline>,
     codec: AbortHandle,
-    is_fresh: bool,
 }
 
 /// The head of an answer, its body still to come.
@@ -52,13 +51,7 @@ impl Connection {
         deadline: Rc<Deadline>,
         codec: AbortHandle,
     ) -> Self {
-        Self { sender, endpoint, deadline, codec, is_fresh: true }
-    }
-
-    /// Whether nothing was ever sent on it.
-    #[must_use]
-    pub const fn is_fresh(&self) -> bool {
-        self.is_fresh
+        Self { sender, endpoint, deadline, codec }
     }
 
     pub(super) const fn endpoint(&self) -> &Arc<Endpoint> {
@@ -86,7 +79,6 @@ impl Connection {
         expects: bool,
         mut interim: impl FnMut(Status, Fields),
     ) -> Result<Answered, Unanswered> {
-        self.is_fresh = false;
         let (head, body) = request.into_parts();
         let stage = match (http_body::Body::is_end_stream(&body), expects) {
             (true, _) => Stage::Answer,
