@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[&[&str]] = &[
     &["clock", "failure", "message"],
     &["body", "config"],
-    &["balance", "log", "routes", "upstream", "wasm"],
+    &["balance", "fitness", "log", "routes", "tls", "wasm"],
+    &["upstream"],
     &["chain", "pool"],
     &["generation"],
     &["pipeline"],
@@ -35,14 +36,16 @@ const WALLS: &[(&str, &[&str])] = &[
     // JSON is also what lines of logs and answers to clients are written in, and what filters get their settings in.
     ("serde_json", &["config/", "log/", "message/answer.rs"]),
     // Bodies and heads of a member's answer are handed over as the codec made them.
+    ("hickory_resolver", &["upstream/"]),
     ("hyper", &["front/", "upstream/", "pipeline/forward.rs"]),
     ("hyper_util", &["front/", "upstream/"]),
     ("clap", &["cli/"]),
     ("socket2", &["gateway/bind.rs"]),
     ("libc", &["clock/thread_time.rs", "gateway/", "wasm/cache.rs"]),
     ("regex", &["config/", "routes/"]),
-    ("rustls", &[]),
-    ("moka", &[]),
+    ("rustls", &["tls/"]),
+    ("tokio_rustls", &["tls/", "upstream/"]),
+    ("moka", &["pool/"]),
     ("quinn", &[]),
     ("unsafe", &["clock/thread_time.rs", "gateway/system.rs", "wasm/cache.rs"]),
     ("Instant::now", &["clock/mod.rs"]),

@@ -8,8 +8,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod pool;
+
 use regex::Regex;
 
+pub use self::pool::*;
 use super::Place;
 use crate::message::{Method, Name, Status, Value};
 
@@ -22,6 +25,8 @@ pub struct Plan {
     pub shutdown_timeout: Duration,
     /// Whose word on `X-Forwarded-*` and `Forwarded` is taken.
     pub trusted_proxies: Vec<Network>,
+    /// Name servers in place of the system's.
+    pub resolvers: Vec<SocketAddr>,
     /// Where compiled filters are kept; `None` means nowhere.
     pub cache_directory: Option<PathBuf>,
     /// The operator's log.
@@ -170,72 +175,6 @@ pub enum Bind {
     Unix(PathBuf),
 }
 
-/// Members that serve the same thing.
-#[derive(Debug, Clone)]
-pub struct Pool {
-    /// Its name.
-    pub name: Arc<str>,
-    /// How a member is chosen.
-    pub balance: Balance,
-    /// In the order written; never empty.
-    pub members: Vec<Member>,
-    /// Pass the client's `Host` on, instead of the member's.
-    pub preserve_host: bool,
-    /// Keep connections for the next request.
-    pub keepalive: bool,
-    /// Kept connections per member, over all threads.
-    pub max_idle_connections: usize,
-    /// For a connection to stand.
-    pub connect_timeout: Duration,
-    /// Between two reads, and to the first byte.
-    pub read_timeout: Duration,
-    /// How long the member may take no byte.
-    pub write_timeout: Duration,
-    /// For the whole exchange; zero means none.
-    pub timeout: Duration,
-    /// How long a kept connection may rest.
-    pub idle_timeout: Duration,
-    /// Also send `Forwarded` (RFC 7239).
-    pub forwarded: bool,
-    /// The pool's chain: indices into `Plan::filters`.
-    pub filters: Vec<usize>,
-    /// Where it was written.
-    pub place: Place,
-}
-
-/// How a member is chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Balance {
-    /// Smooth weighted rotation.
-    RoundRobin,
-}
-
-/// One upstream address.
-#[derive(Debug, Clone)]
-pub struct Member {
-    /// Its name: the URL as written.
-    pub name: Arc<str>,
-    /// Where.
-    pub address: MemberAddress,
-    /// The `Host` it is asked for, when the client's is not preserved.
-    pub host: Value,
-    /// Its share, 1 to 1000.
-    pub weight: u32,
-    /// Where it was written.
-    pub place: Place,
-}
-
-/// Where a member is.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum MemberAddress {
-    /// An address.
-    Tcp(SocketAddr),
-    /// A name to resolve, and a port.
-    Name(String, u16),
-    /// A Unix socket's path.
-    Unix(PathBuf),
-}
-
 /// A filter: a component with settings.
 #[derive(Debug, Clone)]
 pub struct Filter {
@@ -346,6 +285,10 @@ pub struct Route {
     pub max_body: Option<u64>,
     /// Statuses whose upstream body is replaced by the site's page (the pool's, when the route names none).
     pub intercept_errors: StatusSet,
+    /// Protocols that may take over a connection (`Upgrade`), in lower case: `websocket`.
+    pub upgrade: Vec<String>,
+    /// Who serves when no member of the pool can; the pool's own fallback otherwise.
+    pub fallback: Option<Fallback>,
     /// What is done.
     pub action: Action,
     /// Where it was written.

@@ -1,14 +1,18 @@
 //! `[pool.NAME]` and its members.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::table::{Item, Table};
 use super::whole::Names;
-use super::{Balance, Member, MemberAddress, Pool, StatusSet, listener, page};
+use super::{
+    Balance, Failover, FailoverOn, Member, MemberAddress, Outlier, Pool, Protocol, Queue, Role, State, StatusSet,
+    Transport, listener, page,
+};
 use crate::message::{Value, host};
 
-pub(super) const BALANCE: [(&str, Balance); 1] = [("round-robin", Balance::RoundRobin)];
+pub(super) const BALANCE: [(&str, ()); 1] = [("round-robin", ())];
 
 const URL: &str = r#"a URL such as "http://127.0.0.1:9001" or "unix:/run/app.sock""#;
 /// What goes over a Unix socket needs a `Host` as well, and has no name of its own.
@@ -21,16 +25,34 @@ pub(super) fn read(name: &str, table: &Table<'_>, names: &Names) -> Option<(Pool
     let intercepts = table.item("intercept-errors").map(|item| page::statuses(&item)).unwrap_or_default();
     let pool = Pool {
         name: name.into(),
-        balance: table.choice("balance", Balance::RoundRobin, &BALANCE),
+        balance: table
+            .item("balance")
+            .and_then(|item| item.choice(&BALANCE))
+            .map_or(Balance::RoundRobin, |()| Balance::RoundRobin),
+        slow_start: Duration::ZERO,
         members: members(&items.unwrap_or_default()),
+        sticky: None,
+        retry: 60 * second,
+        forced_recovery: true,
+        reprobe: 10 * second,
+        fail_on_status: StatusSet::default(),
+        fail_on_timeout: false,
+        failover: failover(),
+        fallback: None,
+        queue: Queue { length: 0, timeout: 5 * second },
+        health: None,
+        outlier: outlier(),
         preserve_host: table.boolean("preserve-host", false),
         keepalive: table.boolean("keepalive", true),
+        exclusive: false,
         max_idle_connections: table.count("max-idle-connections", 16, 1..=65_535) as usize,
         connect_timeout: table.duration("connect-timeout", 5 * second),
         read_timeout: table.duration("read-timeout", 60 * second),
         write_timeout: table.duration("write-timeout", 60 * second),
         timeout: table.duration_or_none("timeout", Duration::ZERO),
         idle_timeout: table.duration("idle-timeout", 60 * second),
+        tunnel_idle_timeout: 60 * 60 * second,
+        address_ttl: 60 * second,
         forwarded: table.boolean("forwarded", false),
         filters: names.chain(table),
         place: table.place.clone(),
@@ -73,7 +95,52 @@ fn of_url(item: &Item<'_>, weight: u32) -> Option<Member> {
     } else {
         over_tcp(item, text)?
     };
-    Some(Member { name: text.into(), address, host, weight, place: item.place.clone() })
+    let transport = Arc::new(Transport { protocol: Protocol::Http1, tls: None, source: None, proxy_protocol: None });
+    Some(Member {
+        name: text.into(),
+        address,
+        each_address: false,
+        transport,
+        host,
+        weight,
+        set: 0,
+        role: Role::Active,
+        state: State::Ok,
+        route: None,
+        redirect: None,
+        max_connections: None,
+        max_requests: None,
+        command: None,
+        place: item.place.clone(),
+    })
+}
+
+fn failover() -> Failover {
+    let on = FailoverOn { connect: true, tls: true, reset: true, ..FailoverOn::default() };
+    Failover {
+        attempts: 3,
+        on,
+        try_timeout: Duration::ZERO,
+        budget: 20,
+        budget_floor: 10,
+        replay_body: 64 << 10,
+        non_idempotent: false,
+    }
+}
+
+fn outlier() -> Outlier {
+    Outlier {
+        consecutive: 5,
+        statuses: StatusSet::default(),
+        interval: Duration::from_secs(10),
+        success_rate_deviation: 0,
+        success_rate_members: 5,
+        success_rate_requests: 100,
+        base_ejection: Duration::from_secs(30),
+        max_ejection: Duration::from_secs(300),
+        max_ejected: 10,
+        panic_threshold: 0,
+    }
 }
 
 /// `http://unix:/path`: a slash right after the colon, so a host that is called `unix` can still have a port.

@@ -30,7 +30,22 @@ pub(super) fn read(item: &Item<'_>, names: &Names, intercepts: &[StatusSet]) -> 
         (None, Action::Respond(_) | Action::Exclude) => StatusSet::default(),
     };
     let place = table.place.clone();
-    Some(Route { name, path, methods, fields, query, prefix, filters, max_body, intercept_errors, action, place })
+    let (upgrade, fallback) = (Vec::new(), None);
+    Some(Route {
+        name,
+        path,
+        methods,
+        fields,
+        query,
+        prefix,
+        filters,
+        max_body,
+        intercept_errors,
+        upgrade,
+        fallback,
+        action,
+        place,
+    })
 }
 
 /// Reports every route that no request can get to, because one before it takes everything it would match. Nobody means

@@ -60,6 +60,7 @@ pub(super) fn read<'d>(source: &'d Source<'d>, document: &'d Spanned<DeTable<'d>
         threads: usize::try_from(threads).ok()?,
         shutdown_timeout,
         trusted_proxies: trusted_proxies.iter().filter_map(network).collect(),
+        resolvers: Vec::new(),
         cache_directory,
         log,
         access_log,

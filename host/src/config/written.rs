@@ -63,7 +63,7 @@ impl Plan {
 
     fn write_pool(&self, out: &mut Writer, pool: &Pool) {
         out.section(&format!("[pool.{}]", key(&pool.name)));
-        out.word("balance", &pool::BALANCE, pool.balance);
+        out.word("balance", &pool::BALANCE, ());
         out.key(
             "member",
             list(
@@ -241,6 +241,8 @@ fn list(items: impl Iterator<Item = String>) -> String {
 fn member_url(member: &Member) -> String {
     match &member.address {
         MemberAddress::Unix(path) => format!("unix:{}", path.display()),
+        MemberAddress::Abstract(name) => format!("unix:@{}", String::from_utf8_lossy(name)),
+        MemberAddress::Service(name) => format!("srv://{name}"),
         MemberAddress::Tcp(_) | MemberAddress::Name(..) => member.name.to_string(),
     }
 }

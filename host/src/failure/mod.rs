@@ -95,6 +95,14 @@ kinds! {
     ConnectRefused: Upstream, 502, "connect-refused", "The server behind this gateway cannot be reached.";
     /// The member did not accept the connection in time.
     ConnectTimeout: Upstream, 504, "connect-timeout", "The server behind this gateway did not answer in time.";
+    /// The member and the gateway do not agree on TLS, or its certificate is not the one expected.
+    TlsFailed: Upstream, 502, "tls-failed", "The server behind this gateway cannot be reached securely.";
+    /// No member of the pool is usable.
+    NoMember: Upstream, 503, "no-member", "No server behind this gateway is available.";
+    /// Every usable member is full, and so is the pool's queue, or it took too long.
+    PoolFull: Upstream, 503, "pool-full", "The servers behind this gateway are busy; please try again.";
+    /// The session's member is not usable, and no other may take it.
+    SessionLost: Upstream, 503, "session-lost", "The server that holds this session is not available.";
     /// The member closed the connection before its answer began.
     UpstreamReset: Upstream, 502, "upstream-reset", "The server behind this gateway closed the connection.";
     /// The member's answer is not well-formed HTTP.

@@ -226,6 +226,7 @@ mod tests {
             threads: 1,
             shutdown_timeout: Duration::ZERO,
             trusted_proxies: Vec::new(),
+            resolvers: Vec::new(),
             cache_directory: None,
             log: Log { level: tracing::level_filters::LevelFilter::INFO, format: LogFormat::Text },
             access_log: AccessLog { output: LogOutput::Stdout, format: AccessFormat::Off },

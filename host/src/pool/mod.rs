@@ -42,9 +42,7 @@ impl Pool {
     pub fn of(plan: &config::Pool) -> Self {
         let members = plan.members.iter().map(|member| Arc::new(Member::of(member))).collect();
         let weights: Vec<_> = plan.members.iter().map(|member| member.weight).collect();
-        let rotation = match plan.balance {
-            config::Balance::RoundRobin => RoundRobin::of(&weights),
-        };
+        let rotation = RoundRobin::of(&weights);
         Self { plan: plan.clone(), members, rotation }
     }
 
@@ -73,7 +71,7 @@ impl Member {
         Self {
             name: plan.name.clone(),
             host: plan.host.clone(),
-            endpoint: Endpoint::of(&plan.address),
+            endpoint: Endpoint::of(&plan.address, &plan.transport),
             in_flight: AtomicUsize::new(0),
         }
     }

@@ -26,6 +26,8 @@ fn route(path: PathMatch) -> Route {
         filters: Vec::new(),
         max_body: None,
         intercept_errors: StatusSet::default(),
+        upgrade: Vec::new(),
+        fallback: None,
         action: Action::Pool(0),
         place: place(),
     }
@@ -48,6 +50,7 @@ fn plan(sites: Vec<Site>, default_site: Option<usize>) -> Plan {
         threads: 1,
         shutdown_timeout: Duration::ZERO,
         trusted_proxies: Vec::new(),
+        resolvers: Vec::new(),
         cache_directory: None,
         log: Log { level: tracing::level_filters::LevelFilter::OFF, format: LogFormat::Text },
         access_log: AccessLog { output: LogOutput::Stdout, format: AccessFormat::Off },

@@ -1,16 +1,12 @@
-//! From an address to a connection that HTTP/1.1 can be spoken on.
+//! From an address to a stream, and on to a connection that HTTP can be spoken on.
 
 use std::io;
-use std::rc::Rc;
 use std::sync::Arc;
 
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::patient::Patient;
-use super::{Connection, Endpoint, Upload};
+use super::speak::speak;
+use super::{Connection, Endpoint};
 use crate::clock::{Duration, Ticker};
 use crate::config::MemberAddress;
 use crate::failure::{Failure, Kind};
@@ -37,27 +33,11 @@ async fn connect(endpoint: &Arc<Endpoint>, ticker: &Ticker) -> io::Result<Connec
             speak(without_delay(stream)?, endpoint, ticker).await
         }
         MemberAddress::Unix(path) => speak(UnixStream::connect(path).await?, endpoint, ticker).await,
+        MemberAddress::Service(_) | MemberAddress::Abstract(_) => Err(io::ErrorKind::Unsupported.into()),
     }
 }
 
 fn without_delay(stream: TcpStream) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;
     Ok(stream)
-}
-
-/// The codec runs as a task of its own and ends with the connection.
-async fn speak<S>(stream: S, endpoint: &Arc<Endpoint>, ticker: &Ticker) -> io::Result<Connection>
-where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
-{
-    let (sender, codec) = http1::Builder::new()
-        .handshake::<_, Upload>(TokioIo::new(Patient::of(stream)))
-        .await
-        .map_err(io::Error::other)?;
-    let codec = tokio::task::spawn_local(async move {
-        if let Err(error) = codec.await {
-            tracing::trace!(%error, "upstream connection ended");
-        }
-    });
-    Ok(Connection::fresh(sender, endpoint.clone(), Rc::new(ticker.deadline()), codec.abort_handle()))
 }

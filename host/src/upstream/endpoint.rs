@@ -6,13 +6,15 @@ use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use crate::config::MemberAddress;
+use crate::config::{MemberAddress, Transport};
 
-/// One upstream address.
+/// One upstream address, and how it is spoken to: connections to one endpoint are all alike.
 #[derive(Debug)]
 pub struct Endpoint {
     /// Where.
     pub address: MemberAddress,
+    /// How.
+    pub transport: Arc<Transport>,
     /// Its number: the index of its connections on every thread.
     pub(super) number: usize,
     /// Connections kept idle, on all threads together.
@@ -24,16 +26,19 @@ pub struct Endpoint {
 pub(super) struct Seat(Arc<Endpoint>);
 
 impl Endpoint {
-    /// The endpoint of an address; the same one for the same address, always.
+    /// The endpoint of an address; the same one for the same address and transport, always.
     #[must_use]
-    pub fn of(address: &MemberAddress) -> Arc<Self> {
-        static KNOWN: OnceLock<Mutex<HashMap<MemberAddress, Arc<Endpoint>>>> = OnceLock::new();
+    pub fn of(address: &MemberAddress, transport: &Arc<Transport>) -> Arc<Self> {
+        type Key = (MemberAddress, Arc<Transport>);
+        static KNOWN: OnceLock<Mutex<HashMap<Key, Arc<Endpoint>>>> = OnceLock::new();
+        let key = (address.clone(), transport.clone());
         let mut known = KNOWN.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(endpoint) = known.get(address) {
+        if let Some(endpoint) = known.get(&key) {
             return endpoint.clone();
         }
-        let endpoint = Arc::new(Self { address: address.clone(), number: known.len(), idle: AtomicUsize::new(0) });
-        known.insert(address.clone(), endpoint.clone());
+        let (address, transport) = key.clone();
+        let endpoint = Arc::new(Self { address, transport, number: known.len(), idle: AtomicUsize::new(0) });
+        known.insert(key, endpoint.clone());
         endpoint
     }
 
@@ -58,7 +63,9 @@ impl fmt::Display for Endpoint {
         match &self.address {
             MemberAddress::Tcp(address) => address.fmt(f),
             MemberAddress::Name(name, port) => write!(f, "{name}:{port}"),
+            MemberAddress::Service(name) => f.write_str(name),
             MemberAddress::Unix(path) => write!(f, "unix:{}", path.display()),
+            MemberAddress::Abstract(name) => write!(f, "unix:@{}", name.escape_ascii()),
         }
     }
 }
@@ -66,12 +73,16 @@ impl fmt::Display for Endpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Protocol;
 
     #[test]
     fn the_same_address_is_the_same_endpoint_and_seats_are_counted() {
         let address = MemberAddress::Name("seats.example".into(), 80);
-        let endpoint = Endpoint::of(&address);
-        assert!(Arc::ptr_eq(&endpoint, &Endpoint::of(&address)));
+        let plain = Transport { protocol: Protocol::Http1, tls: None, source: None, proxy_protocol: None };
+        let modern = Arc::new(Transport { protocol: Protocol::Http2, ..plain.clone() });
+        let endpoint = Endpoint::of(&address, &Arc::new(plain.clone()));
+        assert!(Arc::ptr_eq(&endpoint, &Endpoint::of(&address, &Arc::new(plain))));
+        assert!(!Arc::ptr_eq(&endpoint, &Endpoint::of(&address, &modern)));
         let first = endpoint.seat(1);
         assert!(first.is_some());
         assert!(endpoint.seat(1).is_none());

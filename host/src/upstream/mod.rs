@@ -10,6 +10,7 @@ mod endpoint;
 mod kept;
 mod patient;
 mod progress;
+mod speak;
 mod upload;
 
 pub use self::connection::{Answered, Connection, Unanswered};
