@@ -4,7 +4,7 @@ use std::ops::ControlFlow::{self, Continue};
 
 use http::header;
 use http::uri::PathAndQuery;
-use hyper::body::Incoming;
+use crate::upstream::Incoming;
 
 use super::route::Bound;
 use super::{Answer, Exchange};
@@ -56,15 +56,15 @@ impl Outbound<'_> {
             let repeatable = body.is_over() && semantics::is_idempotent(&exchange.facts.request.method);
             match self.attempt(exchange, connection, body).await {
                 Ok(answered) => return Ok(answered),
-                Err(Unanswered { failure, unsent }) if failure.kind.may_retry() && (unsent.is_some() || repeatable) => {
+                Err(Unanswered { failure, unsent, .. }) if failure.kind.may_retry() && (unsent.is_some() || repeatable) => {
                     tracing::debug!(%failure, "a kept connection was stale, trying a fresh one");
-                    body = unsent.map_or(Body::Empty, http::Request::into_body);
+                    body = unsent.unwrap_or_default();
                 }
                 Err(Unanswered { failure, .. }) => return Err(failure),
             }
         }
         let dialling = clock::now();
-        let connection = connections.dial(&self.lease.member().endpoint, self.pool.plan.connect_timeout).await;
+        let connection = connections.dial(&self.lease.member().endpoint, self.pool.plan.connect_timeout, None).await;
         exchange.record.connect = Some(clock::now().saturating_duration_since(dialling));
         match connection {
             Ok(connection) => self.attempt(exchange, connection, body).await.map_err(|unanswered| unanswered.failure),

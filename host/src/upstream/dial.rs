@@ -8,7 +8,7 @@ use tokio::net::{TcpStream, UnixStream};
 use super::speak::speak;
 use super::{Connection, Endpoint};
 use crate::clock::{Duration, Ticker};
-use crate::config::MemberAddress;
+use crate::config::{MemberAddress, Protocol};
 use crate::failure::{Failure, Kind};
 
 /// Dials an endpoint. Every address of a name is tried in order, all within `timeout`. Cancellation safe.
@@ -24,15 +24,16 @@ pub(super) async fn dial(endpoint: &Arc<Endpoint>, timeout: Duration, ticker: &T
 }
 
 async fn connect(endpoint: &Arc<Endpoint>, ticker: &Ticker) -> io::Result<Connection> {
+    let is_h2 = endpoint.transport.protocol == Protocol::Http2;
     match &endpoint.address {
         MemberAddress::Tcp(address) => {
-            speak(without_delay(TcpStream::connect(address).await?)?, endpoint, ticker).await
+            speak(without_delay(TcpStream::connect(address).await?)?, is_h2, endpoint, ticker).await
         }
         MemberAddress::Name(name, port) => {
             let stream = TcpStream::connect((name.as_str(), *port)).await?;
-            speak(without_delay(stream)?, endpoint, ticker).await
+            speak(without_delay(stream)?, is_h2, endpoint, ticker).await
         }
-        MemberAddress::Unix(path) => speak(UnixStream::connect(path).await?, endpoint, ticker).await,
+        MemberAddress::Unix(path) => speak(UnixStream::connect(path).await?, is_h2, endpoint, ticker).await,
         MemberAddress::Service(_) | MemberAddress::Abstract(_) => Err(io::ErrorKind::Unsupported.into()),
     }
 }

@@ -7,15 +7,25 @@ mod connection;
 mod dial;
 mod download;
 mod endpoint;
+mod incoming;
 mod kept;
+mod opening;
 mod patient;
+mod permit;
 mod progress;
+mod shared;
 mod speak;
+mod stream;
+#[cfg(test)]
+mod tests;
 mod upload;
+mod waiting;
+mod wire;
 
 pub use self::connection::{Answered, Connection, Unanswered};
 pub use self::download::Download;
 pub use self::endpoint::Endpoint;
+pub use self::incoming::Incoming;
 pub use self::kept::{Connections, Keeping};
 pub use self::progress::{Hints, Limits, Progress};
 pub use self::upload::Upload;
