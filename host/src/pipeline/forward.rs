@@ -4,7 +4,6 @@ use std::ops::ControlFlow::{self, Continue};
 
 use http::header;
 use http::uri::PathAndQuery;
-use crate::upstream::Incoming;
 
 use super::route::Bound;
 use super::{Answer, Exchange};
@@ -13,7 +12,7 @@ use crate::clock;
 use crate::failure::{Failure, Kind};
 use crate::message::{Fields, RequestHead, ResponseHead, Status, hops, semantics};
 use crate::pool::{Lease, Pool};
-use crate::upstream::{Answered, Connection, Download, Limits, Unanswered};
+use crate::upstream::{Answered, Connection, Download, Incoming, Limits, Unanswered};
 
 /// A request as it is sent, over and over if need be.
 struct Outbound<'a> {
@@ -56,7 +55,9 @@ impl Outbound<'_> {
             let repeatable = body.is_over() && semantics::is_idempotent(&exchange.facts.request.method);
             match self.attempt(exchange, connection, body).await {
                 Ok(answered) => return Ok(answered),
-                Err(Unanswered { failure, unsent, .. }) if failure.kind.may_retry() && (unsent.is_some() || repeatable) => {
+                Err(Unanswered { failure, unsent, .. })
+                    if failure.kind.may_retry() && (unsent.is_some() || repeatable) =>
+                {
                     tracing::debug!(%failure, "a kept connection was stale, trying a fresh one");
                     body = unsent.unwrap_or_default();
                 }
