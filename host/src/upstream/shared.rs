@@ -75,6 +75,10 @@ const SEND_BUFFER: usize = 256 * 1024;
 /// Fields of an answer, by the measure of RFC 9113, section 6.5.2.
 const HEADER_LIST: u32 = 64 * 1024;
 
+/// Streams that are remembered for a second after their client left, so that what the member still sends on them is no
+/// error; small entries, and more than a connection is likely to lose in a second.
+const REMEMBERED_RESETS: usize = 1000;
+
 /// A connection in use on which nothing was heard for so long is asked for a sign of life, and has as long again: longer
 /// than any pause of a network that still works, shorter than the time limits of long polls.
 pub(super) const PULSE: Duration = Duration::from_secs(15);
@@ -102,6 +106,9 @@ impl Shared {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buffer_size(SEND_BUFFER)
             .max_header_list_size(HEADER_LIST)
+            .max_concurrent_reset_streams(REMEMBERED_RESETS)
+            // Counted over a connection's life, and clients that leave add to it: it would end their neighbours' exchanges.
+            .max_local_error_reset_streams(None)
             .enable_push(false)
             .handshake(stream)
             .await

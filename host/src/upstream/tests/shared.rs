@@ -455,3 +455,39 @@ fn a_member_that_fell_silent_is_given_up() {
         assert!(!shared.is_usable());
     });
 }
+
+#[test]
+fn clients_that_leave_cost_their_neighbours_nothing() {
+    run(|connections, _| async move {
+        let go_on = Rc::new(Cell::new(false));
+        let going = go_on.clone();
+        let (endpoint, seen) = member(300, move |_, asked: Asked, mut reply: Reply| {
+            let going = going.clone();
+            async move {
+                let mut body = begin(&mut reply);
+                if asked.uri().path() == "/long" {
+                    eventually(|| going.get()).await;
+                    body.send_data("long".into(), true).unwrap();
+                    return;
+                }
+                let _ = send(&mut body, vec![1; 256 << 10].into(), &Cell::new(0)).await;
+            }
+        })
+        .await;
+        let mut connection = connect(&connections, &endpoint, None).await;
+        let answered =
+            ask(&mut connection, request("GET", "/long", Body::Empty)).await.map_err(|no| no.failure).unwrap();
+        let long = download(answered, connection, &connections);
+        for _ in 0..40 {
+            let mut left = Vec::new();
+            for _ in 0..80 {
+                let mut connection = connect(&connections, &endpoint, None).await;
+                let answered = ask(&mut connection, request("GET", "/", Body::Empty)).await;
+                left.push((answered.map_err(|no| no.failure).unwrap(), connection));
+            }
+        }
+        go_on.set(true);
+        assert_eq!(read(long).await.unwrap().0, "long");
+        assert_eq!(seen.get(), 1);
+    });
+}
