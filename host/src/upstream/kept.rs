@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::connection::Alone;
 use super::endpoint::Seat;
 use super::opening::Openings;
-use super::permit::{self, Bell, Permit, Wish};
+use super::permit::{self, Bell, Permit, Place, Wish};
 use super::shared::{Home, Shared};
 use super::stream::Stream;
 use super::{Connection, Endpoint, dial};
@@ -203,21 +203,22 @@ impl Connections {
         }
     }
 
-    /// Closes idle connections that are waited for, the coldest first, one for each exchange that waits.
+    /// Closes idle connections that are waited for elsewhere, the coldest first, one for each exchange that waits.
     fn make_room(&self) {
+        let gives_way = |endpoint: &Endpoint, place: &Place| endpoint.gate.wish(&self.home.bell, place) == Wish::Close;
         let mut closed = Vec::new();
         for shelf in &mut *self.shelves.borrow_mut() {
             while let Some(coldest) = shelf.idle.first()
-                && coldest.alone.endpoint().gate.promise(coldest.alone.place())
+                && gives_way(coldest.alone.endpoint(), coldest.alone.place())
             {
                 closed.push(shelf.idle.remove(0));
             }
             shelf.shared.retain(|shared| {
-                let is_promised = shared.is_idle() && shared.endpoint().gate.promise(shared.place());
-                if is_promised {
+                let is_over = shared.is_idle() && gives_way(shared.endpoint(), shared.place());
+                if is_over {
                     shared.retire();
                 }
-                !is_promised
+                !is_over
             });
         }
         drop(closed);

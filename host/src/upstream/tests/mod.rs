@@ -1,5 +1,6 @@
 //! Connections to members that live in the same thread: what they say and what becomes of it.
 
+mod endings;
 mod permits;
 mod shared;
 
