@@ -59,7 +59,8 @@ impl Connections {
 
     /// The connections of one client connection: nobody else is given one of them, they take no seats among the idle ones
     /// of an endpoint and are not closed for others that wait, because the member may know the client by its connection.
-    /// They count as open like all others, and are closed when this is dropped, as far as no exchange uses them.
+    /// They count as open like all others, and are closed when this is dropped, as far as no exchange uses them; before
+    /// that, one that rested too long is closed when it is asked for or swept.
     #[must_use]
     pub fn private(ticker: Rc<Ticker>) -> Rc<Self> {
         Self::at(Home { bell: Bell::default(), is_private: true, ticker })

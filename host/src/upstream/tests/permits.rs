@@ -233,3 +233,21 @@ fn an_idle_shared_connection_gives_way_to_another_thread() {
         assert!(connections.reuse(&endpoint).await.is_none());
     });
 }
+
+#[test]
+fn what_rests_holds_its_endpoints_number() {
+    run(|connections, _| async move {
+        let first = simple().await;
+        exchange(&connections, &first, None).await;
+        let (number, address) = (first.number, first.address.clone());
+        let (transport, gone) = (first.transport.clone(), Arc::downgrade(&first));
+        drop(first);
+        let second = simple().await;
+        assert_ne!(second.number, number);
+        assert!(connections.reuse(&second).await.is_none());
+        // Whoever asks for the address again finds the connection.
+        assert!(connections.reuse(&Endpoint::of(&address, &transport)).await.is_some());
+        connections.sweep(|_| false);
+        eventually(|| gone.strong_count() == 0).await;
+    });
+}
