@@ -241,7 +241,7 @@ mod tests {
     /// Workers without a thread: what is bound is all that matters here.
     fn nobody(plan: Plan) -> Workers {
         let engine = Engine::start(EngineOptions { cache_directory: None, threads: 1 }).unwrap();
-        let current = Arc::new(Current::of(Arc::new(Generation::build(plan, &engine, 1).unwrap())));
+        let current = Arc::new(Current::of(Arc::new(Generation::build(plan, &engine, &Registry::default(), 1).unwrap())));
         Workers::start(0, &current, &log::AccessLog::start(log::Output::default()).unwrap()).unwrap()
     }
 

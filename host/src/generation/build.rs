@@ -7,7 +7,7 @@ use super::Generation;
 use crate::chain::{Chain, Link};
 use crate::config::{self, Module, Place, Plan, Problem};
 use crate::log::Format;
-use crate::pool::Pool;
+use crate::pool::{Pool, Registry};
 use crate::routes::Table;
 use crate::wasm::{Engine, Filter, LoadError, standard};
 
@@ -15,11 +15,12 @@ use crate::wasm::{Engine, Filter, LoadError, standard};
 const LARGEST_MODULE: u64 = 256 << 20;
 
 impl Generation {
-    /// Builds everything that a plan says. Filters are compiled and configured.
+    /// Builds everything that a plan says. Filters are compiled and configured; pools go on with what the registry knows of
+    /// them.
     ///
     /// # Errors
     /// Every filter that does not load, at its line in the config.
-    pub fn build(plan: Plan, engine: &Engine, number: u64) -> Result<Self, Vec<Problem>> {
+    pub fn build(plan: Plan, engine: &Engine, registry: &Registry, number: u64) -> Result<Self, Vec<Problem>> {
         let filters = load(&plan.filters, engine)?;
         let chain = |indices: &[usize]| {
             let link = |&index: &usize| {
@@ -36,7 +37,7 @@ impl Generation {
             routes: Table::of(&plan),
             format: Format::of(&plan.access_log.format),
             engine: engine.clone(),
-            pools: plan.pools.iter().map(Pool::of).collect(),
+            pools: plan.pools.iter().map(|pool| Pool::of(pool, registry)).collect(),
             route_chains,
             pool_chains,
             plan,
