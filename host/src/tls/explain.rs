@@ -30,7 +30,7 @@ fn certificate(error: &CertificateError) -> String {
     match error {
         CertificateError::UnknownIssuer => "the certificate is signed by no authority that is trusted".to_owned(),
         CertificateError::BadEncoding => "not a valid certificate".to_owned(),
-        CertificateError::BadSignature => "the certificate's signature is not valid".to_owned(),
+        CertificateError::BadSignature => "the certificate is not signed by the authority that it names".to_owned(),
         CertificateError::Other(inner) => match inner.to_string() {
             text if text == "CaUsedAsEndEntity" => {
                 "the certificate is an authority's and not a server's; a pin can stand in for checking it".to_owned()

@@ -39,7 +39,7 @@ fn is_encrypted(text: &[u8]) -> bool {
 fn words(error: &pem::Error) -> String {
     match error {
         pem::Error::MissingSectionEnd { end_marker } => {
-            format!("not valid PEM: the line `{}` is missing", String::from_utf8_lossy(end_marker).trim_end())
+            format!("not valid PEM: the line `-----END {}-----` is missing", String::from_utf8_lossy(end_marker))
         }
         pem::Error::IllegalSectionStart { line } => {
             format!("not valid PEM: the line `{}` begins nothing", String::from_utf8_lossy(line).trim_end())

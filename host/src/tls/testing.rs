@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rcgen::{CertificateParams, CertifiedIssuer, IsCa, KeyPair, PublicKeyData as _, date_time_ymd};
+use rcgen::{CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, PublicKeyData as _, date_time_ymd};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::CertificateDer;
 use rustls::server::WebPkiClientVerifier;
 use sha2::{Digest, Sha256};
 use tokio_rustls::TlsAcceptor;
@@ -19,7 +18,6 @@ pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// A certificate and its key.
 pub(crate) struct Identity {
-    pub(crate) certificate: CertificateDer<'static>,
     pub(crate) files: (Pem, Pem),
     pub(crate) pin: [u8; 32],
 }
@@ -27,6 +25,7 @@ pub(crate) struct Identity {
 impl Authority {
     pub(crate) fn found() -> Self {
         let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, format!("authority {}", fastrand::u64(..)));
         params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
@@ -53,7 +52,6 @@ impl Authority {
         Identity {
             files: (file("member.pem", &certificate.pem()), file("member.key", &key.serialize_pem())),
             pin: Sha256::digest(key.subject_public_key_info()).into(),
-            certificate: certificate.der().clone(),
         }
     }
 

@@ -112,7 +112,7 @@ async fn the_protocol_is_agreed_on() {
     for (protocol, served, chosen) in [
         (Protocol::Http1, &["h2", "http/1.1"][..], Ok(false)),
         (Protocol::Http2, &["h2", "http/1.1"], Ok(true)),
-        (Protocol::Auto, &["http/1.1", "h2"], Ok(true)),
+        (Protocol::Auto, &["h2", "http/1.1"], Ok(true)),
         (Protocol::Auto, &["http/1.1"], Ok(false)),
         (Protocol::Auto, &[], Ok(false)),
         (Protocol::Http2, &[], Ok(false)),
