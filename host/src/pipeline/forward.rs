@@ -64,7 +64,7 @@ impl Outbound<'_> {
             }
         }
         let dialling = clock::now();
-        let connection = connections.dial(&self.lease.member().endpoint, self.pool.plan.connect_timeout).await;
+        let connection = connections.dial(&self.lease.member().endpoint, self.pool.plan.connect_timeout, None).await;
         exchange.record.connect = Some(clock::now().saturating_duration_since(dialling));
         match connection {
             Ok(connection) => self.attempt(exchange, connection, body).await.map_err(|unanswered| unanswered.failure),

@@ -36,7 +36,10 @@ impl fmt::Display for Error {
                 write!(f, "certificate \"{}\" with key \"{}\": {why}", certificate.display(), key.display())
             }
             Self::Roots(why) => {
-                write!(f, "the system has no certificates of authorities to trust ({why}); name your own, or install some")
+                write!(
+                    f,
+                    "the system has no certificates of authorities to trust ({why}); name your own, or install some"
+                )
             }
             Self::Name(name) => write!(f, "\"{}\" is not a host name or an address", name.escape_debug()),
         }

@@ -102,11 +102,7 @@ fn server_name(host: &str) -> Result<ServerName<'static>, Error> {
     ServerName::try_from(host.to_owned()).map_err(|_| Error::Name(host.to_owned()))
 }
 
-fn identity(
-    chain: &Pem,
-    key: &Pem,
-    provider: &CryptoProvider,
-) -> Result<Arc<rustls::sign::SingleCertAndKey>, Error> {
+fn identity(chain: &Pem, key: &Pem, provider: &CryptoProvider) -> Result<Arc<rustls::sign::SingleCertAndKey>, Error> {
     let (certificates, private) = (pem::certificates(chain)?, pem::key(key)?);
     let pair = rustls::sign::CertifiedKey::from_der(certificates, private, provider).map_err(|error| Error::Pair {
         certificate: chain.path.clone(),

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rcgen::{CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, PublicKeyData as _, date_time_ymd};
-use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::WebPkiClientVerifier;
+use rustls::{ServerConfig, SupportedProtocolVersion};
 use sha2::{Digest, Sha256};
 use tokio_rustls::TlsAcceptor;
 
@@ -64,8 +64,18 @@ impl Authority {
 impl Identity {
     /// A server's side of TLS. Clients have to be certified by `clients`, if given.
     pub(crate) fn acceptor(&self, alpn: &[&str], clients: Option<&Authority>) -> TlsAcceptor {
+        self.acceptor_of(rustls::DEFAULT_VERSIONS, alpn, clients)
+    }
+
+    /// The same, of certain versions of TLS.
+    pub(super) fn acceptor_of(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+        alpn: &[&str],
+        clients: Option<&Authority>,
+    ) -> TlsAcceptor {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let builder = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().unwrap();
+        let builder = ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(versions).unwrap();
         let builder = match clients {
             Some(authority) => {
                 let roots = super::roots::own(&authority.pem()).unwrap();

@@ -105,6 +105,19 @@ async fn a_certificate_is_shown_to_those_who_ask_for_one() {
 }
 
 #[tokio::test]
+async fn the_older_version_is_spoken_too() {
+    let authority = Authority::found();
+    let identity = authority.certify(&[HOST]);
+    let older = |clients| identity.acceptor_of(&[&rustls::version::TLS12], &["http/1.1"], clients);
+    let pinned = UpstreamTls { pins: vec![identity.pin], ..authority.trusted() };
+    let met = meet(&client(&pinned), HOST, &older(None)).await.unwrap();
+    assert_eq!(met.get_ref().1.protocol_version(), Some(rustls::ProtocolVersion::TLSv1_2));
+    assert!(meet(&client(&pinned), HOST, &older(Some(&authority))).await.is_err());
+    let certified = UpstreamTls { certificate: Some(authority.certify(&["gateway"]).files), ..pinned };
+    assert!(meet(&client(&certified), HOST, &older(Some(&authority))).await.is_ok());
+}
+
+#[tokio::test]
 async fn the_protocol_is_agreed_on() {
     let authority = Authority::found();
     let identity = authority.certify(&[HOST]);
