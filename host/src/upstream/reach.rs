@@ -23,12 +23,13 @@ const PROBES: TcpKeepalive =
 /// How long to wait when a Unix socket's queue is full: its connections are refused at once, not held up as TCP's are.
 const QUEUE_FULL: Duration = Duration::from_millis(10);
 
-/// Connects, with no limit of time. Cancellation safe.
+/// Connects, with no limit of time. What is tried of several addresses is noted in `tried`. Cancellation safe.
 pub(super) async fn reach(address: &MemberAddress, source: Option<IpAddr>, tried: &Tried) -> io::Result<Socket> {
     match address {
-        MemberAddress::Tcp(address) => tcp(&interleaved(&[address.ip()], address.port()), source, tried).await,
+        MemberAddress::Tcp(address) => connect(canonical(*address), source).await.map(Socket::Tcp),
         MemberAddress::Name(name, port) => {
-            tcp(&interleaved(&names::addresses(name).await?, *port), source, tried).await
+            let found = names::addresses(name).await?;
+            any(&interleaved(&found, *port), source, tried).await.map(Socket::Tcp)
         }
         MemberAddress::Unix(path) => unix(path).await,
         MemberAddress::Abstract(name) => {
@@ -42,20 +43,18 @@ pub(super) async fn reach(address: &MemberAddress, source: Option<IpAddr>, tried
     }
 }
 
-async fn tcp(addresses: &[SocketAddr], source: Option<IpAddr>, tried: &Tried) -> io::Result<Socket> {
-    let source = source.map(|source| source.to_canonical());
-    let fits = |to: &SocketAddr| source.is_none_or(|from| from.is_ipv4() == to.is_ipv4());
-    let fitting: Vec<_> = addresses.iter().copied().filter(fits).collect();
-    if let (Some(source), true, false) = (source, fitting.is_empty(), addresses.is_empty()) {
-        let text = format!("it has no address that can be reached from {source}");
-        return Err(io::Error::new(ErrorKind::AddrNotAvailable, text));
-    }
-    race(&fitting, ATTEMPT_DELAY, tried, |to| connect(to, source)).await.map(Socket::Tcp)
+/// Whichever address is the first to stand.
+async fn any(addresses: &[SocketAddr], source: Option<IpAddr>, tried: &Tried) -> io::Result<TcpStream> {
+    race(addresses, ATTEMPT_DELAY, tried, |to| connect(to, source)).await
 }
 
 async fn connect(to: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
     let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    if let Some(source) = source {
+    if let Some(source) = source.map(|source| source.to_canonical()) {
+        if source.is_ipv4() != to.is_ipv4() {
+            let text = format!("cannot be reached from {source}, which is of the other family");
+            return Err(io::Error::new(ErrorKind::AddrNotAvailable, text));
+        }
         let bound = socket.bind(SocketAddr::new(source, 0));
         bound.map_err(|error| io::Error::new(error.kind(), format!("cannot come from {source}: {error}")))?;
     }
@@ -67,6 +66,14 @@ async fn connect(to: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream
         return Err(ErrorKind::ConnectionRefused.into());
     }
     Ok(stream)
+}
+
+/// IPv4 mapped into IPv6 is dialled as IPv4; a link-local address keeps its scope.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        ip @ IpAddr::V4(_) => SocketAddr::new(ip, address.port()),
+        IpAddr::V6(_) => address,
+    }
 }
 
 async fn unix(path: &Path) -> io::Result<Socket> {
@@ -101,8 +108,8 @@ mod tests {
         let silent = full.local_addr().unwrap();
         let _queued = TcpStream::connect(silent).await.unwrap();
         let tried = Tried::default();
-        let reached = tcp(&[refusing, silent, alive], None, &tried).await.unwrap();
-        assert_eq!(reached.ends().1, Some(alive));
+        let reached = any(&[refusing, silent, alive], None, &tried).await.unwrap();
+        assert_eq!(reached.peer_addr().unwrap(), alive);
         let told = tried.to_string();
         assert!(told.starts_with(&format!("{refusing}: Connection refused")), "{told}");
         assert!(told.contains(&format!("{silent}: no answer")), "{told}");
@@ -115,9 +122,11 @@ mod tests {
         let other = SocketAddr::new("2001:db8::1".parse().unwrap(), 80);
         let tried = Tried::default();
         let source = "127.0.0.5".parse().ok();
-        let reached = tcp(&[other, alive], source, &tried).await.unwrap();
-        assert_eq!(reached.ends().0.map(|end| end.ip()), source);
-        assert_eq!(tried.to_string(), format!("{alive}: no answer"));
+        let reached = any(&[other, alive], source, &tried).await.unwrap();
+        assert_eq!(Some(reached.local_addr().unwrap().ip()), source);
+        let told =
+            format!("{other}: cannot be reached from 127.0.0.5, which is of the other family, {alive}: no answer");
+        assert_eq!(tried.to_string(), told);
     }
 
     #[tokio::test]

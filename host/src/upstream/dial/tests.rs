@@ -114,14 +114,14 @@ async fn what_cannot_be_reached_says_why() {
     let (closed, address) = listener().await;
     drop(closed);
     let from = |source: &str| Transport { source: source.parse().ok(), ..plain() };
-    let refused = format!("{address}: {address}: Connection refused (os error 111)");
+    let refused = format!("{address}: Connection refused (os error 111)");
     for (member, transport, said) in [
         (MemberAddress::Tcp(address), plain(), refused.as_str()),
         (MemberAddress::Unix("/nowhere/app.sock".into()), plain(), "No such file or directory"),
         (MemberAddress::Abstract(b"weir-nobody\xff".to_vec()), plain(), "unix:@weir-nobody\\xff: Connection refused"),
         (MemberAddress::Abstract(vec![b'x'; 200]), plain(), "abstract socket name must be shorter than SUN_LEN"),
         (MemberAddress::Service("_http._tcp.app".into()), plain(), "the name of a service stands for members"),
-        (MemberAddress::Tcp(address), from("::1"), "it has no address that can be reached from ::1"),
+        (MemberAddress::Tcp(address), from("::1"), "cannot be reached from ::1, which is of the other family"),
         (MemberAddress::Tcp(address), from("192.0.2.9"), "cannot come from 192.0.2.9: "),
     ] {
         let (kind, detail) = failure(&member, &transport).await;
@@ -139,7 +139,7 @@ async fn a_member_that_never_answers_is_given_up() {
     let _queued = TcpStream::connect(address).await.unwrap();
     let failure = dialled_within(BRIEF, &MemberAddress::Tcp(address), &plain(), None).await.err().unwrap();
     assert_eq!(failure.kind, Kind::ConnectTimeout);
-    assert_eq!(failure.detail, format!("{address}: no connection within 50ms: {address}: no answer"));
+    assert_eq!(failure.detail, format!("{address}: no connection within 50ms"));
 
     let (_silent, address) = listener().await;
     let transport = secured(UpstreamTls { verify: false, ..plan() }, Protocol::Http1);
