@@ -18,5 +18,6 @@ pub mod message;
 pub mod pipeline;
 pub mod pool;
 pub mod routes;
+pub mod tls;
 pub mod upstream;
 pub mod wasm;

@@ -40,7 +40,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("hyper", &["front/", "upstream/", "pipeline/forward.rs"]),
     ("hyper_util", &["front/", "upstream/"]),
     ("clap", &["cli/"]),
-    ("socket2", &["gateway/bind.rs"]),
+    ("socket2", &["gateway/bind.rs", "upstream/reach.rs"]),
     ("libc", &["clock/thread_time.rs", "gateway/", "wasm/cache.rs"]),
     ("regex", &["config/", "routes/"]),
     ("rustls", &["tls/"]),

@@ -13,7 +13,7 @@ use crate::clock::{self, Duration};
 use crate::failure::{Failure, Kind};
 use crate::message::{Fields, RequestHead, Status, hops, semantics};
 use crate::pool::{Lease, Pool};
-use crate::upstream::{Answered, Connection, Connections, Limits, Unanswered};
+use crate::upstream::{Answered, Connection, Connections, Limits, Preface, Unanswered};
 
 /// An attempt.
 pub(super) struct Attempt<'a> {
@@ -23,6 +23,8 @@ pub(super) struct Attempt<'a> {
     pub(super) limits: Limits,
     /// Where connections rest between exchanges.
     pub(super) shelf: &'a Rc<Connections>,
+    /// What a member is told of the client before anything else.
+    pub(super) preface: Option<&'a Preface>,
 }
 
 /// Why an attempt brought no answer.
@@ -83,7 +85,7 @@ impl Attempt<'_> {
         if left.is_zero() {
             return Err(Failure::of(Kind::ExchangeTimeout, "the exchange took longer than the pool's timeout"));
         }
-        self.shelf.dial(&self.lease.member().endpoint, plan.connect_timeout.min(left)).await
+        self.shelf.dial(&self.lease.member().endpoint, plan.connect_timeout.min(left), self.preface).await
     }
 
     async fn ask(&self, exchange: &mut Exchange, mut connection: Connection) -> Result<(Connection, Answered), Failed> {

@@ -1,12 +1,14 @@
 //! Addresses of members, each known by a small number for the life of the process, so that a connection kept before a
 //! reload is found again after it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use crate::config::{MemberAddress, Transport};
+use crate::config::{MemberAddress, Transport, UpstreamTls};
+use crate::tls;
 
 /// One upstream address, and how it is spoken to: connections to one endpoint are all alike.
 #[derive(Debug)]
@@ -19,6 +21,8 @@ pub struct Endpoint {
     pub(super) number: usize,
     /// Connections kept idle, on all threads together.
     idle: AtomicUsize,
+    /// For all threads, so that they share what TLS remembers of sessions.
+    tls: OnceLock<tls::Client>,
 }
 
 /// A place among the idle connections of an endpoint; given back by dropping.
@@ -37,9 +41,29 @@ impl Endpoint {
             return endpoint.clone();
         }
         let (address, transport) = key.clone();
-        let endpoint = Arc::new(Self { address, transport, number: known.len(), idle: AtomicUsize::new(0) });
+        let endpoint =
+            Arc::new(Self { address, transport, number: known.len(), idle: AtomicUsize::new(0), tls: OnceLock::new() });
         known.insert(key, endpoint.clone());
         endpoint
+    }
+
+    /// TLS to it. Made when it is first asked for; what cannot be made is tried again next time.
+    pub(super) fn secured(&self, plan: &UpstreamTls) -> Result<&tls::Client, tls::Error> {
+        if let Some(client) = self.tls.get() {
+            return Ok(client);
+        }
+        let client = tls::Client::of(plan, self.transport.protocol)?;
+        Ok(self.tls.get_or_init(|| client))
+    }
+
+    /// Who answers there, as its certificate would say it.
+    pub(super) fn host(&self) -> Cow<'_, str> {
+        match &self.address {
+            MemberAddress::Tcp(address) => address.ip().to_canonical().to_string().into(),
+            MemberAddress::Name(name, _) | MemberAddress::Service(name) => name.into(),
+            // What is asked for in `Host` as well.
+            MemberAddress::Unix(_) | MemberAddress::Abstract(_) => "localhost".into(),
+        }
     }
 
     /// A seat, unless all are taken.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::endpoint::Seat;
-use super::{Connection, Endpoint, dial};
+use super::{Connection, Endpoint, Preface, dial};
 use crate::clock::{Duration, Instant, Ticker};
 use crate::failure::Failure;
 
@@ -52,12 +52,18 @@ impl Connections {
         None
     }
 
-    /// A connection that nobody used before. Cancellation safe.
+    /// A connection that nobody used before. Members that speak the PROXY protocol hear the `preface`; none means that no
+    /// client asked for the connection. Cancellation safe.
     ///
     /// # Errors
     /// When there is none to be had within `timeout`.
-    pub async fn dial(&self, endpoint: &Arc<Endpoint>, timeout: Duration) -> Result<Connection, Failure> {
-        dial::dial(endpoint, timeout, &self.ticker).await
+    pub async fn dial(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        timeout: Duration,
+        preface: Option<&Preface>,
+    ) -> Result<Connection, Failure> {
+        dial::dial(endpoint, timeout, preface, &self.ticker).await
     }
 
     /// Takes a connection back after a whole exchange; closes it when there are enough.

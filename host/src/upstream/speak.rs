@@ -13,7 +13,12 @@ use super::{Connection, Endpoint, Upload};
 use crate::clock::Ticker;
 
 /// The codec runs as a task of its own and ends with the connection.
-pub(super) async fn speak<S>(stream: S, endpoint: &Arc<Endpoint>, ticker: &Ticker) -> io::Result<Connection>
+pub(super) async fn speak<S>(
+    stream: S,
+    _is_h2: bool,
+    endpoint: &Arc<Endpoint>,
+    ticker: &Ticker,
+) -> io::Result<Connection>
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
