@@ -15,7 +15,7 @@ mod progress;
 mod race;
 mod reach;
 mod speak;
-mod stream;
+mod socket;
 mod upload;
 
 pub use self::connection::{Answered, Connection, Unanswered};

@@ -11,7 +11,7 @@ use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
 use super::names;
 use super::race::{ATTEMPT_DELAY, Tried, interleaved, race};
-use super::stream::Socket;
+use super::socket::Socket;
 use crate::clock::Duration;
 use crate::config::MemberAddress;
 
