@@ -35,10 +35,10 @@ const WALLS: &[(&str, &[&str])] = &[
     ("toml", &["config/"]),
     // JSON is also what lines of logs and answers to clients are written in, and what filters get their settings in.
     ("serde_json", &["config/", "log/", "message/answer.rs"]),
-    // Bodies and heads of a member's answer are handed over as the codec made them.
     ("hickory_resolver", &["upstream/"]),
-    ("hyper", &["front/", "upstream/", "pipeline/forward.rs"]),
+    ("hyper", &["front/", "upstream/"]),
     ("hyper_util", &["front/", "upstream/"]),
+    ("h2", &["upstream/"]),
     ("clap", &["cli/"]),
     ("socket2", &["gateway/bind.rs", "upstream/reach.rs"]),
     ("libc", &["clock/thread_time.rs", "gateway/", "wasm/cache.rs"]),

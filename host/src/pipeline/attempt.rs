@@ -85,7 +85,8 @@ impl Attempt<'_> {
         if left.is_zero() {
             return Err(Failure::of(Kind::ExchangeTimeout, "the exchange took longer than the pool's timeout"));
         }
-        self.shelf.dial(&self.lease.member().endpoint, plan.connect_timeout.min(left), self.preface).await
+        let (endpoint, most) = (&self.lease.member().endpoint, self.lease.most_connections());
+        self.shelf.dial(endpoint, plan.connect_timeout.min(left), self.preface, most).await
     }
 
     async fn ask(&self, exchange: &mut Exchange, mut connection: Connection) -> Result<(Connection, Answered), Failed> {
@@ -140,7 +141,7 @@ impl Attempt<'_> {
 
 impl From<Unanswered> for Failed {
     fn from(unanswered: Unanswered) -> Self {
-        Self { failure: unanswered.failure, is_unsent: unanswered.unsent.is_some() }
+        Self { failure: unanswered.failure, is_unsent: unanswered.is_unsent }
     }
 }
 

@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use http::header;
-use hyper::body::Incoming;
 
 use super::attempt::{Attempt, Failed};
 use super::route::Bound;
@@ -17,7 +16,7 @@ use crate::config::{self, FailoverOn};
 use crate::failure::{Failure, Kind};
 use crate::message::{ResponseHead, hops, semantics};
 use crate::pool::{Ask, Effect, Lease, Member, Pool, Refusal};
-use crate::upstream::{Answered, Connection, Connections, Download, Limits};
+use crate::upstream::{Answered, Connection, Connections, Download, Limits, Preface};
 
 /// Why a pool has not served a request.
 pub(super) struct Unserved {
@@ -31,6 +30,7 @@ struct Attempts<'a> {
     pool: &'a Arc<Pool>,
     bound: &'a Bound,
     shelf: Rc<Connections>,
+    preface: Preface,
     limits: Limits,
     tried: Vec<Arc<Member>>,
 }
@@ -45,8 +45,18 @@ pub(super) async fn forward(exchange: &mut Exchange, bound: &Bound) -> Result<An
     let plan = &pool.plan;
     let until = (!plan.timeout.is_zero()).then(|| exchange.began + plan.timeout);
     let limits = Limits { read: plan.read_timeout, write: plan.write_timeout, until };
-    let shelf = exchange.local.thread.connections.clone();
-    Attempts { pool, bound, shelf, limits, tried: Vec::new() }.run(exchange).await
+    let (shelf, preface) = (shelf(exchange, plan), exchange.client.preface());
+    Attempts { pool, bound, shelf, preface, limits, tried: Vec::new() }.run(exchange).await
+}
+
+/// Where the pool's connections rest: with the client's when they serve nobody else, or else with the thread's.
+fn shelf(exchange: &Exchange, plan: &config::Pool) -> Rc<Connections> {
+    let thread = &exchange.local.thread;
+    let is_own = |member: &config::Member| member.transport.proxy_protocol.is_some();
+    match plan.exclusive || plan.members.iter().any(is_own) {
+        true => exchange.client.own.get_or_init(|| Connections::private(thread.ticker.clone())).clone(),
+        false => thread.connections.clone(),
+    }
 }
 
 impl Attempts<'_> {
@@ -55,7 +65,7 @@ impl Attempts<'_> {
         loop {
             exchange.facts.member = Some(lease.member().name.clone());
             let (pool, bound, limits) = (self.pool, self.bound, self.limits);
-            let attempt = Attempt { pool, lease: &lease, bound, limits, shelf: &self.shelf };
+            let attempt = Attempt { pool, lease: &lease, bound, limits, shelf: &self.shelf, preface: Some(&self.preface) };
             let outcome = attempt.run(exchange).await;
             self.note(&lease, &outcome);
             match outcome {
@@ -136,7 +146,7 @@ impl Attempts<'_> {
         lease: Lease,
     ) -> Result<Answer, Unserved> {
         let Answered { response, progress } = answered;
-        let (parts, incoming): (_, Incoming) = response.into_parts();
+        let (parts, incoming) = response.into_parts();
         let mut head = ResponseHead { status: parts.status, fields: parts.headers.into() };
         check(&mut head)?;
         lease.settle(&mut head);

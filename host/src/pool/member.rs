@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::state::Shared;
 use crate::balance::{self, PeakEwma};
-use crate::clock::{Duration, Instant};
+use crate::clock::{self, Duration, Instant};
 use crate::config::{self, Outlier};
 use crate::fitness::{Condition, Counts, Streak, Turned, Watched};
 use crate::message::{Fields, Name, Value};
@@ -56,6 +56,7 @@ const LOAD: Name = Name::from_static("x-weir-load");
 impl Member {
     /// A member that nobody used yet. `since`: when it joined a pool that was already serving.
     pub(super) fn of(plan: &config::Member, shared: &Arc<Shared>, gated: bool, since: Option<Instant>) -> Self {
+        let now = since.unwrap_or_else(clock::now);
         Self {
             name: plan.name.clone(),
             endpoint: Endpoint::of(&plan.address, &plan.transport),
@@ -68,7 +69,7 @@ impl Member {
             failed: AtomicU64::new(0),
             in_a_row: AtomicU32::new(0),
             load: AtomicU64::new(0),
-            latency: PeakEwma::default(),
+            latency: PeakEwma::since(now),
             trouble: Mutex::new(Trouble { is_unproven: gated, back_since: since, ..Trouble::default() }),
         }
     }

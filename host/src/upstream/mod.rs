@@ -7,6 +7,7 @@ mod connection;
 mod dial;
 mod download;
 mod endpoint;
+mod incoming;
 mod kept;
 mod names;
 mod patient;
@@ -16,11 +17,20 @@ mod race;
 mod reach;
 mod speak;
 mod socket;
+mod opening;
+mod permit;
+mod shared;
+mod stream;
+#[cfg(test)]
+mod tests;
 mod upload;
+mod waiting;
+mod wire;
 
 pub use self::connection::{Answered, Connection, Unanswered};
 pub use self::download::Download;
 pub use self::endpoint::Endpoint;
+pub use self::incoming::Incoming;
 pub use self::kept::{Connections, Keeping};
 pub use self::preface::Preface;
 pub use self::progress::{Hints, Limits, Progress};

@@ -168,6 +168,17 @@ impl Progress {
     }
 }
 
+impl Stage {
+    /// Where an attempt begins.
+    pub(super) const fn first(has_no_body: bool, expects: bool) -> Self {
+        match (has_no_body, expects) {
+            (true, _) => Stage::Answer,
+            (false, true) => Stage::Permission,
+            (false, false) => Stage::Member,
+        }
+    }
+}
+
 impl Hints {
     /// Listens to the interim answers to a request.
     pub(super) fn listen<B>(&self, request: &mut http::Request<B>) {

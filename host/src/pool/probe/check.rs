@@ -59,7 +59,7 @@ pub(super) async fn check(target: &Arc<Endpoint>, host: Value, health: &Health, 
 /// Only connects, TLS included. Cancellation safe.
 pub(super) async fn connect(target: &Arc<Endpoint>, timeout: Duration, connections: &Connections) -> Outcome {
     let began = clock::now();
-    let finding = match connections.dial(target, timeout).await {
+    let finding = match connections.dial(target, timeout, None, None).await {
         Ok(_) => Ok("connected".to_owned()),
         Err(failure) => Err(failure.to_string()),
     };
@@ -77,7 +77,7 @@ impl Outcome {
 
 impl Attempt<'_> {
     async fn run(&self, check: &Check) -> Finding {
-        let mut connection = self.connections.dial(self.target, self.timeout).await.map_err(|f| f.to_string())?;
+        let mut connection = self.connections.dial(self.target, self.timeout, None, None).await.map_err(|f| f.to_string())?;
         match check {
             Check::Tcp => Ok("connected".to_owned()),
             Check::Http(check) => self.http(&mut connection, check).await,
