@@ -7,9 +7,7 @@ use weir_tests::{Config, Gate, Gateway, Origin, behaviour, eventually};
 
 /// One member that takes `most` exchanges at once, with these lines in its pool.
 fn full(origin: &Origin, limit: &str, lines: &str) -> Config {
-    Config::default()
-        .top("threads = 2")
-        .pool(&format!("member = [{{ url = \"{}\", {limit} }}]\n{lines}", origin.url()))
+    Config::default().top("threads = 2").pool(&format!("member = [{{ url = \"{}\", {limit} }}]\n{lines}", origin.url()))
 }
 
 #[test]

@@ -168,7 +168,8 @@ fn when_every_member_is_in_error_all_are_tried() {
 fn without_forced_recovery_nobody_serves_and_the_client_is_told_when_to_come_back() {
     let origin = named("a");
     origin.next(behaviour::answers(500, "sick"));
-    let gateway = Gateway::start(&pool(&[origin.url()], "fail-on-status = [500]\nforced-recovery = false\nreprobe = \"0s\""));
+    let gateway =
+        Gateway::start(&pool(&[origin.url()], "fail-on-status = [500]\nforced-recovery = false\nreprobe = \"0s\""));
     gateway.get("/").expect(500);
     let response = gateway.get("/");
     assert!(!response.expect(503).field("retry-after").is_empty());
@@ -185,7 +186,9 @@ fn a_fallback_serves_when_nobody_can() {
     let answer = "fallback = { status = 503, body = \"closed for today\" }";
     let gateway = Gateway::start(&pool(&[dead.url()], answer));
     assert_eq!(gateway.get("/").expect(503).body, b"closed for today");
-    let of_route = pool(&[dead.url()], "fallback = \"other\"").tables(&tables).route("fallback = { status = 200, body = \"route\" }");
+    let of_route = pool(&[dead.url()], "fallback = \"other\"")
+        .tables(&tables)
+        .route("fallback = { status = 200, body = \"route\" }");
     assert_eq!(Gateway::start(&of_route).get("/").expect(200).body, b"route");
 }
 

@@ -104,8 +104,7 @@ fn a_session_whose_member_is_gone_goes_elsewhere_or_nowhere() {
 #[test]
 fn a_draining_member_keeps_its_sessions_and_gets_no_others() {
     let (old, other) = (named("old"), named("other"));
-    let members =
-        [member(&old.url(), "route = \"n1\", state = \"draining\""), member(&other.url(), "route = \"n2\"")];
+    let members = [member(&old.url(), "route = \"n1\", state = \"draining\""), member(&other.url(), "route = \"n2\"")];
     let gateway = Gateway::start(&pool(&members, "sticky = { cookie = \"S\" }"));
     for _ in 0..4 {
         assert_eq!(body(&gateway.client().ask("/", &[("Cookie", "S=x.n1")])), "old");

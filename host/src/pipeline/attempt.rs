@@ -86,7 +86,8 @@ impl Attempt<'_> {
             return Err(Failure::of(Kind::ExchangeTimeout, "the exchange took longer than the pool's timeout"));
         }
         let (endpoint, most) = (&self.lease.member().endpoint, self.lease.most_connections());
-        self.shelf.dial(endpoint, plan.connect_timeout.min(left), self.preface, most).await
+        let timeout = plan.connect_timeout.min(left).min(plan.try_timeout());
+        self.shelf.dial(endpoint, timeout, self.preface, most).await
     }
 
     async fn ask(&self, exchange: &mut Exchange, mut connection: Connection) -> Result<(Connection, Answered), Failed> {

@@ -44,7 +44,7 @@ pub(super) async fn forward(exchange: &mut Exchange, bound: &Bound) -> Result<An
     pool.count();
     let plan = &pool.plan;
     let until = (!plan.timeout.is_zero()).then(|| exchange.began + plan.timeout);
-    let limits = Limits { read: plan.read_timeout, write: plan.write_timeout, until };
+    let limits = Limits { head: plan.try_timeout(), read: plan.read_timeout, write: plan.write_timeout, until };
     let (shelf, preface) = (shelf(exchange, plan), exchange.client.preface());
     Attempts { pool, bound, shelf, preface, limits, tried: Vec::new() }.run(exchange).await
 }
@@ -65,7 +65,8 @@ impl Attempts<'_> {
         loop {
             exchange.facts.member = Some(lease.member().name.clone());
             let (pool, bound, limits) = (self.pool, self.bound, self.limits);
-            let attempt = Attempt { pool, lease: &lease, bound, limits, shelf: &self.shelf, preface: Some(&self.preface) };
+            let attempt =
+                Attempt { pool, lease: &lease, bound, limits, shelf: &self.shelf, preface: Some(&self.preface) };
             let outcome = attempt.run(exchange).await;
             self.note(&lease, &outcome);
             match outcome {
@@ -79,7 +80,8 @@ impl Attempts<'_> {
                 }
                 Err(failed) => {
                     let helps = helps(&self.plan().failover.on, failed.failure.kind);
-                    let next = if helps && attempt.may_repeat(exchange, &failed) { self.next(exchange, &lease) } else { None };
+                    let next =
+                        if helps && attempt.may_repeat(exchange, &failed) { self.next(exchange, &lease) } else { None };
                     let Some(next) = next else { return Err(self.unserved(failed)) };
                     tracing::debug!(failure = %failed.failure, member = &*lease.member().name, "trying another member");
                     lease = next;
@@ -93,7 +95,8 @@ impl Attempts<'_> {
         let ask = Ask { facts: &exchange.facts, tried: &[], now: exchange.began };
         let mut leased = self.pool.lease(&ask);
         if matches!(leased, Err(Refusal::Full)) && self.plan().queue.length > 0 {
-            let longest = self.limits.until.map_or(clock::Duration::MAX, |until| until.saturating_duration_since(clock::now()));
+            let longest =
+                self.limits.until.map_or(clock::Duration::MAX, |until| until.saturating_duration_since(clock::now()));
             leased = self.pool.wait(&ask, longest).await;
         }
         leased.map_err(|refusal| Unserved { failure: refused(refusal, self.plan()), is_untouched: true })
@@ -215,7 +218,9 @@ fn refused(refusal: Refusal, plan: &config::Pool) -> Failure {
     match refusal {
         Refusal::Nobody => Failure::of(Kind::NoMember, format!("pool \"{name}\" has no usable member")),
         Refusal::Full => Failure::of(Kind::PoolFull, format!("every usable member of pool \"{name}\" is full")),
-        Refusal::SessionLost => Failure::of(Kind::SessionLost, format!("the session's member of pool \"{name}\" is not usable")),
+        Refusal::SessionLost => {
+            Failure::of(Kind::SessionLost, format!("the session's member of pool \"{name}\" is not usable"))
+        }
     }
 }
 

@@ -506,3 +506,14 @@ pub struct Outlier {
     /// When fewer than this percentage of members are fit, checks and ejections are ignored; 0 means never.
     pub panic_threshold: u32,
 }
+
+impl Pool {
+    /// For one attempt's answer to begin.
+    #[must_use]
+    pub fn try_timeout(&self) -> Duration {
+        match self.failover.try_timeout {
+            Duration::ZERO => self.read_timeout,
+            limit => limit.min(self.read_timeout),
+        }
+    }
+}

@@ -42,7 +42,7 @@ struct Attempt<'a> {
 const MOST_BODY: usize = 64 << 10;
 
 /// A check's own limits are none: its time holds for the whole of it.
-const UNLIMITED: Limits = Limits { read: Duration::ZERO, write: Duration::ZERO, until: None };
+const UNLIMITED: Limits = Limits { head: Duration::ZERO, read: Duration::ZERO, write: Duration::ZERO, until: None };
 
 /// Checks once. Cancellation safe: dropping it closes the connection.
 pub(super) async fn check(target: &Arc<Endpoint>, host: Value, health: &Health, connections: &Connections) -> Outcome {
@@ -77,7 +77,8 @@ impl Outcome {
 
 impl Attempt<'_> {
     async fn run(&self, check: &Check) -> Finding {
-        let mut connection = self.connections.dial(self.target, self.timeout, None, None).await.map_err(|f| f.to_string())?;
+        let mut connection =
+            self.connections.dial(self.target, self.timeout, None, None).await.map_err(|f| f.to_string())?;
         match check {
             Check::Tcp => Ok("connected".to_owned()),
             Check::Http(check) => self.http(&mut connection, check).await,

@@ -57,7 +57,7 @@ async fn asked(address: &MemberAddress, transport: &Transport, preface: Option<&
     let ask = async {
         let mut connection = dial(&endpoint, PATIENCE, preface, &ticker).await.unwrap();
         let request = http::Request::get("/").header("host", "member").body(Body::Empty).unwrap();
-        let limits = Limits { read: PATIENCE, write: PATIENCE, until: None };
+        let limits = Limits { head: PATIENCE, read: PATIENCE, write: PATIENCE, until: None };
         let answered = connection.ask(request, limits, false, |_, _| {}).await;
         answered.map_err(|unanswered| unanswered.failure).unwrap().response.status().as_u16()
     };
