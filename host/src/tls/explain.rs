@@ -30,10 +30,15 @@ fn certificate(error: &CertificateError) -> String {
     match error {
         CertificateError::UnknownIssuer => "the certificate is signed by no authority that is trusted".to_owned(),
         CertificateError::BadEncoding => "not a valid certificate".to_owned(),
-        CertificateError::BadSignature => "the certificate is not signed by the authority that it names".to_owned(),
+        CertificateError::BadSignature => {
+            "a signature is not valid: the certificate's, or that of the member, which has not got its key".to_owned()
+        }
         CertificateError::Other(inner) => match inner.to_string() {
             text if text == "CaUsedAsEndEntity" => {
                 "the certificate is an authority's and not a server's; a pin can stand in for checking it".to_owned()
+            }
+            text if text == "UnsupportedCertVersion" => {
+                "the certificate is older than version 3 of X.509 and cannot carry names".to_owned()
             }
             text => text,
         },

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use rcgen::{CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, PublicKeyData as _, date_time_ymd};
 use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::CertificateDer;
 use rustls::server::WebPkiClientVerifier;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 use sha2::{Digest, Sha256};
 use tokio_rustls::TlsAcceptor;
@@ -18,13 +20,14 @@ pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// A certificate and its key.
 pub(crate) struct Identity {
+    chain: Vec<CertificateDer<'static>>,
     pub(crate) files: (Pem, Pem),
     pub(crate) pin: [u8; 32],
 }
 
 impl Authority {
     pub(crate) fn found() -> Self {
-        let mut params = CertificateParams::default();
+        let mut params = CertificateParams::new(owned(&["authority.example"])).unwrap();
         params.distinguished_name.push(DnType::CommonName, format!("authority {}", fastrand::u64(..)));
         params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
@@ -50,7 +53,18 @@ impl Authority {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
         Identity {
+            chain: vec![certificate.der().clone()],
             files: (file("member.pem", &certificate.pem()), file("member.key", &key.serialize_pem())),
+            pin: Sha256::digest(key.subject_public_key_info()).into(),
+        }
+    }
+
+    /// The authority's own certificate, as if it were a server's.
+    pub(crate) fn itself(&self) -> Identity {
+        let key = self.0.key();
+        Identity {
+            chain: vec![self.0.der().clone()],
+            files: (self.pem(), file("ca.key", &key.serialize_pem())),
             pin: Sha256::digest(key.subject_public_key_info()).into(),
         }
     }
@@ -62,6 +76,22 @@ impl Authority {
 }
 
 impl Identity {
+    /// The same certificate in the hands of somebody who has not got its key.
+    pub(super) fn stolen_by(mut self, thief: Self) -> Self {
+        self.files = thief.files;
+        self
+    }
+
+    /// The same, but it says that it is of X.509's first version; nobody's signature is on that.
+    pub(super) fn of_the_first_version(mut self) -> Self {
+        const VERSION: &[u8] = &[0xa0, 3, 2, 1, 2];
+        let mut certificate = self.chain[0].to_vec();
+        let at = certificate.windows(VERSION.len()).position(|window| window == VERSION).unwrap();
+        certificate[at + VERSION.len() - 1] = 0;
+        self.chain[0] = certificate.into();
+        self
+    }
+
     /// A server's side of TLS. Clients have to be certified by `clients`, if given.
     pub(crate) fn acceptor(&self, alpn: &[&str], clients: Option<&Authority>) -> TlsAcceptor {
         self.acceptor_of(rustls::DEFAULT_VERSIONS, alpn, clients)
@@ -79,13 +109,14 @@ impl Identity {
         let builder = match clients {
             Some(authority) => {
                 let roots = super::roots::own(&authority.pem()).unwrap();
-                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build().unwrap();
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider.clone()).build().unwrap();
                 builder.with_client_cert_verifier(verifier)
             }
             None => builder.with_no_client_auth(),
         };
-        let (chain, key) = (pem::certificates(&self.files.0).unwrap(), pem::key(&self.files.1).unwrap());
-        let mut config = builder.with_single_cert(chain, key).unwrap();
+        let key = provider.key_provider.load_private_key(pem::key(&self.files.1).unwrap()).unwrap();
+        let pair = SingleCertAndKey::from(CertifiedKey::new(self.chain.clone(), key));
+        let mut config = builder.with_cert_resolver(Arc::new(pair));
         config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         TlsAcceptor::from(Arc::new(config))
     }

@@ -66,7 +66,12 @@ async fn certificates_are_verified_as_the_plan_says() {
     let named = UpstreamTls { server_name: Some(HOST.into()), ..trusting.clone() };
     let misnamed = UpstreamTls { server_name: Some("other.example".into()), ..trusting.clone() };
     let expired = authority.certify_expired(&[HOST]);
+    let itself = authority.itself();
+    let pinned_authority = UpstreamTls { verify: false, pins: vec![itself.pin], ..plan() };
+    let misused = "the certificate is an authority's and not a server's";
     for (what, plan, identity, host, said) in [
+        ("an authority as a server", &trusting, &itself, "authority.example", misused),
+        ("an authority as a server, pinned", &pinned_authority, &itself, "authority.example", ""),
         ("own authority", &trusting, &identity, HOST, ""),
         ("an absolute name", &trusting, &identity, "member.example.", ""),
         ("an address", &trusting, &identity, "127.0.0.1", ""),
@@ -102,6 +107,35 @@ async fn a_certificate_is_shown_to_those_who_ask_for_one() {
     let error = meet(&client(&authority.trusted()), HOST, &acceptor).await.unwrap_err();
     assert!(error.contains("CertificateRequired"), "{error}");
     assert!(meet(&client(&with(stranger.certify(&["gateway.example"]))), HOST, &acceptor).await.is_err());
+}
+
+#[tokio::test]
+async fn a_certificate_alone_proves_nothing() {
+    let authority = Authority::found();
+    let stolen = authority.certify(&[HOST]).stolen_by(authority.certify(&[HOST]));
+    let pinned = UpstreamTls { verify: false, pins: vec![stolen.pin], ..plan() };
+    for versions in [&[&rustls::version::TLS12][..], &[&rustls::version::TLS13]] {
+        for plan in [&authority.trusted(), &pinned] {
+            let error = meet(&client(plan), HOST, &stolen.acceptor_of(versions, &[], None)).await.unwrap_err();
+            assert!(error.starts_with("a signature is not valid"), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_too_old_to_be_read_is_enough_when_nothing_is_asked_of_it() {
+    let authority = Authority::found();
+    let ancient = authority.certify(&[HOST]).of_the_first_version();
+    let unverified = UpstreamTls { verify: false, ..plan() };
+    let pinned = UpstreamTls { pins: vec![ancient.pin], ..unverified.clone() };
+    for versions in [&[&rustls::version::TLS12][..], &[&rustls::version::TLS13]] {
+        let acceptor = ancient.acceptor_of(versions, &[], None);
+        assert!(meet(&client(&unverified), HOST, &acceptor).await.is_ok());
+        for plan in [&authority.trusted(), &pinned] {
+            let error = meet(&client(plan), HOST, &acceptor).await.unwrap_err();
+            assert!(error.starts_with("the certificate is older than version 3 of X.509"), "{error}");
+        }
+    }
 }
 
 #[tokio::test]
