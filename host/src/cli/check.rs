@@ -5,8 +5,8 @@ use std::path::Path;
 use super::{failed, wrong};
 use crate::config;
 use crate::generation::Generation;
-use crate::pool::Registry;
 use crate::log::OperatorLog;
+use crate::pool::Registry;
 use crate::wasm::{Engine, EngineOptions};
 
 /// Everything a start would look at but sockets: the config, and whether every filter loads and takes its settings.

@@ -143,7 +143,8 @@ impl Member {
     /// What a pool sees of it, `plan` given. An error or ejection whose time is over is over.
     pub(super) fn condition(&self, plan: &config::Member, now: Instant) -> Condition {
         let mut trouble = self.trouble();
-        let over = [trouble.error_until, trouble.ejected_until].into_iter().flatten().filter(|until| *until <= now).max();
+        let over =
+            [trouble.error_until, trouble.ejected_until].into_iter().flatten().filter(|until| *until <= now).max();
         trouble.error_until = trouble.error_until.filter(|until| *until > now);
         trouble.ejected_until = trouble.ejected_until.filter(|until| *until > now);
         if let Some(over) = over.filter(|_| !trouble.is_out()) {

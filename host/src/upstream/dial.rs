@@ -7,8 +7,8 @@ use tokio::io::AsyncWriteExt;
 
 use super::race::Tried;
 use super::reach::reach;
-use super::speak::speak;
 use super::socket::{Socket, Stream};
+use super::speak::speak;
 use super::{Connection, Endpoint, Preface};
 use crate::clock::{Duration, Ticker};
 use crate::config::{Protocol, ProxyVersion, UpstreamTls};

@@ -155,7 +155,7 @@ async fn http_is_spoken_under_tls_and_sessions_are_shared() {
     let transport = secured(authority.trusted(), Protocol::Auto);
     let member = MemberAddress::Tcp(address);
     // What TLS remembers of sessions lives as long as somebody holds the endpoint.
-    let _held = Endpoint::of(&member, &transport);
+    let _held = Endpoint::of(&member, &Arc::new(transport.clone()));
     for is_resumed in [false, true] {
         let (status, resumed) = tokio::join!(asked(&member, &transport, None), answer_under_tls(&listener, &acceptor));
         assert_eq!((status, resumed), (204, is_resumed));
