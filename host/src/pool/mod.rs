@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::balance::RoundRobin;
+use crate::balance::{self, Loads, Method, Share, Turn, Wish};
 use crate::config;
 use crate::message::Value;
 use crate::upstream::{Endpoint, Keeping};
@@ -16,8 +16,9 @@ use crate::upstream::{Endpoint, Keeping};
 pub struct Pool {
     /// As configured.
     pub plan: config::Pool,
-    members: Vec<Arc<Member>>,
-    rotation: RoundRobin,
+    members: Members,
+    method: Method,
+    turn: Turn,
 }
 
 /// A member.
@@ -32,6 +33,10 @@ pub struct Member {
     in_flight: AtomicUsize,
 }
 
+/// What balancing asks; a rotation asks nothing but who is out.
+#[derive(Debug)]
+struct Members(Vec<Arc<Member>>);
+
 /// The right to make an attempt on a member; counted as in flight until it is dropped.
 #[derive(Debug)]
 pub struct Lease(Arc<Member>);
@@ -40,22 +45,28 @@ impl Pool {
     /// The pool of a plan.
     #[must_use]
     pub fn of(plan: &config::Pool) -> Self {
-        let members = plan.members.iter().map(|member| Arc::new(Member::of(member))).collect();
-        let weights: Vec<_> = plan.members.iter().map(|member| member.weight).collect();
-        let rotation = RoundRobin::of(&weights);
-        Self { plan: plan.clone(), members, rotation }
+        let members = Members(plan.members.iter().map(|member| Arc::new(Member::of(member))).collect());
+        let share = |(position, member): (usize, &config::Member)| Share {
+            position,
+            weight: member.weight.saturating_mul(1000),
+            identity: balance::hash(member.name.as_bytes()),
+        };
+        let shares = plan.members.iter().enumerate().map(share).collect();
+        let method = Method::of(&config::Balance::RoundRobin, shares, &members);
+        Self { plan: plan.clone(), members, method, turn: Turn::default() }
     }
 
     /// The next member's lease; `None` only in a pool without members.
     #[must_use]
     pub fn lease(&self) -> Option<Lease> {
-        self.members.get(self.rotation.turn()).map(Lease::on)
+        let position = self.method.choose(&Wish { hash: None, chance: 0 }, &self.members, &self.turn)?;
+        self.members.0.get(position).map(Lease::on)
     }
 
     /// Whether an address is one of its members'.
     #[must_use]
     pub fn leads_to(&self, endpoint: &Endpoint) -> bool {
-        self.members.iter().any(|member| std::ptr::eq(&raw const *member.endpoint, endpoint))
+        self.members.0.iter().any(|member| std::ptr::eq(&raw const *member.endpoint, endpoint))
     }
 
     /// How connections to the members are kept.
@@ -80,6 +91,27 @@ impl Member {
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Relaxed)
+    }
+}
+
+impl Loads for Members {
+    fn in_flight(&self, position: usize) -> u64 {
+        self.0.get(position).map_or(0, |member| member.in_flight() as u64)
+    }
+    fn served(&self, _: usize) -> u64 {
+        0
+    }
+    fn traffic(&self, _: usize) -> u64 {
+        0
+    }
+    fn latency(&self, _: usize) -> f64 {
+        0.0
+    }
+    fn spare(&self, _: usize) -> f64 {
+        1.0
+    }
+    fn is_out(&self, _: usize) -> bool {
+        false
     }
 }
 
