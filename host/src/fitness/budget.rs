@@ -107,3 +107,90 @@ impl Budget {
         &mut self.seconds[usize::try_from(place).expect("a remainder is less than the window")]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Duration, now};
+
+    const MILLIS: fn(u64) -> Duration = Duration::from_millis;
+
+    /// Retries in a row that are allowed.
+    fn left(budget: &mut Budget, requests: u64, now: Instant) -> usize {
+        (0..1_000_000).take_while(|_| budget.allows(requests, now)).count()
+    }
+
+    #[test]
+    fn shares_and_floors() {
+        let begin = now();
+        // Percent, floor, then looks: at a millisecond, the count so far, the retries that are left.
+        let cases: &[(u32, u32, &[(u64, u64, usize)])] = &[
+            (20, 0, &[(0, 500, 0), (1_000, 600, 20), (1_001, 600, 0), (2_000, 605, 1), (8_000, 1_000, 79)]),
+            (20, 3, &[(0, 0, 30), (5_000, 0, 0), (9_999, 0, 0), (10_000, 0, 30)]),
+            (0, 0, &[(0, 0, 0), (1_000, 1_000_000, 0)]),
+            (100, 0, &[(0, 0, 0), (0, 7, 7), (0, 7, 0), (1, 8, 1)]),
+            // Ten times the window: a tenth of it is in the window, less what is not over of the latest second.
+            (100, 0, &[(0, 0, 0), (100_500, 1_005, 95), (200_500, 2_005, 95)]),
+            // All of a shorter gap is in the window.
+            (100, 0, &[(0, 0, 0), (9_000, 900, 900)]),
+            // A count that goes back is not believed.
+            (100, 0, &[(0, 50, 0), (1_000, 40, 0), (2_000, 51, 1)]),
+        ];
+        for (percent, floor, looks) in cases {
+            let mut budget = Budget::of(*percent, *floor);
+            for &(at, requests, expected) in *looks {
+                let found = left(&mut budget, requests, begin + MILLIS(at));
+                assert_eq!(found, expected, "{percent} % and {floor}, at {at} ms");
+            }
+        }
+    }
+
+    #[test]
+    fn earlier_instants_and_large_counts_do_no_harm() {
+        let begin = now() + MILLIS(10_000);
+        let mut budget = Budget::of(u32::MAX, u32::MAX);
+        assert!(budget.allows(0, begin));
+        assert!(budget.allows(u64::MAX, begin + MILLIS(1)));
+        assert!(budget.allows(u64::MAX, begin));
+        assert!(budget.allows(u64::MAX, begin + Duration::from_secs(1 << 32)));
+    }
+
+    /// Loads and troubles change every minute; what really happened is written down and compared.
+    #[test]
+    fn an_hour() {
+        let (percent, floor) = (20, 2);
+        let mut random = fastrand::Rng::with_seed(7);
+        let begin = now();
+        let mut budget = Budget::of(percent, floor);
+        let mut requests = vec![0_u64; 36_000]; // Tenths of a second.
+        let mut retries = vec![0_u64; 36_000];
+        let (mut all, mut wanted, mut load, mut trouble) = (0, 0, 0, 0.0);
+        budget.look(0, begin);
+        for tick in 0..requests.len() {
+            if tick % 600 == 0 {
+                load = [1, 10, 100][random.usize(..3)];
+                trouble = [0.01, 0.1, 1.0][random.usize(..3)];
+            }
+            let at = begin + MILLIS(100 * tick as u64);
+            for _ in 0..random.u64(0..=load) {
+                all += 1;
+                requests[tick] += 1;
+                if random.f64() < trouble {
+                    wanted += 1;
+                    retries[tick] += u64::from(budget.allows(all, at));
+                }
+            }
+            if tick % 10 == 0 {
+                budget.look(all, at);
+            }
+            // A window of the budget is between nine and ten seconds long, and looks are a second apart at most.
+            let in_window: u64 = retries[tick.saturating_sub(89)..=tick].iter().sum();
+            let may: u64 = requests[tick.saturating_sub(110)..=tick].iter().sum::<u64>() / 5 + 20;
+            assert!(retries[tick] == 0 || in_window <= may, "{in_window} retries of {may} at {at:?}");
+        }
+        let taken: u64 = retries.iter().sum();
+        assert!(wanted > 2 * all / 10, "{wanted} of {all}: the budget was needed");
+        assert!(taken <= all / 5 + 2 * 3600 + 20, "{taken} of {all}");
+        assert!(taken > wanted.min(all / 5) / 2, "{taken} of {wanted} wanted and {all} requests: nobody starves");
+    }
+}

@@ -9,6 +9,8 @@ mod outlier;
 mod slow_start;
 mod stand;
 mod streak;
+#[cfg(test)]
+mod table;
 
 pub use self::budget::Budget;
 pub use self::condition::{Condition, takes_session};

@@ -47,12 +47,9 @@ impl Watched {
     /// Lowers the multiplier by one for every whole interval that has passed without ejection; an interval of zero pays
     /// nothing back.
     pub fn pay_back(&mut self, rules: &Outlier, now: Instant) {
-        let Some(since) = self.quiet_since else { return };
         while self.ejections > 0 && !rules.interval.is_zero() {
-            let Some(paid) = self.quiet_since.unwrap_or(since).checked_add(rules.interval) else { return };
-            if paid > now {
-                return;
-            }
+            let paid = self.quiet_since.and_then(|since| since.checked_add(rules.interval));
+            let Some(paid) = paid.filter(|&paid| paid <= now) else { return };
             self.ejections -= 1;
             self.quiet_since = Some(paid);
         }
@@ -102,4 +99,133 @@ fn rate(counts: &Counts, rules: &Outlier) -> Option<f64> {
     let all = counts.answered.saturating_add(counts.failed);
     let is_enough = all >= u64::from(rules.success_rate_requests.max(1));
     is_enough.then(|| counts.answered as f64 / all as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::now;
+    use crate::config::StatusSet;
+
+    const SECONDS: fn(u64) -> Duration = Duration::from_secs;
+
+    fn rules() -> Outlier {
+        Outlier {
+            consecutive: 5,
+            statuses: StatusSet::default(),
+            interval: SECONDS(10),
+            success_rate_deviation: 1900,
+            success_rate_members: 5,
+            success_rate_requests: 100,
+            base_ejection: SECONDS(30),
+            max_ejection: SECONDS(100),
+            max_ejected: 10,
+            panic_threshold: 50,
+        }
+    }
+
+    #[test]
+    fn ejections_grow_to_the_longest_and_are_paid_back() {
+        let begin = now();
+        let mut watched = Watched::default();
+        assert_eq!(watched.ejected_until(), None);
+        // At a second: pays back, then ejects; until which second.
+        for (at, until) in [
+            (0, 30),
+            (10, 30), // It is ejected already.
+            (30, 90),
+            (90, 180),
+            (180, 280),
+            (280, 380), // 150 s would be longer than the longest.
+            (400, 500), // Two quiet intervals: the sixth is the fourth once more.
+            (540, 570), // Four more are paid at 510, 520, 530 and 540: none is left but this one.
+        ] {
+            let at = begin + SECONDS(at);
+            if at > begin {
+                watched.pay_back(&rules(), at);
+            }
+            assert_eq!(watched.eject(&rules(), at), begin + SECONDS(until), "{at:?}");
+            assert_eq!(watched.ejected_until(), Some(begin + SECONDS(until)));
+        }
+    }
+
+    #[test]
+    fn an_ejection_itself_pays_nothing_back() {
+        let begin = now();
+        let mut watched = Watched::default();
+        watched.eject(&rules(), begin);
+        watched.pay_back(&rules(), begin + SECONDS(39));
+        assert_eq!(watched.eject(&rules(), begin + SECONDS(39)), begin + SECONDS(99), "30 s of ejection, 9 s of quiet");
+        let free = Outlier { interval: Duration::ZERO, ..rules() };
+        watched.pay_back(&free, begin + SECONDS(9999));
+        assert_eq!(watched.eject(&free, begin + SECONDS(9999)), begin + SECONDS(9999 + 90), "nothing is paid back");
+    }
+
+    #[test]
+    fn a_pass_ends_an_ejection_and_forgives_nothing() {
+        let begin = now();
+        let mut watched = Watched::default();
+        watched.eject(&rules(), begin);
+        watched.restore();
+        assert_eq!(watched.ejected_until(), None);
+        assert_eq!(watched.eject(&rules(), begin + SECONDS(1)), begin + SECONDS(61));
+    }
+
+    #[test]
+    fn ejections_without_end_do_not_overflow() {
+        let endless = Outlier { base_ejection: Duration::MAX, max_ejection: Duration::MAX, ..rules() };
+        let mut watched = Watched::default();
+        assert!(watched.eject(&endless, now()) > now());
+    }
+
+    #[test]
+    fn how_many_may_be_ejected() {
+        for (ejected, members, percent, expected) in [
+            (0, 0, 100, false),
+            (0, 1, 100, false),
+            (0, 2, 10, true),
+            (0, 2, 0, true),
+            (1, 2, 10, false),
+            (1, 2, 99, false),
+            (1, 2, 100, true),
+            (2, 2, 100, false),
+            (1, 20, 10, true),
+            (2, 20, 10, false),
+            (1, 3, 66, false),
+            (1, 3, 67, true),
+        ] {
+            let rules = Outlier { max_ejected: percent, ..rules() };
+            assert_eq!(may_eject(ejected, members, &rules), expected, "{ejected} of {members}, {percent} %");
+        }
+    }
+
+    #[test]
+    fn success_rates() {
+        let of = |rows: &[(u64, u64)]| -> Vec<Counts> {
+            rows.iter().map(|&(answered, failed)| Counts { answered, failed }).collect()
+        };
+        let (good, bad, few) = ((990, 10), (500, 500), (0, 99));
+        let cases: &[(&str, &[(u64, u64)], &[usize])] = &[
+            ("nobody", &[], &[]),
+            ("all alike", &[(1, 299); 7], &[]),
+            ("one of five", &[good, good, bad, good, good], &[2]),
+            ("one of four stays within two deviations", &[good, bad, good, good], &[]),
+            ("one of four, and one with few requests", &[good, bad, good, few, good], &[]),
+            ("few requests are no rate", &[few, good, good, good, good, good], &[]),
+            ("none at all", &[(0, 0), good, good, good, good, bad], &[5]),
+            ("half are bad: that is the mean", &[bad, bad, bad, good, good, good], &[]),
+            ("better is no outlier", &[bad, bad, bad, bad, bad, good], &[]),
+            ("none good", &[(100, 0), (100, 0), (100, 0), (100, 0), (100, 0), (0, 100)], &[5]),
+            ("two of twelve", &[good, bad, good, good, good, good, good, bad, good, good, good, good], &[1, 7]),
+        ];
+        for (what, rows, expected) in cases {
+            assert_eq!(&below(&of(rows), &rules()), expected, "{what}");
+        }
+        let counts = of(&[good, good, bad, good, good]);
+        assert_eq!(below(&counts, &Outlier { success_rate_deviation: 0, ..rules() }), [0; 0], "switched off");
+        assert_eq!(below(&counts, &Outlier { success_rate_deviation: 2100, ..rules() }), [0; 0]);
+        assert_eq!(below(&counts, &Outlier { success_rate_members: 6, ..rules() }), [0; 0]);
+        let huge = of(&[(u64::MAX, u64::MAX); 5]);
+        assert_eq!(below(&huge, &rules()), [0; 0]);
+    }
 }

@@ -57,7 +57,9 @@ pub fn stand(conditions: &[Condition], rules: &Rules, now: Instant) -> Standing 
     let mut candidates = Vec::new();
     for position in choose(conditions, is_usable) {
         let Some(condition) = conditions.get(position) else { continue };
-        let share = share(condition.weight, condition.last_back(now), rules.slow_start, now);
+        // Who serves in a panic only is not back yet: it has its whole share, and starts slowly when it is.
+        let back = condition.last_back(now).filter(|_| condition.is_fit(now));
+        let share = share(condition.weight, back, rules.slow_start, now);
         until = until.into_iter().chain(share.grows_at).min();
         candidates.push(Candidate { position, weight: share.weight });
     }
