@@ -38,7 +38,8 @@ pub(super) struct Shared {
     keeping: Cell<Option<Keeping>>,
     rest: RefCell<Option<Rest>>,
     home: OnceCell<Home>,
-    /// As long as nobody knows what the member allows, those who wait for this connection go on waiting.
+    /// Whether the member said what it allows. As long as it did not, those who wait for this connection go on waiting.
+    is_settled: Cell<bool>,
     opening: RefCell<Option<Opening>>,
 }
 
@@ -74,9 +75,13 @@ const SEND_BUFFER: usize = 256 * 1024;
 /// Fields of an answer, by the measure of RFC 9113, section 6.5.2.
 const HEADER_LIST: u32 = 64 * 1024;
 
+/// Streams that are remembered for a second after their client left, so that what the member still sends on them is no
+/// error; small entries, and more than a connection is likely to lose in a second.
+const REMEMBERED_RESETS: usize = 1000;
+
 /// A connection in use on which nothing was heard for so long is asked for a sign of life, and has as long again: longer
 /// than any pause of a network that still works, shorter than the time limits of long polls.
-const PULSE: Duration = Duration::from_secs(15);
+pub(super) const PULSE: Duration = Duration::from_secs(15);
 
 /// For the last frames, after which a member that does not read is left alone.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -84,7 +89,12 @@ const FAREWELL: Duration = Duration::from_secs(1);
 impl Shared {
     /// Speaks HTTP/2 on a stream. The member's SETTINGS are not waited for: until they come, there is room for one
     /// exchange, whose request goes with the preface (RFC 9113, section 3.4).
-    pub(super) async fn open<S>(stream: S, endpoint: &Arc<Endpoint>, place: Place) -> io::Result<Rc<Self>>
+    pub(super) async fn open<S>(
+        stream: S,
+        endpoint: &Arc<Endpoint>,
+        place: Place,
+        pulse: Duration,
+    ) -> io::Result<Rc<Self>>
     where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
@@ -96,11 +106,14 @@ impl Shared {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buffer_size(SEND_BUFFER)
             .max_header_list_size(HEADER_LIST)
+            .max_concurrent_reset_streams(REMEMBERED_RESETS)
+            // Counted over a connection's life, and clients that leave add to it: it would end their neighbours' exchanges.
+            .max_local_error_reset_streams(None)
             .enable_push(false)
             .handshake(stream)
             .await
             .map_err(io::Error::other)?;
-        let pulse = codec.ping_pong().map(|pings| Pulse { pings, is_waiting: false, was_heard: true });
+        let pulse = Pulse { pings: codec.ping_pong(), every: pulse, is_waiting: false, was_heard: false };
         let (end, ended) = oneshot::channel();
         let shared = Rc::new(Self {
             endpoint: endpoint.clone(),
@@ -112,6 +125,7 @@ impl Shared {
             keeping: Cell::default(),
             rest: RefCell::default(),
             home: OnceCell::new(),
+            is_settled: Cell::new(false),
             opening: RefCell::default(),
         });
         let drive = drive(codec, heard, pulse, Rc::downgrade(&shared));
@@ -136,7 +150,9 @@ impl Shared {
     /// Says where it is kept, and who waits until its room is known.
     pub(super) fn settle_in(&self, home: Home, opening: Opening) {
         let _ = self.home.set(home);
-        *self.opening.borrow_mut() = Some(opening);
+        if !self.is_settled.get() {
+            *self.opening.borrow_mut() = Some(opening);
+        }
     }
 
     /// What a request is sent with, unless the connection ended, or its member said GOAWAY.
@@ -229,7 +245,7 @@ impl Shared {
 
     /// Something was heard: the first frame says what the member allows (RFC 9113, section 3.4).
     fn settle(&self) {
-        if self.opening.borrow().is_some() {
+        if !self.is_settled.replace(true) {
             self.endpoint.learn_room(Some(self.room()));
             self.opening.take();
             self.call();
@@ -239,7 +255,8 @@ impl Shared {
 
 /// Asks for signs of life.
 struct Pulse {
-    pings: PingPong,
+    pings: Option<PingPong>,
+    every: Duration,
     is_waiting: bool,
     was_heard: bool,
 }
@@ -253,39 +270,40 @@ impl Pulse {
         if self.is_waiting {
             return true;
         }
-        self.is_waiting = self.pings.send_ping(Ping::opaque()).is_ok();
+        self.is_waiting = self.pings.as_mut().is_some_and(|pings| pings.send_ping(Ping::opaque()).is_ok());
         false
     }
 
     fn listen(&mut self, context: &mut Context<'_>) {
-        if self.is_waiting && self.pings.poll_pong(context).is_ready() {
+        if self.is_waiting
+            && let Some(pings) = &mut self.pings
+            && pings.poll_pong(context).is_ready()
+        {
             self.is_waiting = false;
         }
     }
 }
 
 /// Runs the codec until the connection is over.
-async fn drive<F>(codec: F, heard: Rc<Cell<bool>>, mut pulse: Option<Pulse>, shared: Weak<Shared>)
+async fn drive<F>(codec: F, heard: Rc<Cell<bool>>, mut pulse: Pulse, shared: Weak<Shared>)
 where
     F: Future<Output = Result<(), h2::Error>>,
 {
     let mut codec = pin!(codec);
-    let mut beat = tokio::time::interval_at((now() + PULSE).into(), PULSE);
+    let mut beat = tokio::time::interval_at((now() + pulse.every).into(), pulse.every);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     poll_fn(|context| {
         while beat.poll_tick(context).is_ready() {
             let is_used = shared.upgrade().is_some_and(|shared| !shared.is_idle());
-            if pulse.as_mut().is_some_and(|pulse| pulse.is_gone(is_used)) {
+            if pulse.is_gone(is_used) {
                 tracing::debug!("an HTTP/2 member gave no sign of life");
                 return Poll::Ready(());
             }
         }
-        if let Some(pulse) = &mut pulse {
-            pulse.listen(context);
-        }
+        pulse.listen(context);
         let polled = Pin::new(&mut codec).poll(context);
         if heard.take() {
-            pulse.iter_mut().for_each(|pulse| pulse.was_heard = true);
+            pulse.was_heard = true;
             if let Some(shared) = shared.upgrade() {
                 shared.settle();
             }
@@ -298,6 +316,7 @@ where
     })
     .await;
     if let Some(shared) = shared.upgrade() {
+        shared.is_settled.set(true);
         shared.opening.take();
         shared.retire();
     }

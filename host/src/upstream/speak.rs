@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::connection::Alone;
 use super::patient::Patient;
 use super::permit::Place;
-use super::shared::Shared;
+use super::shared::{PULSE, Shared};
 use super::stream::Stream;
 use super::wire::Counted;
 use super::{Connection, Endpoint, Upload};
@@ -30,7 +30,7 @@ where
 {
     let place = Place::default();
     if is_h2 {
-        let shared = Shared::open(stream, endpoint, place).await?;
+        let shared = Shared::open(stream, endpoint, place, PULSE).await?;
         return Ok(Connection::shared(Stream::on(shared, ticker)));
     }
     let (sender, codec) = http1::Builder::new()
