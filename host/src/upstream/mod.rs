@@ -35,34 +35,3 @@ pub use self::kept::{Connections, Keeping};
 pub use self::preface::Preface;
 pub use self::progress::{Hints, Limits, Progress};
 pub use self::upload::Upload;
-pub use stub::*;
-mod stub {
-    use std::net::SocketAddr;
-    use std::sync::Arc;
-    use std::time::Duration;
-    /// F
-    #[derive(Clone, Debug)]
-    pub struct Found {
-        pub address: SocketAddr,
-        pub target: String,
-        pub priority: u16,
-        pub weight: u16,
-    }
-    pub struct Watch {
-        pub watched: Watched,
-        pub ttl: Duration,
-        pub tell: Arc<dyn Fn(&[Found]) + Send + Sync>,
-    }
-    pub enum Watched {
-        Addresses(String, u16),
-        Services(String),
-    }
-    pub struct Resolver;
-    impl Resolver {
-        pub fn start(_: &[SocketAddr]) -> Self {
-            Self
-        }
-        pub fn attend(&self, _: Vec<Watch>) {}
-        pub fn reconfigure(&self, _: &[SocketAddr]) {}
-    }
-}

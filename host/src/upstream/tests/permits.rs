@@ -149,7 +149,7 @@ fn a_connection_in_use_is_waited_for_on_its_own_thread_or_the_pool_is_full() {
         let endpoint = simple().await;
         let mut first = connect(&connections, &endpoint, Some(1)).await;
         let short = Duration::from_millis(100);
-        let failure = connections.dial(&endpoint, short, Some(1)).await.err().unwrap();
+        let failure = connections.dial(&endpoint, short, None, Some(1)).await.err().unwrap();
         assert_eq!(failure.kind, Kind::PoolFull);
         let answered = ask(&mut first, request("GET", "/", Body::Empty)).await.map_err(|no| no.failure).unwrap();
         let (others, member) = (connections.clone(), endpoint.clone());
