@@ -33,5 +33,6 @@ pub use self::endpoint::Endpoint;
 pub use self::incoming::Incoming;
 pub use self::kept::{Connections, Keeping};
 pub use self::preface::Preface;
+pub use self::names::{Found, Resolver, Tell, Watch, Watched};
 pub use self::progress::{Hints, Limits, Progress};
 pub use self::upload::Upload;
