@@ -7,7 +7,7 @@ use http::uri::PathAndQuery;
 use hyper::body::Incoming;
 
 use super::route::Bound;
-use super::{Answer, Exchange};
+use super::{Answer, Exchange, tunnel};
 use crate::body::Body;
 use crate::clock;
 use crate::failure::{Failure, Kind};
@@ -36,6 +36,10 @@ pub(super) async fn forward(exchange: &mut Exchange, mut bound: Bound) -> Contro
     let limits = Limits { read: pool.plan.read_timeout, write: pool.plan.write_timeout, until };
     let outbound = Outbound { pool, lease: &lease, limits, bound: &bound };
     match outbound.attempts(exchange, body).await {
+        Ok((connection, answered)) if tunnel::is_switch(&answered, &bound.upgrade) => {
+            drop(lease);
+            tunnel::switch(exchange, connection, answered, &bound.upgrade, pool.plan.tunnel_idle_timeout).await
+        }
         Ok((connection, answered)) => {
             let back = (local.thread.connections.clone(), pool.keeping());
             receive(exchange, connection, answered, back, lease)
@@ -89,6 +93,9 @@ impl Outbound<'_> {
                 self.pass_on(status, fields);
             }
         };
+        if !self.bound.upgrade.is_empty() {
+            connection.may_leave();
+        }
         let asked = exchange.is_logged().then(clock::now);
         let answered = connection.ask(request, self.limits, self.bound.expects, interim).await?;
         exchange.record.first_byte = asked.map(|asked| clock::now().saturating_duration_since(asked));
@@ -105,7 +112,9 @@ impl Outbound<'_> {
         head.fields.set(header::HOST, host);
         let mut fields = head.fields.clone();
         head.fields.remove(header::HOST);
-        if self.bound.trailers {
+        if !self.bound.upgrade.is_empty() {
+            hops::switch(&mut fields, &self.bound.upgrade);
+        } else if self.bound.trailers {
             hops::welcome_trailers(&mut fields);
         }
         let mut request = http::Request::new(body);

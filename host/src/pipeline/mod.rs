@@ -12,6 +12,7 @@ mod intercept;
 mod limited;
 mod passage;
 mod route;
+mod tunnel;
 
 use std::ops::ControlFlow::{self, Break, Continue};
 
@@ -22,6 +23,7 @@ pub use self::exchange::refused;
 pub use self::finish::Outgoing;
 use self::passage::Passage;
 use self::route::Routed;
+pub use self::tunnel::Tunnel;
 
 /// Serves one exchange. Dropping the future gives it up; it is logged either way.
 pub async fn serve(arrived: Arrived) -> http::Response<Outgoing> {

@@ -11,6 +11,7 @@ use hyper::client::conn::http1::SendRequest;
 use tokio::task::AbortHandle;
 
 use super::progress::{Hints, Limits, Progress, Stage};
+use super::tunnel::{Exit, Far, Left};
 use super::{Endpoint, Upload};
 use crate::body::Body;
 use crate::clock::Deadline;
@@ -23,6 +24,8 @@ pub struct Connection {
     endpoint: Arc<Endpoint>,
     deadline: Rc<Deadline>,
     codec: AbortHandle,
+    exit: Exit,
+    left: Option<Left>,
 }
 
 /// The head of an answer, its body still to come.
@@ -50,8 +53,9 @@ impl Connection {
         endpoint: Arc<Endpoint>,
         deadline: Rc<Deadline>,
         codec: AbortHandle,
+        exit: Exit,
     ) -> Self {
-        Self { sender, endpoint, deadline, codec }
+        Self { sender, endpoint, deadline, codec, exit, left: None }
     }
 
     pub(super) const fn endpoint(&self) -> &Arc<Endpoint> {
@@ -65,6 +69,23 @@ impl Connection {
     /// Whether the next request can be sent; waits for the codec to put the last one behind it.
     pub(super) async fn is_usable(&mut self) -> bool {
         self.sender.is_ready() || self.sender.ready().await.is_ok()
+    }
+
+    /// The next request asks for another protocol: if it is granted, `leave` gives the stream.
+    pub fn may_leave(&mut self) {
+        self.left = Some(self.exit.open());
+    }
+
+    /// The stream beneath, after an answer that granted another protocol; the connection is no more.
+    ///
+    /// # Errors
+    /// When it broke at that very moment, or nobody said before that it may be left.
+    pub async fn leave(mut self) -> Result<Far, Failure> {
+        let broken = || Failure::of(Kind::UpstreamReset, "the connection ended with its 101");
+        match self.left.take() {
+            Some(left) => left.await.map_err(|_| broken()),
+            None => Err(Failure::of(Kind::Internal, "the connection cannot be left")),
+        }
     }
 
     /// Sends a request and waits for the head of its answer. `interim` is told of 1xx answers but `100 Continue`, which

@@ -3,6 +3,7 @@
 //! A thread's connections stay on that thread. This room knows addresses and time limits; which member a request goes to,
 //! and whether it may be tried again, is decided above.
 
+mod carry;
 mod connection;
 mod dial;
 mod download;
@@ -11,11 +12,14 @@ mod kept;
 mod patient;
 mod progress;
 mod speak;
+mod tunnel;
 mod upload;
 
+pub use self::carry::{Ended, Moved, carry};
 pub use self::connection::{Answered, Connection, Unanswered};
 pub use self::download::Download;
 pub use self::endpoint::Endpoint;
 pub use self::kept::{Connections, Keeping};
 pub use self::progress::{Hints, Limits, Progress};
+pub use self::tunnel::Far;
 pub use self::upload::Upload;

@@ -9,6 +9,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::patient::Patient;
+use super::tunnel::Exit;
 use super::{Connection, Endpoint, Upload};
 use crate::clock::Ticker;
 
@@ -21,10 +22,12 @@ where
         .handshake::<_, Upload>(TokioIo::new(Patient::of(stream)))
         .await
         .map_err(io::Error::other)?;
+    let exit = Exit::default();
+    let leaving = exit.clone();
     let codec = tokio::task::spawn_local(async move {
-        if let Err(error) = codec.await {
+        if let Err(error) = leaving.run(codec).await {
             tracing::trace!(%error, "upstream connection ended");
         }
     });
-    Ok(Connection::fresh(sender, endpoint.clone(), Rc::new(ticker.deadline()), codec.abort_handle()))
+    Ok(Connection::fresh(sender, endpoint.clone(), Rc::new(ticker.deadline()), codec.abort_handle(), exit))
 }
