@@ -7,7 +7,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use weir_tests::origin::{Behaviour, Exchange, Then};
-use weir_tests::{Client, Config, Fields, Gate, Gateway, Origin, PATIENCE, Place, Signal, behaviour, eventually};
+use weir_tests::{
+    Client, Config, Fields, Gate, Gateway, Origin, PATIENCE, Place, Signal, behaviour, eventually, filter_file,
+};
 
 const LOG: &str = "${response.status} ${failure} ${request.bytes} ${response.bytes} ${request.path}";
 
@@ -291,6 +293,26 @@ fn a_shutdown_waits_for_tunnels() {
 }
 
 #[test]
+fn what_was_asked_for_before_a_shutdown_is_granted_in_it() {
+    let origin = Origin::start();
+    let gate = Gate::closed();
+    origin.otherwise(behaviour::waits_for(&gate, echoes_bytes()));
+    let mut gateway = Gateway::start(&to(&origin));
+    let mut client = gateway.client();
+    client.send(asking("/ws"));
+    origin.await_requests(1);
+    gateway.signal(Signal::Terminate);
+    gateway.logged("draining");
+    gate.open();
+    let fields = granted(&mut client);
+    assert!(fields.get("connection").is_some_and(|value| value.starts_with("Upgrade")), "{fields:?}");
+    echo(&mut client, b"at last");
+    client.finish();
+    client.expect_close();
+    assert_eq!(gateway.wait_exit(PATIENCE), Some(0));
+}
+
+#[test]
 fn what_does_not_end_is_cut_at_the_shutdown_timeout_and_logged_so() {
     let origin = Origin::that(echoes_bytes());
     let mut gateway = Gateway::start(&to(&origin).top("shutdown-timeout = \"500ms\""));
@@ -379,6 +401,7 @@ fn a_101_that_does_not_grant_what_was_asked_for_is_no_answer() {
         "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket, foo\r\n\r\n",
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n",
         "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\r\n",
+        "HTTP/1.0 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
         "HTTP/1.1 101 Switching Protocols\r\nConnection: a b\r\nUpgrade: websocket\r\n\r\n",
     ];
     for head in heads {
@@ -536,6 +559,32 @@ fn whoever_leaves_is_noticed_on_the_other_side_and_in_the_log() {
     eventually("the member's reset is logged", || {
         gateway.lines("access.log").iter().any(|line| line == "101 upstream-reset 2 0 /reset").then_some(())
     });
+}
+
+#[test]
+fn filters_see_the_101_and_one_that_puts_an_answer_in_its_place_closes_the_members_side() {
+    let origin = Origin::that(echoes_bytes());
+    let module = filter_file("hostile");
+    let filter = format!("[filter.hostile]\nmodule = \"{}\"\nsettings = {{}}", module.display());
+    let gateway = Gateway::start(&to(&origin).route("filters = [\"hostile\"]").tables(&filter));
+    let mut client = gateway.client();
+    client.send(asking("/ws"));
+    assert_eq!(granted(&mut client).get("x-calls").as_deref(), Some("1"));
+    echo(&mut client, b"edited");
+    client.finish();
+    client.expect_close();
+    for (misdeed, status) in [("respond", 418), ("trap", 503), ("status-404", 404)] {
+        let mut client = gateway.client();
+        client.send(asking("/ws").replace("\r\n\r\n", &format!("\r\nX-Hostile: response:{misdeed}\r\n\r\n")));
+        client.response().expect(status);
+        eventually("the member's side is closed", || (origin.open_connections() == 0).then_some(()));
+        // The client's side goes on as HTTP.
+        client.send(asking("/ws"));
+        granted(&mut client);
+        echo(&mut client, b"again");
+        client.finish();
+        client.expect_close();
+    }
 }
 
 #[test]

@@ -47,8 +47,8 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: Stream, listener: &config
     if let Some(tunnel) = wire.take_tunnel() {
         // The codec's last word was the 101, unless the client left before it.
         if ended.is_ok() {
-            let early = wire.take_held();
-            tunnel.carry(Bare(&wire), early).await;
+            // Boxed, because every connection would otherwise carry the room for it.
+            Box::pin(tunnel.carry(Bare(&wire), wire.take_held())).await;
         }
         return;
     }

@@ -42,7 +42,7 @@ pub(super) struct Wire {
     /// What the client sent behind a request for another protocol, before it is known whose bytes these are.
     held: RefCell<Vec<u8>>,
     /// What the connection becomes when the codec is done.
-    tunnel: RefCell<Option<Tunnel>>,
+    tunnel: RefCell<Option<Box<Tunnel>>>,
 }
 
 struct Times {
@@ -136,12 +136,12 @@ impl Wire {
     }
 
     /// The answer at hand is a 101: behind it the connection is a tunnel's.
-    pub(super) fn switch(&self, tunnel: Tunnel) {
+    pub(super) fn switch(&self, tunnel: Box<Tunnel>) {
         *self.tunnel.borrow_mut() = Some(tunnel);
     }
 
     /// The tunnel that the connection is to be.
-    pub(super) fn take_tunnel(&self) -> Option<Tunnel> {
+    pub(super) fn take_tunnel(&self) -> Option<Box<Tunnel>> {
         self.tunnel.borrow_mut().take()
     }
 
@@ -240,8 +240,10 @@ impl Wire {
         drop(gate);
         match fed {
             Ok(passed) => {
-                self.held.borrow_mut().splice(..0, fresh.get(passed..).unwrap_or_default().iter().copied());
-                buffer.set_filled(before + passed);
+                if let Some(rest @ [_, ..]) = fresh.get(passed..) {
+                    self.held.borrow_mut().splice(..0, rest.iter().copied());
+                    buffer.set_filled(before + passed);
+                }
                 self.note(begins, phase);
                 Poll::Ready(Ok(()))
             }

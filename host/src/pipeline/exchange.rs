@@ -31,7 +31,7 @@ pub(super) struct Exchange {
     /// Instances that live for this exchange alone.
     pub(super) kept: Option<wasm::Exchange>,
     /// A member that granted another protocol, until the answer is on its way.
-    pub(super) switched: Option<Switched>,
+    pub(super) switched: Option<Box<Switched>>,
     /// Set when the answer's head was handed on.
     pub(super) is_answered: bool,
 }

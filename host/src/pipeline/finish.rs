@@ -21,7 +21,7 @@ use crate::message::{Status, Value, Version, hops};
 pub struct Outgoing {
     body: Body,
     exchange: Option<Box<Exchange>>,
-    tunnel: Option<Tunnel>,
+    tunnel: Option<Box<Tunnel>>,
 }
 
 pub(super) fn finish(mut exchange: Box<Exchange>, answer: Answer) -> http::Response<Outgoing> {
@@ -50,7 +50,7 @@ pub(super) fn finish(mut exchange: Box<Exchange>, answer: Answer) -> http::Respo
     }
     exchange.is_answered = true;
     let outgoing = match switched {
-        Some(switched) => Outgoing { body, exchange: None, tunnel: Some(Tunnel::of(exchange, switched)) },
+        Some(switched) => Outgoing { body, exchange: None, tunnel: Some(Tunnel::of(exchange, *switched)) },
         None => Outgoing { body, exchange: Some(exchange), tunnel: None },
     };
     let mut response = http::Response::new(outgoing);
@@ -62,7 +62,7 @@ pub(super) fn finish(mut exchange: Box<Exchange>, answer: Answer) -> http::Respo
 
 impl Outgoing {
     /// What the connection becomes when this answer's head, a 101, is written.
-    pub fn take_tunnel(&mut self) -> Option<Tunnel> {
+    pub fn take_tunnel(&mut self) -> Option<Box<Tunnel>> {
         self.tunnel.take()
     }
 

@@ -79,7 +79,7 @@ pub(super) async fn switch(
     let (parts, _) = answered.response.into_parts();
     let mut head = ResponseHead { status: parts.status, fields: parts.headers.into() };
     let protocols = match hops::strip(&mut head.fields) {
-        Ok(hops) if is_granted(&hops.upgrade, asked) => hops.upgrade,
+        Ok(hops) if parts.version == Version::HTTP_11 && is_granted(&hops.upgrade, asked) => hops.upgrade,
         _ => {
             let detail = "a 101 that does not name the protocol that was asked for";
             return Answer::broken(exchange, Failure::of(Kind::BadResponse, detail));
@@ -87,7 +87,7 @@ pub(super) async fn switch(
     };
     head.fields.remove(header::CONTENT_LENGTH);
     match connection.leave().await {
-        Ok(far) => exchange.switched = Some(Switched { protocols, far, idle }),
+        Ok(far) => exchange.switched = Some(Box::new(Switched { protocols, far, idle })),
         Err(failure) => return Answer::broken(exchange, failure),
     }
     Continue(Answer { head, body: Body::Empty, upstream: Some(parts.version) })
@@ -103,13 +103,13 @@ fn is_granted(granted: &[Value], asked: &[Value]) -> bool {
 }
 
 impl Tunnel {
-    pub(super) fn of(exchange: Box<Exchange>, switched: Switched) -> Self {
+    pub(super) fn of(exchange: Box<Exchange>, switched: Switched) -> Box<Self> {
         let Switched { far, idle, .. } = switched;
-        Self { exchange, far: Some(far), idle, moved: Moved::default(), stage: Stage::Granted }
+        Box::new(Self { exchange, far: Some(far), idle, moved: Moved::default(), stage: Stage::Granted })
     }
 
     /// Carries bytes until the tunnel ends. `early` is what the client sent behind its request before anybody looked.
-    pub async fn carry(mut self, near: impl AsyncRead + AsyncWrite + Unpin, early: Bytes) {
+    pub async fn carry(mut self: Box<Self>, near: impl AsyncRead + AsyncWrite + Unpin, early: Bytes) {
         let Some(far) = self.far.take() else { return };
         self.stage = Stage::Carrying;
         let deadline = self.exchange.local.thread.ticker.deadline();
