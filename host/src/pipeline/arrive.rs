@@ -20,7 +20,7 @@ use crate::generation::Local;
 use crate::log::Record;
 use crate::message::forwarding::{self, Peer};
 use crate::message::target::BadTarget;
-use crate::message::{Facts, Fields, Method, RequestHead, Scheme, Status, hops, host, semantics, target};
+use crate::message::{Facts, Fields, Method, RequestHead, Scheme, Status, Value, hops, host, semantics, target};
 use crate::upstream::{Connections, Preface};
 
 /// A request as a front hands it over.
@@ -85,6 +85,8 @@ pub(super) struct Asked {
     pub(super) expects: bool,
     /// The client takes trailers.
     pub(super) trailers: bool,
+    /// Protocols the client would change to.
+    pub(super) upgrade: Vec<Value>,
 }
 
 impl Arrived {
@@ -111,6 +113,7 @@ pub(super) fn unread(local: &Rc<Local>, client: &Rc<Client>, began: Instant) -> 
         spent: Spent::default(),
         done: Vec::new(),
         kept: None,
+        switched: None,
         is_answered: false,
     })
 }
@@ -153,7 +156,7 @@ pub(super) fn check(exchange: &mut Exchange, request: Request) -> ControlFlow<An
         exchange.facts.request.fields.remove(header::EXPECT);
     }
     let peer = exchange.client.peer.trusted(trusted);
-    Continue(Asked { body, interim, peer, expects, trailers: hops.trailers })
+    Continue(Asked { body, interim, peer, expects, trailers: hops.trailers, upgrade: hops.upgrade })
 }
 
 /// 32 hexadecimal digits, as unique as chance makes them.

@@ -98,6 +98,9 @@ impl Attempt<'_> {
                 self.pass_on(status, fields);
             }
         };
+        if !self.bound.upgrade.is_empty() {
+            connection.may_leave();
+        }
         let is_timed = exchange.is_logged() || self.pool.wants_latency();
         let asked = is_timed.then(clock::now);
         let answered = connection.ask(request, self.limits, self.bound.expects, interim).await?;
@@ -123,7 +126,9 @@ impl Attempt<'_> {
         let mut fields = head.fields.clone();
         head.fields.remove(header::HOST);
         self.lease.hide(&mut fields);
-        if self.bound.trailers {
+        if !self.bound.upgrade.is_empty() {
+            hops::switch(&mut fields, &self.bound.upgrade);
+        } else if self.bound.trailers {
             hops::welcome_trailers(&mut fields);
         }
         let mut request = http::Request::new(self.bound.body.view());

@@ -9,7 +9,7 @@ use http::header;
 
 use super::attempt::{Attempt, Failed};
 use super::route::Bound;
-use super::{Answer, Exchange};
+use super::{Answer, Exchange, tunnel};
 use crate::body::Body;
 use crate::clock;
 use crate::config::{self, FailoverOn};
@@ -74,7 +74,7 @@ impl Attempts<'_> {
                     let may_repeat = attempt.may_repeat(exchange, &Failed::by_status(&answered));
                     let is_wanted = self.plan().failover.on.statuses.contains(answered.response.status().as_u16());
                     let next = if is_wanted && may_repeat { self.next(exchange, &lease) } else { None };
-                    let Some(next) = next else { return self.receive(exchange, connection, answered, lease) };
+                    let Some(next) = next else { return self.receive(exchange, connection, answered, lease).await };
                     drop(Download::of(answered.response.into_body(), answered.progress, connection, self.back(), ()));
                     lease = next;
                 }
@@ -141,13 +141,19 @@ impl Attempts<'_> {
         lease.note(effect, clock::now());
     }
 
-    fn receive(
+    async fn receive(
         &self,
         exchange: &mut Exchange,
         connection: Connection,
         answered: Answered,
         lease: Lease,
     ) -> Result<Answer, Unserved> {
+        if tunnel::is_switch(&answered, &self.bound.upgrade) {
+            let idle = self.plan().tunnel_idle_timeout;
+            let mut answer = tunnel::switch(exchange, connection, answered, &self.bound.upgrade, idle).await?;
+            lease.settle(&mut answer.head);
+            return Ok(answer);
+        }
         let Answered { response, progress } = answered;
         let (parts, incoming) = response.into_parts();
         let mut head = ResponseHead { status: parts.status, fields: parts.headers.into() };

@@ -14,6 +14,7 @@ mod intercept;
 mod limited;
 mod passage;
 mod route;
+mod tunnel;
 
 use std::ops::ControlFlow::{self, Break, Continue};
 
@@ -24,6 +25,7 @@ pub use self::exchange::refused;
 pub use self::finish::Outgoing;
 use self::passage::Passage;
 use self::route::{Bound, Routed};
+pub use self::tunnel::Tunnel;
 
 /// Serves one exchange. Dropping the future gives it up; it is logged either way.
 pub async fn serve(arrived: Arrived) -> http::Response<Outgoing> {

@@ -6,12 +6,12 @@ use std::rc::Rc;
 
 use super::arrive::Asked;
 use super::limited::Limited;
-use super::{Answer, Exchange, Interim};
+use super::{Answer, Exchange, Interim, tunnel};
 use crate::body::{Body, Replay};
 use crate::config::{Action, Respond};
 use crate::failure::{Failure, Kind};
 use crate::generation::RouteKey;
-use crate::message::{Method, ResponseHead, forwarding, semantics, target};
+use crate::message::{Method, ResponseHead, Value, forwarding, semantics, target};
 
 /// A request that has a route.
 pub(super) struct Routed {
@@ -29,6 +29,8 @@ pub(super) struct Bound {
     pub(super) interim: Rc<dyn Interim>,
     pub(super) expects: bool,
     pub(super) trailers: bool,
+    /// Protocols the member may change to.
+    pub(super) upgrade: Vec<Value>,
 }
 
 pub(super) fn choose(exchange: &mut Exchange, mut asked: Asked) -> ControlFlow<Answer, Routed> {
@@ -46,6 +48,7 @@ pub(super) fn choose(exchange: &mut Exchange, mut asked: Asked) -> ControlFlow<A
     };
     exchange.facts.route = route.name.clone();
     exchange.record.route = Some(route.name.clone());
+    tunnel::allow(&mut asked.upgrade, &route.upgrade, &exchange.facts.request, &asked.body);
     let limit = route.max_body.or_else(|| generation.listener(&exchange.client.listener)?.max_body);
     asked.body = match limit_body(exchange, asked.body, limit) {
         Ok(body) => body,
@@ -81,9 +84,9 @@ pub(super) fn act(exchange: &mut Exchange, routed: Routed) -> ControlFlow<Answer
             }
         }
     }
-    let Asked { body, interim, expects, trailers, .. } = asked;
+    let Asked { body, interim, expects, trailers, upgrade, .. } = asked;
     let body = Replay::of(body, local.generation.pool(pool).map_or(0, |pool| pool.replays()));
-    Continue(Bound { key, pool, is_fallback: false, body, interim, expects, trailers })
+    Continue(Bound { key, pool, is_fallback: false, body, interim, expects, trailers, upgrade })
 }
 
 fn limit_body(exchange: &mut Exchange, body: Body, limit: Option<u64>) -> Result<Body, Failure> {
