@@ -362,6 +362,33 @@ fn members_in_error_are_dialled_until_they_are_back() {
 }
 
 #[test]
+fn a_member_in_error_is_left_alone_between_re_probes() {
+    run(async |probes| {
+        let (_listener, endpoint) = listener().await;
+        let (judge, mut hears) = Judge::that(Wanted::Reprobe);
+        let reprobe = Duration::from_millis(50);
+        let began = now();
+        probes.attend(vec![Subject { reprobe, ..subject("one", &endpoint, None, &judge) }]);
+        for turn in 1..=3 {
+            assert!(hear(&mut hears).await.passed);
+            let took = now().duration_since(began);
+            assert!(took >= reprobe * turn * 9 / 10, "{turn}: {took:?}");
+        }
+    });
+}
+
+#[test]
+fn a_member_that_moved_is_checked_where_it_is_now() {
+    run(async |probes| {
+        let old = Member::that_says("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n").await;
+        let now = Member::that_says("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+        assert!(!outcome(&probes, &old.endpoint, once(Check::Http(get("/")))).await.passed);
+        assert!(outcome(&probes, &now.endpoint, once(Check::Http(get("/")))).await.passed);
+        assert_eq!((old.accepted.get(), now.accepted.get()), (1, 1));
+    });
+}
+
+#[test]
 fn no_more_than_64_checks_are_in_flight() {
     run(async |probes| {
         let (listener, endpoint) = listener().await;
