@@ -1,17 +1,18 @@
-//! One check, from dialling to its verdict, within its time. Every check has a connection of its own: that the member still
-//! accepts one is part of what is found out.
+//! One check, from dialling to its verdict, within its time. Every check has a connection of its own, also over HTTP/2, and
+//! closes it: that the member still accepts one is part of what is found out.
 
 use std::cell::Cell;
 use std::fmt::Display;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::{Outcome, fetch, grpc};
 use crate::body::Body;
-use crate::clock::{self, Duration};
+use crate::clock::{self, Duration, Ticker};
 use crate::config::{Check, Health, HttpCheck, Protocol};
 use crate::message::{Fields, Status, Value};
 use crate::upstream::{Answered, Connection, Connections, Endpoint, Limits};
@@ -45,9 +46,10 @@ const MOST_BODY: usize = 64 << 10;
 const UNLIMITED: Limits = Limits { head: Duration::ZERO, read: Duration::ZERO, write: Duration::ZERO, until: None };
 
 /// Checks once. Cancellation safe: dropping it closes the connection.
-pub(super) async fn check(target: &Arc<Endpoint>, host: Value, health: &Health, connections: &Connections) -> Outcome {
+pub(super) async fn check(target: &Arc<Endpoint>, host: Value, health: &Health, ticker: &Rc<Ticker>) -> Outcome {
+    let connections = Connections::private(ticker.clone());
     let timeout = health.timeout;
-    let attempt = Attempt { target, host, timeout, connections, awaits: Cell::new("connection") };
+    let attempt = Attempt { target, host, timeout, connections: &connections, awaits: Cell::new("connection") };
     let began = clock::now();
     let finding = match tokio::time::timeout(timeout, attempt.run(&health.check)).await {
         Ok(finding) => finding,
@@ -57,7 +59,8 @@ pub(super) async fn check(target: &Arc<Endpoint>, host: Value, health: &Health, 
 }
 
 /// Only connects, TLS included. Cancellation safe.
-pub(super) async fn connect(target: &Arc<Endpoint>, timeout: Duration, connections: &Connections) -> Outcome {
+pub(super) async fn connect(target: &Arc<Endpoint>, timeout: Duration, ticker: &Rc<Ticker>) -> Outcome {
+    let connections = Connections::private(ticker.clone());
     let began = clock::now();
     let finding = match connections.dial(target, timeout, None, None).await {
         Ok(_) => Ok("connected".to_owned()),
@@ -77,8 +80,8 @@ impl Outcome {
 
 impl Attempt<'_> {
     async fn run(&self, check: &Check) -> Finding {
-        let mut connection =
-            self.connections.dial(self.target, self.timeout, None, None).await.map_err(|f| f.to_string())?;
+        let dialled = self.connections.dial(self.target, self.timeout, None, None).await;
+        let mut connection = dialled.map_err(|failure| failure.to_string())?;
         match check {
             Check::Tcp => Ok("connected".to_owned()),
             Check::Http(check) => self.http(&mut connection, check).await,

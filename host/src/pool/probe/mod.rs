@@ -24,7 +24,7 @@ use self::watch::Watch;
 use crate::clock::{Duration, Ticker};
 use crate::config::Health;
 use crate::message::Value;
-use crate::upstream::{Connections, Endpoint};
+use crate::upstream::Endpoint;
 
 /// Who is told what was found about a member, and says what is to be found out.
 pub trait Judged: Send + Sync {
@@ -80,7 +80,7 @@ pub struct Subject {
 
 /// All checks of a gateway. They end when it is dropped.
 pub struct Probes {
-    connections: Rc<Connections>,
+    ticker: Rc<Ticker>,
     turns: Rc<Semaphore>,
     watches: RefCell<HashMap<Key, Watch>>,
 }
@@ -96,8 +96,7 @@ impl Probes {
     /// No checks yet. To be called, like everything here, on the control thread, where `ticker` runs.
     #[must_use]
     pub fn start(ticker: Rc<Ticker>) -> Self {
-        let (connections, turns) = (Connections::start(ticker), Rc::new(Semaphore::new(TURNS)));
-        Self { connections, turns, watches: RefCell::default() }
+        Self { ticker, turns: Rc::new(Semaphore::new(TURNS)), watches: RefCell::default() }
     }
 
     /// Looks after these members from now on, and after no others. What a member that was there before is checked for goes
@@ -119,7 +118,7 @@ impl Probes {
         let count = fresh.len();
         for (index, (key, subject)) in fresh.into_iter().enumerate() {
             let first = rhythm::first(&subject, index, count);
-            after.insert(key, Watch::start(subject, first, self.connections.clone(), self.turns.clone()));
+            after.insert(key, Watch::start(subject, first, self.ticker.clone(), self.turns.clone()));
         }
         self.watches.replace(after);
     }

@@ -1,5 +1,7 @@
 //! Checks of members that answer, refuse, hang or lie, over real sockets on one local runtime.
 
+mod http2;
+
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::sync::Mutex;
@@ -358,6 +360,33 @@ fn members_in_error_are_dialled_until_they_are_back() {
         let (mut stream, _) = listener.accept().await.unwrap();
         assert_eq!(read_head(&mut stream).await, "");
         assert!(hears_never.try_recv().is_err());
+    });
+}
+
+#[test]
+fn a_member_in_error_is_left_alone_between_re_probes() {
+    run(async |probes| {
+        let (_listener, endpoint) = listener().await;
+        let (judge, mut hears) = Judge::that(Wanted::Reprobe);
+        let reprobe = Duration::from_millis(50);
+        let began = now();
+        probes.attend(vec![Subject { reprobe, ..subject("one", &endpoint, None, &judge) }]);
+        for turn in 1..=3 {
+            assert!(hear(&mut hears).await.passed);
+            let took = now().duration_since(began);
+            assert!(took >= reprobe * turn * 9 / 10, "{turn}: {took:?}");
+        }
+    });
+}
+
+#[test]
+fn a_member_that_moved_is_checked_where_it_is_now() {
+    run(async |probes| {
+        let old = Member::that_says("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n").await;
+        let now = Member::that_says("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+        assert!(!outcome(&probes, &old.endpoint, once(Check::Http(get("/")))).await.passed);
+        assert!(outcome(&probes, &now.endpoint, once(Check::Http(get("/")))).await.passed);
+        assert_eq!((old.accepted.get(), now.accepted.get()), (1, 1));
     });
 }
 

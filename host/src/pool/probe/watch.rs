@@ -15,9 +15,9 @@ use super::check::{check, connect};
 use super::rhythm::{self, CHANCE};
 use super::target::target;
 use super::{Outcome, Subject, Wanted, same};
-use crate::clock::Duration;
+use crate::clock::{Duration, Ticker};
 use crate::config::Health;
-use crate::upstream::{Connections, Endpoint};
+use crate::upstream::Endpoint;
 
 /// The task that looks after a member.
 pub(super) struct Watch {
@@ -29,7 +29,7 @@ pub(super) struct Watch {
 struct Round {
     subject: Rc<RefCell<Subject>>,
     target: Arc<Endpoint>,
-    connections: Rc<Connections>,
+    ticker: Rc<Ticker>,
     turns: Rc<Semaphore>,
     before: Option<bool>,
 }
@@ -44,11 +44,11 @@ enum News {
 
 impl Watch {
     /// Begins after `first`, and takes a turn for everything it does.
-    pub(super) fn start(subject: Subject, first: Duration, connections: Rc<Connections>, turns: Rc<Semaphore>) -> Self {
+    pub(super) fn start(subject: Subject, first: Duration, ticker: Rc<Ticker>, turns: Rc<Semaphore>) -> Self {
         let health = subject.health.clone();
         let target = target(&subject.endpoint, health.as_deref());
         let subject = Rc::new(RefCell::new(subject));
-        let round = Round { subject: subject.clone(), target, connections, turns, before: None };
+        let round = Round { subject: subject.clone(), target, ticker, turns, before: None };
         let task = tokio::task::spawn_local(async move {
             sleep(first).await;
             match health {
@@ -93,7 +93,7 @@ impl Round {
             let turn = turns.acquire().await;
             let next = beat(health.interval);
             let host = self.subject.borrow().host.clone();
-            let outcome = check(&self.target, host, health, &self.connections).await;
+            let outcome = check(&self.target, host, health, &self.ticker).await;
             drop(turn);
             self.tell(&outcome);
             next.await;
@@ -118,7 +118,7 @@ impl Round {
             }
             let turns = self.turns.clone();
             let turn = turns.acquire().await;
-            let outcome = connect(&self.target, timeout, &self.connections).await;
+            let outcome = connect(&self.target, timeout, &self.ticker).await;
             drop(turn);
             if outcome.passed {
                 self.tell(&outcome);
