@@ -175,17 +175,3 @@ fn a_private_shelf_takes_no_seats_and_ends_with_its_client() {
         eventually(|| endpoint.open_connections() == 0).await;
     });
 }
-
-#[test]
-fn a_tunnel_does_not_count() {
-    run(|connections, _| async move {
-        let endpoint = simple().await;
-        let mut tunnel = connect(&connections, &endpoint, Some(1)).await;
-        tunnel.release();
-        assert_eq!(endpoint.open_connections(), 0);
-        assert_eq!(exchange(&connections, &endpoint, Some(1)).await, "ok");
-        drop(tunnel);
-        tokio::task::yield_now().await;
-        assert_eq!(endpoint.open_connections(), 1);
-    });
-}
