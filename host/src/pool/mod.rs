@@ -3,6 +3,9 @@
 //! A pool lives as long as its generation; what its members have in flight is counted in shared atomics. It decides who is
 //! next and nothing else: attempts and retries are the pipeline's.
 
+pub mod key;
+pub mod session;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
