@@ -5,7 +5,7 @@
 
 mod care;
 mod enlist;
-pub mod key;
+mod key;
 mod lease;
 mod local;
 mod member;
@@ -160,7 +160,7 @@ impl Pool {
         let view = View { roster, tried: ask.tried, now: ask.now };
         if let Some(session) = &session {
             let mut is_known = false;
-            for position in session.positions() {
+            for &position in session.positions() {
                 is_known = true;
                 let Some(enlisted) = roster.members.get(position) else { continue };
                 if !standing.takes_session(position) || view.is_tried(&enlisted.member) {

@@ -57,13 +57,8 @@ impl Roster {
             redirect: enlisted.plan.redirect.clone(),
         };
         let seats: Vec<_> = members.iter().map(seat).collect();
-        let sessions = plan.sticky.as_ref().map(|sticky| {
-            let learned = match &sticky.by {
-                config::StickyBy::Learn(learn) => Some(shared.learned(learn)),
-                config::StickyBy::Route(_) | config::StickyBy::Insert(_) => None,
-            };
-            Sessions::of(sticky, &plan.name, &seats, learned)
-        });
+        let of = |sticky| Sessions::of(sticky, &plan.name, &seats, shared.learned(sticky));
+        let sessions = plan.sticky.as_ref().map(of);
         Self { members, sessions }
     }
 

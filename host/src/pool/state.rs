@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::member::Member;
 use super::queue::Queue;
@@ -28,7 +28,7 @@ pub(super) struct Shared {
     members: Mutex<HashMap<Arc<str>, Weak<Member>>>,
     /// What names of members were last found to be.
     found: Mutex<HashMap<Arc<str>, Vec<Found>>>,
-    learned: OnceLock<Arc<Learned>>,
+    learned: Mutex<Option<Arc<Learned>>>,
 }
 
 /// What a budget was made for.
@@ -62,7 +62,7 @@ impl Shared {
             budget: Mutex::default(),
             members: Mutex::default(),
             found: Mutex::default(),
-            learned: OnceLock::new(),
+            learned: Mutex::default(),
         }
     }
 
@@ -90,9 +90,13 @@ impl Shared {
         self.found.lock().unwrap_or_else(PoisonError::into_inner).insert(member.clone(), found.to_vec());
     }
 
-    /// The sessions that were learned, in a table as large as the first plan that asked for one says.
-    pub(super) fn learned(&self, plan: &config::StickyLearn) -> Arc<Learned> {
-        self.learned.get_or_init(|| Arc::new(Learned::of(plan))).clone()
+    /// The table of sessions: the one there is, as long as it suits the plan.
+    pub(super) fn learned(&self, plan: &config::Sticky) -> Arc<Learned> {
+        let mut learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
+        match learned.as_ref().filter(|learned| learned.suits(plan)) {
+            Some(known) => known.clone(),
+            None => learned.insert(Arc::new(Learned::of(plan))).clone(),
+        }
     }
 
     /// Something happened to a member's fitness.
