@@ -7,7 +7,7 @@ pub mod behaviour;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -257,6 +257,11 @@ impl Exchange<'_> {
         }
         head.push_str("\r\n");
         self.write(head)
+    }
+
+    /// Says that nothing more will be sent, and goes on reading.
+    pub fn finish(&mut self) {
+        self.wire.shutdown(Shutdown::Write);
     }
 
     /// Waits until the gateway ends the connection, or sends something instead.

@@ -90,6 +90,8 @@ kinds! {
     ClientGone: Client, 499, "client-gone", "The client closed the connection.";
     /// The client stopped reading its answer.
     ClientStalled: Client, 499, "client-stalled", "The client stopped reading.";
+    /// Neither side sent anything through a tunnel for too long.
+    TunnelIdle: Client, 499, "tunnel-idle", "The connection was idle for too long.";
 
     /// The member refused the connection, or could not be reached.
     ConnectRefused: Upstream, 502, "connect-refused", "The server behind this gateway cannot be reached.";
@@ -129,6 +131,8 @@ kinds! {
 
     /// The listener's `max-connections` is reached.
     Overloaded: Gateway, 503, "overloaded", "The service is busy; please try again.";
+    /// The gateway stopped and did not wait any longer.
+    Stopped: Gateway, 503, "stopped", "The service is being restarted; please try again.";
     /// The gateway's own fault.
     Internal: Gateway, 500, "internal", "Something went wrong here.";
 }

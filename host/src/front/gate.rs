@@ -8,6 +8,8 @@
 //! that is not plain digits, has leading zeros or is repeated; `Transfer-Encoding` beside it, in HTTP/1.0, repeated, or other
 //! than `chunked`; look-alikes of the two with `_`; chunk sizes that are not plain hexadecimal, extensions beyond 4 KiB, data
 //! without its CRLF; trailers that frame, route or authenticate; heads, targets and numbers of fields beyond their limits.
+//!
+//! Behind a request that asks for another protocol the gate waits: what follows may not be HTTP (RFC 9110, section 7.8).
 
 mod lines;
 
@@ -69,6 +71,10 @@ pub struct Gate {
     /// Empty lines before the head.
     blanks: usize,
     head: Head,
+    /// Heads so far.
+    heads: u64,
+    /// The last message asks for another protocol, and whether it gets it is not known.
+    waits: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -94,6 +100,7 @@ struct Head {
     host: bool,
     length: Option<u64>,
     chunked: bool,
+    upgrade: bool,
 }
 
 type Step = Result<(), (Kind, &'static str)>;
@@ -150,6 +157,8 @@ impl Gate {
             extensions: 0,
             blanks: 0,
             head: Head::default(),
+            heads: 0,
+            waits: false,
         }
     }
 
@@ -169,12 +178,33 @@ impl Gate {
         }
     }
 
-    /// Looks at the next bytes of the connection. They may be passed on when this is `Ok`.
-    pub fn feed(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+    /// Whether the last message asks for another protocol: what comes next is for the gate only when that is not granted.
+    #[must_use]
+    pub const fn waits(&self) -> bool {
+        self.waits
+    }
+
+    /// The protocol stays what it is.
+    pub const fn go_on(&mut self) {
+        self.waits = false;
+    }
+
+    /// How many messages began, those before the one at hand and itself.
+    #[must_use]
+    pub const fn heads(&self) -> u64 {
+        self.heads
+    }
+
+    /// Looks at the next bytes of the connection; how many of them may be passed on. Not all of them are looked at when
+    /// the gate waits after that.
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<usize, Refusal> {
         let mut message = 0;
         let mut running = self.phase() == Phase::Body;
         let mut rest = bytes;
         loop {
+            if self.waits {
+                return Ok(bytes.len() - rest.len());
+            }
             match self.step(rest) {
                 Ok(left) => {
                     rest = left;
@@ -190,7 +220,7 @@ impl Gate {
                 }
             }
             if rest.is_empty() {
-                return Ok(());
+                return Ok(bytes.len());
             }
         }
     }
@@ -322,6 +352,10 @@ impl Gate {
         }
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => self.host(value),
+            7 if name.eq_ignore_ascii_case(b"upgrade") => {
+                self.head.upgrade = true;
+                Ok(())
+            }
             14 if looks_like(name, b"content-length") => self.content_length(name, value),
             17 if looks_like(name, b"transfer-encoding") => self.transfer_encoding(name, value),
             _ => Ok(()),
@@ -392,6 +426,8 @@ impl Gate {
             return Err((Kind::BadHost, "Host is missing"));
         }
         self.extensions = 0;
+        self.heads += 1;
+        self.waits = self.head.upgrade && !self.head.is_1_0 && !self.head.chunked && self.head.length.unwrap_or(0) == 0;
         Ok(match self.head.length {
             _ if self.head.chunked => State::ChunkSize,
             Some(length) if length > 0 => State::Counted(length),

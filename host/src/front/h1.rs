@@ -44,6 +44,14 @@ pub(super) struct Answering {
 pub(super) async fn serve(worker: &Rc<Worker>, stream: Stream, listener: &config::Listener, client: Rc<Client>) {
     let wire = Wire::of(stream, listener, &worker.thread().ticker);
     let ended = speak(worker, &wire, listener, &client).await;
+    if let Some(tunnel) = wire.take_tunnel() {
+        // The codec's last word was the 101, unless the client left before it.
+        if ended.is_ok() {
+            // Boxed, because every connection would otherwise carry the room for it.
+            Box::pin(tunnel.carry(Bare(&wire), wire.take_held())).await;
+        }
+        return;
+    }
     let unanswered = wire.unanswered(ended.as_ref().err());
     if let Err(error) = ended {
         tracing::trace!(%error, "connection ended");
@@ -72,7 +80,9 @@ async fn speak(
         // Boxed, because the connection would otherwise carry the room for it while it is idle: eight kilobytes.
         Box::pin(async move {
             let mut answer = pipeline::serve(arrived).await;
-            if wire.is_last() {
+            if let Some(tunnel) = answer.body_mut().take_tunnel() {
+                wire.switch(tunnel);
+            } else if wire.is_last() {
                 answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(answer.map(|body| Answering { body, wire: wire.clone() }))

@@ -4,21 +4,25 @@
 //! The codec and the connection's task share one wire on one thread. Invariant: after a refusal no further byte of the
 //! client reaches the codec.
 
+mod streams;
+
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+pub(super) use self::streams::{Bare, Transport};
 use super::gate::{Gate, Limits, Phase};
 use super::socket::Stream;
 use crate::clock::{Deadline, Duration, Instant, Ticker, now};
 use crate::config;
 use crate::failure::{Failure, Kind};
 use crate::message::{Fields, Status};
-use crate::pipeline::Interim;
+use crate::pipeline::{Interim, Tunnel};
 
 /// A connection's wire.
 pub(super) struct Wire {
@@ -35,10 +39,11 @@ pub(super) struct Wire {
     /// The codec's task, when it must wait for an exchange to end before it may learn of a refusal.
     parked: RefCell<Option<Waker>>,
     head_began: Cell<Option<Instant>>,
+    /// What the client sent behind a request for another protocol, before it is known whose bytes these are.
+    held: RefCell<Vec<u8>>,
+    /// What the connection becomes when the codec is done.
+    tunnel: RefCell<Option<Box<Tunnel>>>,
 }
-
-/// The codec's side of a wire.
-pub(super) struct Transport(pub(super) Rc<Wire>);
 
 struct Times {
     head: Duration,
@@ -68,9 +73,6 @@ struct State {
     /// The client took no byte for too long.
     stalled: bool,
 }
-
-/// The stream itself, when the codec is done with it.
-pub(super) struct Bare<'a>(pub(super) &'a Wire);
 
 /// What the read deadline is armed for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -106,6 +108,8 @@ impl Wire {
             refusal: RefCell::default(),
             parked: RefCell::default(),
             head_began: Cell::default(),
+            held: RefCell::default(),
+            tunnel: RefCell::default(),
         })
     }
 
@@ -121,10 +125,29 @@ impl Wire {
     /// An exchange's answer has left the pipeline.
     pub(super) fn end(&self) {
         self.update(|state| state.exchanging = false);
+        if self.tunnel.borrow().is_some() {
+            return;
+        }
+        self.go_on();
         self.rest();
         if let Some(codec) = self.parked.borrow_mut().take() {
             codec.wake();
         }
+    }
+
+    /// The answer at hand is a 101: behind it the connection is a tunnel's.
+    pub(super) fn switch(&self, tunnel: Box<Tunnel>) {
+        *self.tunnel.borrow_mut() = Some(tunnel);
+    }
+
+    /// The tunnel that the connection is to be.
+    pub(super) fn take_tunnel(&self) -> Option<Box<Tunnel>> {
+        self.tunnel.borrow_mut().take()
+    }
+
+    /// What the client sent that the codec never saw.
+    pub(super) fn take_held(&self) -> Bytes {
+        self.held.take().into()
     }
 
     /// When the head of the request at hand began to arrive.
@@ -179,6 +202,9 @@ impl Wire {
 
     /// Whether the client has sent more than was read; what is found is thrown away, for use when nothing more is read.
     pub(super) fn has_unread(&self) -> bool {
+        if !self.held.borrow().is_empty() {
+            return true;
+        }
         let mut scratch = [0_u8; 512];
         let mut buffer = ReadBuf::new(&mut scratch);
         let mut context = Context::from_waker(Waker::noop());
@@ -196,8 +222,11 @@ impl Wire {
         if self.refusal.borrow().is_some() {
             return self.refuse(context);
         }
+        if self.gate.borrow().waits() {
+            return self.hold(context);
+        }
         let before = buffer.filled().len();
-        if Pin::new(&mut *self.stream.borrow_mut()).poll_read(context, buffer)?.is_pending() {
+        if self.poll_source(context, buffer)?.is_pending() {
             return self.wait(context);
         }
         let fresh = buffer.filled().get(before..).unwrap_or_default();
@@ -210,7 +239,11 @@ impl Wire {
         let phase = gate.phase();
         drop(gate);
         match fed {
-            Ok(()) => {
+            Ok(passed) => {
+                if let Some(rest @ [_, ..]) = fresh.get(passed..) {
+                    self.held.borrow_mut().splice(..0, rest.iter().copied());
+                    buffer.set_filled(before + passed);
+                }
                 self.note(begins, phase);
                 Poll::Ready(Ok(()))
             }
@@ -221,6 +254,44 @@ impl Wire {
                 self.expect(Awaited::Nothing);
                 if refusal.good > 0 { Poll::Ready(Ok(())) } else { self.refuse(context) }
             }
+        }
+    }
+
+    /// What was held back, then what comes.
+    fn poll_source(&self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let mut held = self.held.borrow_mut();
+        if held.is_empty() {
+            return Pin::new(&mut *self.stream.borrow_mut()).poll_read(context, buffer);
+        }
+        let length = held.len().min(buffer.remaining());
+        buffer.put_slice(held.get(..length).unwrap_or_default());
+        held.drain(..length);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Until it is known whether the connection changes hands, nothing goes to the codec but its end. A little is read, so
+    /// that a client that leaves is noticed.
+    fn hold(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut held = self.held.borrow_mut();
+        if held.is_empty() {
+            let mut scratch = [0_u8; 512];
+            let mut buffer = ReadBuf::new(&mut scratch);
+            if Pin::new(&mut *self.stream.borrow_mut()).poll_read(context, &mut buffer)?.is_ready() {
+                if buffer.filled().is_empty() {
+                    return Poll::Ready(Ok(()));
+                }
+                held.extend_from_slice(buffer.filled());
+            }
+        }
+        *self.parked.borrow_mut() = Some(context.waker().clone());
+        Poll::Pending
+    }
+
+    /// An exchange ended without a change of protocol: if it was the one the gate waits for, HTTP goes on.
+    fn go_on(&self) {
+        let mut gate = self.gate.borrow_mut();
+        if gate.heads() == self.state.get().served {
+            gate.go_on();
         }
     }
 
@@ -370,59 +441,5 @@ impl Interim for Wire {
         let mut owed = self.owed.borrow_mut();
         let written = if owed.is_empty() { self.stream.borrow().try_write(&text).unwrap_or(0) } else { 0 };
         owed.extend_from_slice(text.get(written..).unwrap_or_default());
-    }
-}
-
-impl AsyncRead for Transport {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Transport {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.0.poll_written(context, bytes.len(), |stream, context| stream.poll_write(context, bytes))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let length = slices.iter().map(|slice| slice.len()).sum();
-        self.0.poll_written(context, length, |stream, context| stream.poll_write_vectored(context, slices))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_flush(context)
-    }
-
-    /// The connection's task closes, after it knows whether there is something left to say.
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.pay(context)
-    }
-}
-
-impl AsyncRead for Bare<'_> {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.0.stream.borrow_mut()).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Bare<'_> {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.0.stream.borrow_mut()).poll_write(context, bytes)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.0.stream.borrow_mut()).poll_flush(context)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.0.stream.borrow_mut()).poll_shutdown(context)
     }
 }

@@ -12,14 +12,20 @@ use super::{Fields, Name, Value};
 pub struct BadConnection;
 
 /// What the fields said before they were taken off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Hops {
     /// The sender takes trailers: `TE: trailers` (RFC 9110, section 10.1.4).
     pub trailers: bool,
+    /// The protocols of `Upgrade`, each with its version if it has one; none when `Connection` does not name the field
+    /// (RFC 9110, section 7.8).
+    pub upgrade: Vec<Value>,
 }
 
 /// Names one `Connection` may carry; each costs a search, and real ones carry one or two.
 const MOST_NAMED: usize = 32;
+
+/// Protocols one `Upgrade` may name before the rest goes unheard; real ones name one.
+const MOST_PROTOCOLS: usize = 8;
 
 /// Gone in every message. `Trailer` stays: it belongs to the message. `Proxy-*` credentials are for a proxy that the client
 /// was configured with, which a gateway is not. `Proxy` would become `HTTP_PROXY` in a CGI environment.
@@ -35,6 +41,9 @@ const HOPS: [Name; 10] = [
     Name::from_static("http2-settings"),
     Name::from_static("proxy"),
 ];
+
+/// `Upgrade` among them.
+const UPGRADE_BIT: u16 = 1 << 3;
 
 /// Lengths of those names, as bits: most names are told apart by this alone.
 const LENGTHS: u32 = 1 << 10 | 1 << 2 | 1 << 17 | 1 << 7 | 1 << 18 | 1 << 19 | 1 << 16 | 1 << 14 | 1 << 5;
@@ -77,7 +86,9 @@ pub fn strip(fields: &mut Fields) -> Result<Hops, BadConnection> {
         return Ok(Hops::default());
     }
     let named = if found & 1 != 0 { named(fields)? } else { Vec::new() };
-    let hops = Hops { trailers: found & 2 != 0 && takes_trailers(fields) };
+    let is_upgrade = found & 1 != 0 && found & UPGRADE_BIT != 0;
+    let upgrade = if is_upgrade { protocols(fields) } else { Vec::new() };
+    let hops = Hops { trailers: found & 2 != 0 && takes_trailers(fields), upgrade };
     for (position, hop) in HOPS.iter().enumerate() {
         if found & (1 << position) != 0 {
             fields.remove(hop);
@@ -93,6 +104,21 @@ pub fn strip(fields: &mut Fields) -> Result<Hops, BadConnection> {
 pub fn welcome_trailers(fields: &mut Fields) {
     fields.set(header::TE, Value::from_static("trailers"));
     fields.set(header::CONNECTION, Value::from_static("te"));
+}
+
+/// Says that the connection is to change, or changes, to these protocols (RFC 9110, section 7.8).
+pub fn switch(fields: &mut Fields, protocols: &[Value]) {
+    let list = protocols.iter().map(Value::as_bytes).collect::<Vec<_>>().join(&b", "[..]);
+    if let Ok(list) = Value::from_bytes(&list) {
+        fields.set(header::UPGRADE, list);
+        fields.set(header::CONNECTION, Value::from_static("Upgrade"));
+    }
+}
+
+/// A protocol's name, without its version.
+#[must_use]
+pub fn protocol_name(protocol: &Value) -> &[u8] {
+    protocol.as_bytes().split(|&byte| byte == b'/').next().unwrap_or_default()
 }
 
 /// Whether `Connection` says but one of the two things that it nearly always says.
@@ -126,6 +152,22 @@ fn named(fields: &Fields) -> Result<Vec<Name>, BadConnection> {
         }
     }
     Ok(names)
+}
+
+/// What `Upgrade` offers, if `Connection` says that it is meant for this hop. What is not a protocol is passed over.
+fn protocols(fields: &Fields) -> Vec<Value> {
+    let list = |name| fields.lines(name).flat_map(|line| line.as_bytes().split(|&byte| byte == b','));
+    if !list(header::CONNECTION).any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade")) {
+        return Vec::new();
+    }
+    let protocols = list(header::UPGRADE).map(<[u8]>::trim_ascii).filter(|protocol| is_protocol(protocol));
+    protocols.take(MOST_PROTOCOLS).filter_map(|protocol| Value::from_bytes(protocol).ok()).collect()
+}
+
+/// A token, or two with a slash between them (RFC 9110, section 7.8).
+fn is_protocol(text: &[u8]) -> bool {
+    let mut parts = text.split(|&byte| byte == b'/');
+    parts.clone().count() <= 2 && parts.all(|part| Name::from_bytes(part).is_ok())
 }
 
 fn takes_trailers(fields: &Fields) -> bool {
@@ -200,7 +242,44 @@ mod tests {
     fn trailers_are_remembered() {
         for (value, trailers) in [("trailers", true), ("gzip, Trailers", true), ("gzip", false), ("x-trailers", false)]
         {
-            assert_eq!(strip(&mut fields(&[("te", value), ("connection", "te")])), Ok(Hops { trailers }), "{value}");
+            let hops = Hops { trailers, ..Hops::default() };
+            assert_eq!(strip(&mut fields(&[("te", value), ("connection", "te")])), Ok(hops), "{value}");
         }
+    }
+
+    #[test]
+    fn an_upgrade_is_remembered_when_connection_names_it() {
+        assert_eq!(UPGRADE_BIT, 1 << HOPS.iter().position(|hop| *hop == header::UPGRADE).unwrap());
+        let cases: &[(&str, &[&'static str], &[&str])] = &[
+            ("upgrade", &["websocket"], &["websocket"]),
+            ("keep-alive, UPGRADE", &["WebSocket"], &["WebSocket"]),
+            ("upgrade", &["a/1, b ,c/2.0"], &["a/1", "b", "c/2.0"]),
+            ("upgrade", &["a", "b"], &["a", "b"]),
+            ("upgrade", &["", ",,"], &[]),
+            ("upgrade", &["a b, c/, /d, e/f/g, \"h\", ok"], &["ok"]),
+            ("keep-alive", &["websocket"], &[]),
+            ("x-upgrade", &["websocket"], &[]),
+            ("upgrade", &["1,2,3,4,5,6,7,8,9"], &["1", "2", "3", "4", "5", "6", "7", "8"]),
+        ];
+        for (connection, upgrades, expected) in cases {
+            let mut lines = vec![("connection", *connection)];
+            lines.extend(upgrades.iter().map(|upgrade| ("upgrade", *upgrade)));
+            let mut fields = fields(&lines);
+            let hops = strip(&mut fields).unwrap();
+            assert_eq!(hops.upgrade, *expected, "{connection} {upgrades:?}");
+            assert_eq!(fields.len(), 0);
+        }
+        let mut alone = fields(&[("upgrade", "websocket")]);
+        assert_eq!(strip(&mut alone), Ok(Hops::default()));
+    }
+
+    #[test]
+    fn a_switch_takes_two_fields() {
+        let mut fields = fields(&[]);
+        switch(&mut fields, &[Value::from_static("a/1"), Value::from_static("b")]);
+        assert_eq!(fields.get(header::CONNECTION).unwrap(), "Upgrade");
+        assert_eq!(fields.get(header::UPGRADE).unwrap(), "a/1, b");
+        assert_eq!(protocol_name(&Value::from_static("a/1")), b"a");
+        assert_eq!(protocol_name(&Value::from_static("b")), b"b");
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! The front's gate has checked framing; here the head is read, once, and in one way.
 
+use std::cell::OnceCell;
+use std::net::SocketAddr;
 use std::ops::ControlFlow::{self, Continue};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,7 +20,8 @@ use crate::generation::Local;
 use crate::log::Record;
 use crate::message::forwarding::{self, Peer};
 use crate::message::target::BadTarget;
-use crate::message::{Facts, Fields, Method, RequestHead, Scheme, Status, hops, host, semantics, target};
+use crate::message::{Facts, Fields, Method, RequestHead, Scheme, Status, Value, hops, host, semantics, target};
+use crate::upstream::{Connections, Preface};
 
 /// A request as a front hands it over.
 pub struct Arrived {
@@ -37,7 +40,6 @@ pub struct Arrived {
 }
 
 /// Who is at the other end of a connection.
-#[derive(Debug)]
 pub struct Client {
     /// Its address; none on a Unix socket. Whether it is trusted is each request's to find.
     pub peer: Peer,
@@ -47,6 +49,18 @@ pub struct Client {
     pub listener: Arc<str>,
     /// How it came.
     pub scheme: Scheme,
+    /// The gateway's end of the connection, where the client's is an address.
+    pub to: Option<SocketAddr>,
+    /// Upstream connections that serve nobody else.
+    pub own: OnceCell<Rc<Connections>>,
+}
+
+impl Client {
+    /// What a member that speaks the PROXY protocol is told of it.
+    pub(super) fn preface(&self) -> Preface {
+        let source = self.peer.address().map(|address| SocketAddr::new(address, self.port));
+        Preface { source, destination: self.to }
+    }
 }
 
 /// Takes interim answers (RFC 9110, section 15.2) to the client, if the connection can carry them now.
@@ -71,6 +85,8 @@ pub(super) struct Asked {
     pub(super) expects: bool,
     /// The client takes trailers.
     pub(super) trailers: bool,
+    /// Protocols the client would change to.
+    pub(super) upgrade: Vec<Value>,
 }
 
 impl Arrived {
@@ -97,6 +113,7 @@ pub(super) fn unread(local: &Rc<Local>, client: &Rc<Client>, began: Instant) -> 
         spent: Spent::default(),
         done: Vec::new(),
         kept: None,
+        switched: None,
         is_answered: false,
     })
 }
@@ -139,7 +156,7 @@ pub(super) fn check(exchange: &mut Exchange, request: Request) -> ControlFlow<An
         exchange.facts.request.fields.remove(header::EXPECT);
     }
     let peer = exchange.client.peer.trusted(trusted);
-    Continue(Asked { body, interim, peer, expects, trailers: hops.trailers })
+    Continue(Asked { body, interim, peer, expects, trailers: hops.trailers, upgrade: hops.upgrade })
 }
 
 /// 32 hexadecimal digits, as unique as chance makes them.

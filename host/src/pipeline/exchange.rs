@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::Client;
 use super::passage::Which;
+use super::tunnel::Switched;
 use crate::chain::Spent;
 use crate::clock::{self, Instant};
 use crate::failure::{Blame, Failure, Kind};
@@ -29,6 +30,8 @@ pub(super) struct Exchange {
     pub(super) done: Vec<(Which, usize)>,
     /// Instances that live for this exchange alone.
     pub(super) kept: Option<wasm::Exchange>,
+    /// A member that granted another protocol, until the answer is on its way.
+    pub(super) switched: Option<Box<Switched>>,
     /// Set when the answer's head was handed on.
     pub(super) is_answered: bool,
 }

@@ -9,17 +9,19 @@ use bytes::Bytes;
 use http::header;
 use http_body::{Body as _, Frame, SizeHint};
 
+use super::tunnel::Tunnel;
 use super::{Answer, Exchange};
 use crate::body::Body;
 use crate::clock;
 use crate::failure::{Failure, Kind};
 use crate::message::forwarding::{self, Outward};
-use crate::message::{Value, Version};
+use crate::message::{Status, Value, Version, hops};
 
 /// A body on its way to the client.
 pub struct Outgoing {
     body: Body,
     exchange: Option<Box<Exchange>>,
+    tunnel: Option<Box<Tunnel>>,
 }
 
 pub(super) fn finish(mut exchange: Box<Exchange>, answer: Answer) -> http::Response<Outgoing> {
@@ -32,6 +34,11 @@ pub(super) fn finish(mut exchange: Box<Exchange>, answer: Answer) -> http::Respo
         date: &date(),
     };
     forwarding::to_client(&mut head.fields, outward);
+    // A filter that put another answer in the place of a 101 has closed the member's connection with it.
+    let switched = exchange.switched.take().filter(|_| head.status == Status::SWITCHING_PROTOCOLS);
+    if let Some(switched) = &switched {
+        hops::switch(&mut head.fields, &switched.protocols);
+    }
     exchange.record.status = head.status.as_u16();
     let request = &exchange.facts.request;
     if request.version < Version::HTTP_11 && body.size_hint().exact().is_none() {
@@ -42,7 +49,11 @@ pub(super) fn finish(mut exchange: Box<Exchange>, answer: Answer) -> http::Respo
         exchange.record.note_response(&head, format.needs());
     }
     exchange.is_answered = true;
-    let mut response = http::Response::new(Outgoing { body, exchange: Some(exchange) });
+    let outgoing = match switched {
+        Some(switched) => Outgoing { body, exchange: None, tunnel: Some(Tunnel::of(exchange, *switched)) },
+        None => Outgoing { body, exchange: Some(exchange), tunnel: None },
+    };
+    let mut response = http::Response::new(outgoing);
     *response.status_mut() = head.status;
     *response.headers_mut() = head.fields.into();
     *response.version_mut() = Version::HTTP_11;
@@ -50,6 +61,11 @@ pub(super) fn finish(mut exchange: Box<Exchange>, answer: Answer) -> http::Respo
 }
 
 impl Outgoing {
+    /// What the connection becomes when this answer's head, a 101, is written.
+    pub fn take_tunnel(&mut self) -> Option<Box<Tunnel>> {
+        self.tunnel.take()
+    }
+
     /// Ends it before its end, for a reason that the front knows.
     pub fn give_up(&mut self, failure: &Failure) {
         self.end(Some(failure));

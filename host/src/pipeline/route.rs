@@ -6,12 +6,12 @@ use std::rc::Rc;
 
 use super::arrive::Asked;
 use super::limited::Limited;
-use super::{Answer, Exchange, Interim};
-use crate::body::Body;
+use super::{Answer, Exchange, Interim, tunnel};
+use crate::body::{Body, Replay};
 use crate::config::{Action, Respond};
 use crate::failure::{Failure, Kind};
 use crate::generation::RouteKey;
-use crate::message::{Method, ResponseHead, forwarding, semantics, target};
+use crate::message::{Method, ResponseHead, Value, forwarding, semantics, target};
 
 /// A request that has a route.
 pub(super) struct Routed {
@@ -23,10 +23,14 @@ pub(super) struct Routed {
 pub(super) struct Bound {
     pub(super) key: RouteKey,
     pub(super) pool: usize,
-    pub(super) body: Body,
+    /// The pool is not the route's own, which could not serve.
+    pub(super) is_fallback: bool,
+    pub(super) body: Replay,
     pub(super) interim: Rc<dyn Interim>,
     pub(super) expects: bool,
     pub(super) trailers: bool,
+    /// Protocols the member may change to.
+    pub(super) upgrade: Vec<Value>,
 }
 
 pub(super) fn choose(exchange: &mut Exchange, mut asked: Asked) -> ControlFlow<Answer, Routed> {
@@ -44,6 +48,7 @@ pub(super) fn choose(exchange: &mut Exchange, mut asked: Asked) -> ControlFlow<A
     };
     exchange.facts.route = route.name.clone();
     exchange.record.route = Some(route.name.clone());
+    tunnel::allow(&mut asked.upgrade, &route.upgrade, &exchange.facts.request, &asked.body);
     let limit = route.max_body.or_else(|| generation.listener(&exchange.client.listener)?.max_body);
     asked.body = match limit_body(exchange, asked.body, limit) {
         Ok(body) => body,
@@ -79,8 +84,9 @@ pub(super) fn act(exchange: &mut Exchange, routed: Routed) -> ControlFlow<Answer
             }
         }
     }
-    let Asked { body, interim, expects, trailers, .. } = asked;
-    Continue(Bound { key, pool, body, interim, expects, trailers })
+    let Asked { body, interim, expects, trailers, upgrade, .. } = asked;
+    let body = Replay::of(body, local.generation.pool(pool).map_or(0, |pool| pool.replays()));
+    Continue(Bound { key, pool, is_fallback: false, body, interim, expects, trailers, upgrade })
 }
 
 fn limit_body(exchange: &mut Exchange, body: Body, limit: Option<u64>) -> Result<Body, Failure> {
@@ -98,7 +104,7 @@ fn limit_body(exchange: &mut Exchange, body: Body, limit: Option<u64>) -> Result
     Ok(Body::stream(Limited::of(body, limit, seen)))
 }
 
-fn respond_with(exchange: &Exchange, respond: &Respond) -> Answer {
+pub(super) fn respond_with(exchange: &Exchange, respond: &Respond) -> Answer {
     let mut head = ResponseHead::of(respond.status);
     for (name, value) in &respond.fields {
         head.fields.append(name.clone(), value.clone());

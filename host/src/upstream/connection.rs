@@ -13,6 +13,7 @@ use super::permit::Place;
 use super::progress::{Hints, Limits, Progress, Stage};
 use super::shared::Shared;
 use super::stream::Stream;
+use super::tunnel::{Exit, Far, Left};
 use super::waiting::Waiting;
 use super::{Endpoint, Incoming, Upload};
 use crate::body::Body;
@@ -35,6 +36,8 @@ pub(super) struct Alone {
     place: Place,
     deadline: Rc<Deadline>,
     codec: AbortHandle,
+    exit: Exit,
+    left: Option<Left>,
 }
 
 /// The head of an answer, its body still to come.
@@ -92,11 +95,29 @@ impl Connection {
         }
     }
 
-    /// Gives its permit back before it ends, because it does not count any more: it became a tunnel. Does nothing to a
-    /// connection that others share.
-    pub fn release(&mut self) {
-        if let Line::Alone(alone) = &self.0 {
-            alone.place.release();
+    /// The next request asks for another protocol: if it is granted, `leave` gives the stream.
+    pub fn may_leave(&mut self) {
+        if let Line::Alone(alone) = &mut self.0 {
+            alone.left = Some(alone.exit.open());
+        }
+    }
+
+    /// The stream beneath, after an answer that granted another protocol; the connection is no more, and does not count
+    /// among those of its member.
+    ///
+    /// # Errors
+    /// When it broke at that very moment, or nobody said before that it may be left.
+    pub async fn leave(self) -> Result<Far, Failure> {
+        let Line::Alone(mut alone) = self.0 else {
+            return Err(Failure::of(Kind::Internal, "a connection that others share cannot be left"));
+        };
+        match alone.left.take() {
+            Some(left) => {
+                let far = left.await.map_err(|_| Failure::of(Kind::UpstreamReset, "the connection ended with its 101"));
+                alone.place.release();
+                far
+            }
+            None => Err(Failure::of(Kind::Internal, "the connection cannot be left")),
         }
     }
 
@@ -126,8 +147,9 @@ impl Alone {
         place: Place,
         deadline: Rc<Deadline>,
         codec: AbortHandle,
+        exit: Exit,
     ) -> Self {
-        Self { sender, endpoint, place, deadline, codec }
+        Self { sender, endpoint, place, deadline, codec, exit, left: None }
     }
 
     pub(super) const fn endpoint(&self) -> &Arc<Endpoint> {

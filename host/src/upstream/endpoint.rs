@@ -4,13 +4,15 @@
 //! A number is used again only when its endpoint is gone, and everything that is kept under a number holds its endpoint:
 //! two endpoints never meet under one number.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use super::permit::Gate;
-use crate::config::{MemberAddress, Protocol, Transport};
+use crate::config::{MemberAddress, Protocol, Transport, UpstreamTls};
+use crate::tls;
 
 /// One upstream address, and how it is spoken to: connections to one endpoint are all alike.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ pub struct Endpoint {
     pub(super) gate: Gate,
     /// Connections kept idle, on all threads together.
     idle: AtomicUsize,
+    /// For all threads, so that they share what TLS remembers of sessions.
+    tls: OnceLock<tls::Client>,
     /// Exchanges that one of its connections carried at once, as last heard; 0 means that nobody knows yet.
     room: AtomicUsize,
     /// It was asked which HTTP it speaks, and it was not HTTP/2.
@@ -66,10 +70,30 @@ impl Endpoint {
             gate: Gate::default(),
             idle: AtomicUsize::new(0),
             room: AtomicUsize::new(0),
+            tls: OnceLock::new(),
             is_simple: AtomicBool::new(matches!(transport.protocol, Protocol::Http1)),
         });
         table.known.insert(key, Arc::downgrade(&endpoint));
         endpoint
+    }
+
+    /// TLS to it. Made when it is first asked for; what cannot be made is tried again next time.
+    pub(super) fn secured(&self, plan: &UpstreamTls) -> Result<&tls::Client, tls::Error> {
+        if let Some(client) = self.tls.get() {
+            return Ok(client);
+        }
+        let client = tls::Client::of(plan, self.transport.protocol)?;
+        Ok(self.tls.get_or_init(|| client))
+    }
+
+    /// Who answers there, as its certificate would say it.
+    pub(super) fn host(&self) -> Cow<'_, str> {
+        match &self.address {
+            MemberAddress::Tcp(address) => address.ip().to_canonical().to_string().into(),
+            MemberAddress::Name(name, _) | MemberAddress::Service(name) => name.into(),
+            // What is asked for in `Host` as well.
+            MemberAddress::Unix(_) | MemberAddress::Abstract(_) => "localhost".into(),
+        }
     }
 
     /// Connections that are open, on all threads together, those kept idle included.

@@ -13,7 +13,7 @@ use super::opening::Openings;
 use super::permit::{self, Bell, Permit, Place, Wish};
 use super::shared::{Home, Shared};
 use super::stream::Stream;
-use super::{Connection, Endpoint, dial};
+use super::{Connection, Endpoint, Preface, dial};
 use crate::clock::{self, Duration, Instant, Ticker};
 use crate::failure::{Failure, Kind};
 
@@ -89,7 +89,8 @@ impl Connections {
     }
 
     /// A connection that nobody used before; or one that others dialled meanwhile, or gave back while this waited for one
-    /// of the `most` that may be open at once, over all threads. Cancellation safe.
+    /// of the `most` that may be open at once, over all threads. Members that speak the PROXY protocol hear the `preface`;
+    /// none means that no client asked for the connection. Cancellation safe.
     ///
     /// # Errors
     /// When there is none to be had within `timeout`: `PoolFull` when that is because of `most`.
@@ -97,6 +98,7 @@ impl Connections {
         &self,
         endpoint: &Arc<Endpoint>,
         timeout: Duration,
+        preface: Option<&Preface>,
         most: Option<usize>,
     ) -> Result<Connection, Failure> {
         let until = clock::now().checked_add(timeout);
@@ -115,7 +117,7 @@ impl Connections {
                 Err(_) => return Err(full(endpoint, most, timeout)),
             },
         };
-        let connection = dial::dial(endpoint, left(until, timeout), &self.home.ticker).await?;
+        let connection = dial::dial(endpoint, left(until, timeout), preface, &self.home.ticker).await?;
         connection.place().fill(permit);
         match connection.line() {
             Some(shared) => {

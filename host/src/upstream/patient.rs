@@ -19,6 +19,11 @@ impl<S> Patient<S> {
     pub(super) const fn of(stream: S) -> Self {
         Self { stream, is_deaf: false }
     }
+
+    /// The stream itself.
+    pub(super) fn into_inner(self) -> S {
+        self.stream
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {

@@ -14,6 +14,7 @@ use super::permit::Place;
 use super::shared::{PULSE, Shared};
 use super::stream::Stream;
 use super::wire::Counted;
+use super::tunnel::Exit;
 use super::{Connection, Endpoint, Upload};
 use crate::clock::Ticker;
 
@@ -37,11 +38,13 @@ where
         .handshake::<_, Upload>(TokioIo::new(Patient::of(Counted::of(stream, place.clone()))))
         .await
         .map_err(io::Error::other)?;
+    let exit = Exit::default();
+    let leaving = exit.clone();
     let codec = tokio::task::spawn_local(async move {
-        if let Err(error) = codec.await {
+        if let Err(error) = leaving.run(codec).await {
             tracing::trace!(%error, "upstream connection ended");
         }
     });
     let deadline = Rc::new(ticker.deadline());
-    Ok(Connection::alone(Alone::of(sender, endpoint.clone(), place, deadline, codec.abort_handle())))
+    Ok(Connection::alone(Alone::of(sender, endpoint.clone(), place, deadline, codec.abort_handle(), exit)))
 }

@@ -80,6 +80,7 @@ fn by_gate(input: &[u8]) -> Option<Vec<u64>> {
     for byte in input {
         let before = gate.state;
         gate.feed(&[*byte]).ok()?;
+        gate.go_on();
         length += u64::from(matches!(before, State::Counted(_) | State::Chunk(_)));
         if matches!(gate.state, State::RequestLine) && !matches!(before, State::RequestLine) {
             read.push(std::mem::take(&mut length));

@@ -15,17 +15,24 @@ fn outcome<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Outcome {
     let mut gate = Gate::of(LIMITS);
     let mut begun = 0;
     let mut at = 0;
-    for piece in pieces {
-        let was_idle = gate.phase() == Phase::Idle;
-        match gate.feed(piece) {
-            Ok(()) => begun = if gate.phase() == Phase::Idle { at + piece.len() } else { begun },
-            Err(refusal) => {
-                let begun = if refusal.good > 0 || was_idle { at + refusal.good } else { begun };
-                assert_eq!(gate.feed(b"GET / HTTP/1.1\r\n").map_err(|again| again.kind), Err(refusal.kind));
-                return Err((refusal.kind, refusal.detail, begun));
+    for mut piece in pieces {
+        while !piece.is_empty() {
+            let was_idle = gate.phase() == Phase::Idle;
+            match gate.feed(piece) {
+                Ok(passed) => {
+                    assert!(passed == piece.len() || gate.waits());
+                    gate.go_on();
+                    at += passed;
+                    begun = if gate.phase() == Phase::Idle { at } else { begun };
+                    piece = &piece[passed..];
+                }
+                Err(refusal) => {
+                    let begun = if refusal.good > 0 || was_idle { at + refusal.good } else { begun };
+                    assert_eq!(gate.feed(b"GET / HTTP/1.1\r\n").map_err(|again| again.kind), Err(refusal.kind));
+                    return Err((refusal.kind, refusal.detail, begun));
+                }
             }
         }
-        at += piece.len();
     }
     Ok(gate.phase())
 }
@@ -366,8 +373,40 @@ fn what_stands_before_a_refused_message_is_told() {
     assert_eq!((refusal.kind, refusal.good, refusal.running), (Malformed, good.len(), false));
     let mut gate = Gate::of(LIMITS);
     gate.feed(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
-    let refusal = gate.feed(b"5\r\nhello\r\nx").and_then(|()| gate.feed(b"\r\n")).unwrap_err();
+    let refusal = gate.feed(b"5\r\nhello\r\nx").and_then(|_| gate.feed(b"\r\n")).unwrap_err();
     assert_eq!((refusal.kind, refusal.good, refusal.running), (Body, 0, true));
+}
+
+#[test]
+fn behind_a_request_for_another_protocol_the_gate_waits() {
+    let upgrade = "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\n";
+    for (head, waits) in [
+        (format!("{upgrade}\r\n"), true),
+        (format!("{upgrade}Content-Length: 0\r\n\r\n"), true),
+        ("GET / HTTP/1.1\r\nHost: a\r\nuPGRADE:\r\n\r\n".to_owned(), true),
+        (format!("{upgrade}Content-Length: 3\r\n\r\nabc"), false),
+        (format!("{upgrade}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), false),
+        ("GET / HTTP/1.0\r\nUpgrade: x\r\n\r\n".to_owned(), false),
+        ("GET / HTTP/1.1\r\nHost: a\r\nX-Upgrade: x\r\n\r\n".to_owned(), false),
+    ] {
+        let first = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        let mut gate = Gate::of(LIMITS);
+        let input = format!("{first}{head}");
+        assert_eq!(gate.feed(input.as_bytes()), Ok(input.len()));
+        assert_eq!((gate.waits(), gate.heads(), gate.phase()), (waits, 2, Phase::Idle), "{head}");
+        let mut gate = Gate::of(LIMITS);
+        let glued = format!("{input}\x00\u{81}not http\n");
+        let fed = gate.feed(glued.as_bytes());
+        match waits {
+            true => {
+                assert_eq!(fed, Ok(input.len()), "{head}");
+                assert_eq!(gate.feed(b"\x81"), Ok(0));
+                gate.go_on();
+                assert_eq!(gate.feed(b"\x00\n").map_err(|refusal| refusal.kind), Err(Malformed));
+            }
+            false => assert_eq!(fed.map_err(|refusal| (refusal.kind, refusal.good)), Err((Malformed, input.len()))),
+        }
+    }
 }
 
 #[test]
@@ -396,6 +435,7 @@ fn noise() {
         b"\n",
         b"Host: a\r\n",
         b"Content-Length: 3\r\n",
+        b"Upgrade: x\r\n",
         b"\r\n\r\n",
         b"Transfer-Encoding: chunked\r\n",
         b"0",

@@ -25,7 +25,7 @@ use crate::config::{MemberAddress, Protocol, Transport};
 use crate::failure::Failure;
 
 const KEEPING: Keeping = Keeping { most: 16, idle_timeout: Duration::from_secs(60) };
-const LIMITS: Limits = Limits { read: Duration::from_secs(20), write: Duration::from_secs(20), until: None };
+const LIMITS: Limits = Limits { head: Duration::from_secs(20), read: Duration::from_secs(20), write: Duration::from_secs(20), until: None };
 const LONG: Duration = Duration::from_secs(20);
 
 /// Runs a test as a thread of the gateway runs.
@@ -70,7 +70,7 @@ async fn ask(connection: &mut Connection, request: http::Request<Body>) -> Resul
 async fn connect(connections: &Connections, endpoint: &Arc<Endpoint>, most: Option<usize>) -> Connection {
     match connections.reuse(endpoint).await {
         Some(connection) => connection,
-        None => connections.dial(endpoint, LONG, most).await.expect("a connection"),
+        None => connections.dial(endpoint, LONG, None, most).await.expect("a connection"),
     }
 }
 

@@ -149,7 +149,7 @@ fn a_connection_in_use_is_waited_for_on_its_own_thread_or_the_pool_is_full() {
         let endpoint = simple().await;
         let mut first = connect(&connections, &endpoint, Some(1)).await;
         let short = Duration::from_millis(100);
-        let failure = connections.dial(&endpoint, short, Some(1)).await.err().unwrap();
+        let failure = connections.dial(&endpoint, short, None, Some(1)).await.err().unwrap();
         assert_eq!(failure.kind, Kind::PoolFull);
         let answered = ask(&mut first, request("GET", "/", Body::Empty)).await.map_err(|no| no.failure).unwrap();
         let (others, member) = (connections.clone(), endpoint.clone());
@@ -173,20 +173,6 @@ fn a_private_shelf_takes_no_seats_and_ends_with_its_client() {
         eventually(|| endpoint.open_connections() == 1).await;
         drop(private);
         eventually(|| endpoint.open_connections() == 0).await;
-    });
-}
-
-#[test]
-fn a_tunnel_does_not_count() {
-    run(|connections, _| async move {
-        let endpoint = simple().await;
-        let mut tunnel = connect(&connections, &endpoint, Some(1)).await;
-        tunnel.release();
-        assert_eq!(endpoint.open_connections(), 0);
-        assert_eq!(exchange(&connections, &endpoint, Some(1)).await, "ok");
-        drop(tunnel);
-        tokio::task::yield_now().await;
-        assert_eq!(endpoint.open_connections(), 1);
     });
 }
 

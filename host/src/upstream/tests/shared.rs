@@ -215,7 +215,7 @@ fn time_limits_end_one_exchange_and_not_its_neighbours() {
         let short = Duration::from_millis(100);
         let table = [(Body::Empty, Kind::ResponseTimeout), (endless, Kind::UpstreamStalled)];
         for (body, kind) in table {
-            let limits = Limits { read: short, write: short, until: None };
+            let limits = Limits { head: short, read: short, write: short, until: None };
             let mut connection = connect(&connections, &endpoint, None).await;
             let answer = connection.ask(request("POST", "/hang", body), limits, false, |_, _| {}).await;
             assert_eq!(answer.err().map(|no| (no.failure.kind, no.is_unsent)), Some((kind, false)));
