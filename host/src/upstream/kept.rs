@@ -102,7 +102,8 @@ impl Connections {
         most: Option<usize>,
     ) -> Result<Connection, Failure> {
         let until = clock::now().checked_add(timeout);
-        if endpoint.likely_room() > 1
+        if self.may_serve_others(endpoint)
+            && endpoint.likely_room() > 1
             && let Ok(true) = tokio::time::timeout(timeout, self.openings.wait(endpoint)).await
             && let Some(connection) = self.share(endpoint)
         {
@@ -120,10 +121,11 @@ impl Connections {
         let connection = dial::dial(endpoint, left(until, timeout), preface, &self.home.ticker).await?;
         connection.place().fill(permit);
         match connection.line() {
-            Some(shared) => {
+            Some(shared) if self.may_serve_others(endpoint) => {
                 shared.settle_in(self.home.clone(), opening);
                 self.shelf(endpoint.number, |shelf| shelf.shared.push(shared.clone()));
             }
+            Some(_) => {}
             None => endpoint.learn_room(None),
         }
         Ok(connection)
@@ -137,7 +139,9 @@ impl Connections {
             Err(stream) => return stream.keep(keeping),
         };
         let endpoint = alone.endpoint();
-        if endpoint.gate.wish(&self.home.bell, alone.place()) == Wish::Close {
+        if !self.may_serve_others(endpoint)
+            || endpoint.gate.wish(&self.home.bell, alone.place()) == Wish::Close
+        {
             return;
         }
         let seat = if self.home.is_private { None } else { endpoint.seat(keeping.most) };
@@ -169,6 +173,12 @@ impl Connections {
         }
         // Out of the borrow: closing wakes others.
         drop(closed);
+    }
+
+    /// Whether a connection may serve more exchanges than the one it was dialled for: one that names a client must not serve
+    /// another client's.
+    const fn may_serve_others(&self, endpoint: &Endpoint) -> bool {
+        self.home.is_private || !endpoint.is_personal
     }
 
     /// A place on a connection that has room for one more exchange, the oldest first, so that the others can go cold.

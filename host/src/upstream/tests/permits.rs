@@ -237,3 +237,18 @@ fn what_rests_holds_its_endpoints_number() {
         eventually(|| gone.strong_count() == 0).await;
     });
 }
+
+#[test]
+fn a_connection_that_names_a_client_rests_on_that_clients_shelf_only() {
+    run(|connections, ticker| async move {
+        let plain = simple().await;
+        let proxy_protocol = Some(crate::config::ProxyVersion::V1);
+        let transport = Transport { proxy_protocol, ..(*plain.transport).clone() };
+        let endpoint = Endpoint::of(&plain.address, &Arc::new(transport));
+        exchange(&connections, &endpoint, None).await;
+        assert!(connections.reuse(&endpoint).await.is_none());
+        let private = Connections::private(ticker);
+        exchange(&private, &endpoint, None).await;
+        assert!(private.reuse(&endpoint).await.is_some());
+    });
+}
