@@ -12,6 +12,7 @@ pub mod origin;
 mod place;
 mod program;
 mod stream;
+mod websocket;
 mod wire;
 
 pub use client::{Client, Response};
@@ -23,4 +24,5 @@ pub use origin::{Origin, behaviour};
 pub use place::Place;
 pub use program::{Finished, curl, filter_file, weir};
 pub use stream::{DeafPort, RefusedPort, Stream};
+pub use websocket::WebSocket;
 pub use wire::{Fields, Framing, Head, Wire};
