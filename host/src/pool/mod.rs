@@ -3,6 +3,8 @@
 //! A pool lives as long as its generation; what its members have in flight is counted in shared atomics. It decides who is
 //! next and nothing else: attempts and retries are the pipeline's.
 
+mod local;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -10,6 +12,8 @@ use crate::balance::RoundRobin;
 use crate::config;
 use crate::message::Value;
 use crate::upstream::{Endpoint, Keeping};
+
+pub use self::local::{Program, Programs};
 
 /// A pool.
 #[derive(Debug)]

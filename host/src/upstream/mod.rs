@@ -18,6 +18,6 @@ pub use self::connection::{Answered, Connection, Unanswered};
 pub use self::download::Download;
 pub use self::endpoint::Endpoint;
 pub use self::kept::{Connections, Keeping};
-pub use self::names::{Found, Resolver, Tell, Watch, Watched};
+pub use self::names::{Found, Resolver, Tell, Watch, Watched, addresses};
 pub use self::progress::{Hints, Limits, Progress};
 pub use self::upload::Upload;

@@ -247,6 +247,8 @@ fn listed(source: &Source) -> TokioResolver {
     let mut options = ResolverOpts::default();
     options.timeout = source.attempt;
     options.attempts = 1;
+    // Larger answers without TCP (RFC 6891); for the system's servers its own file decides.
+    options.edns0 = true;
     build(config, options)
 }
 
