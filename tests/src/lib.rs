@@ -5,6 +5,7 @@
 
 mod client;
 mod config;
+mod dns;
 mod eventually;
 mod gateway;
 pub mod origin;
@@ -15,6 +16,7 @@ mod wire;
 
 pub use client::{Client, Response};
 pub use config::Config;
+pub use dns::{Dns, DnsMood};
 pub use eventually::{Gate, PATIENCE, eventually, never_while, stays};
 pub use gateway::{Gateway, Signal};
 pub use origin::{Origin, behaviour};

@@ -44,7 +44,7 @@ pub struct Program {
 /// Where a program is.
 #[derive(Debug, Clone)]
 enum Phase {
-    /// Nobody sees to it: not yet, or not any more.
+    /// Nothing was done yet.
     Resting,
     /// It runs and does not listen yet.
     Starting,
@@ -52,6 +52,8 @@ enum Phase {
     Listening,
     /// It ended or did not listen, and is not started before `until`.
     Failed { why: Arc<str>, failures: u32, until: Instant },
+    /// It was stopped, and nobody sees to it any more.
+    Left,
 }
 
 /// The programs of the current generation, on the control thread.
@@ -113,12 +115,11 @@ impl Program {
                 let now = phase.borrow_and_update().clone();
                 match now {
                     Phase::Listening => return Ok(()),
-                    Phase::Resting => break,
-                    Phase::Starting => {}
-                    Phase::Failed { .. } => last = self.refusal(&now)?,
+                    Phase::Resting | Phase::Starting => {}
+                    Phase::Failed { .. } | Phase::Left => last = self.refusal(&now)?,
                 }
             }
-            Err(self.say("it is not started any more"))
+            Err(self.say("nobody sees to it"))
         });
         match waited.await {
             Ok(outcome) => outcome,
@@ -128,7 +129,11 @@ impl Program {
 
     /// What is wrong at the moment, if anything; an error when it is not worth waiting for.
     fn refusal(&self, phase: &Phase) -> Result<Option<String>, String> {
-        let Phase::Failed { why, failures, until } = phase else { return Ok(None) };
+        let (why, failures, until) = match phase {
+            Phase::Failed { why, failures, until } => (why, failures, until),
+            Phase::Left => return Err(self.say("it was stopped and is not started any more")),
+            Phase::Resting | Phase::Starting | Phase::Listening => return Ok(None),
+        };
         let left = until.saturating_duration_since(clock::now());
         if left < SLACK {
             return Ok(Some(self.say(why)));
@@ -187,6 +192,7 @@ impl Programs {
     fn begin(&mut self, program: Arc<Program>) {
         let same_place = self.leaving.iter().filter(|(address, _)| *address == program.address);
         let before: Vec<_> = same_place.map(|(_, ended)| ended.clone()).collect();
+        program.tell(Phase::Resting);
         let (end, ended) = watch::channel(());
         let stop = Rc::new(Notify::new());
         let task = supervise(program.clone(), stop.clone());

@@ -30,14 +30,15 @@ pub(super) async fn supervise(program: Arc<Program>, stop: Rc<Notify>) {
         tracing::info!(pool = %program.pool, member = %program.member, "stopping a program");
         process.stop(program.command.stop_timeout).await;
     }
-    program.tell(Phase::Resting);
+    program.tell(Phase::Left);
 }
 
 /// Never ends. What runs is in `process` at all times, so that it can be stopped wherever this is left.
 async fn live(program: &Program, process: &mut Option<Process>) {
     let (mut is_kept, mut failures) = (false, 0);
     loop {
-        if !is_kept && !(failures > 0 && program.is_waited_for()) {
+        let is_tried_again = failures > 0 && program.is_waited_for();
+        if !(is_kept || is_tried_again) {
             program.wanted.notified().await;
         }
         if accepts(&program.address).await {
