@@ -5,6 +5,7 @@
 
 mod client;
 mod config;
+mod dns;
 mod eventually;
 mod gateway;
 mod health_origin;
@@ -12,10 +13,12 @@ pub mod origin;
 mod place;
 mod program;
 mod stream;
+mod websocket;
 mod wire;
 
 pub use client::{Client, Response};
 pub use config::Config;
+pub use dns::{Dns, DnsMood};
 pub use eventually::{Gate, PATIENCE, eventually, never_while, stays};
 pub use gateway::{Gateway, Signal};
 pub use health_origin::{GrpcHealth, Health, Serving};
@@ -23,4 +26,5 @@ pub use origin::{Origin, behaviour};
 pub use place::Place;
 pub use program::{Finished, curl, filter_file, weir};
 pub use stream::{DeafPort, RefusedPort, Stream};
+pub use websocket::WebSocket;
 pub use wire::{Fields, Framing, Head, Wire};

@@ -219,7 +219,7 @@ fn an_end_on_one_side_is_passed_on_and_the_other_side_goes_on() {
     origin.next(behaviour::does(move |exchange| {
         grants(exchange)?;
         exchange.write("last words")?;
-        exchange.finish();
+        exchange.half_close();
         assert_eq!(exchange.some()?, b"still here");
         assert_eq!(exchange.some()?, b"");
         heard.open();

@@ -26,13 +26,6 @@ pub(super) enum Measure {
     InFlight,
 }
 
-/// The best so far, and the weight of all who are as good.
-struct Best {
-    index: usize,
-    load: f64,
-    weight: u64,
-}
-
 impl Least {
     pub(super) fn of(measure: Measure, shares: &[Share], loads: &impl Loads) -> Self {
         let before = match measure {
@@ -46,29 +39,32 @@ impl Least {
 
     pub(super) fn choose(&self, shares: &[Share], wish: &Wish, loads: &impl Loads, turn: &Turn) -> Option<usize> {
         let due = self.rotation.turn(turn)?;
-        let mut chance = Chance::of(wish.chance);
-        let mut best: Option<Best> = None;
+        let load = |index: usize| self.load(shares.get(index)?, *self.before.get(index)?, loads);
+        let (mut best, mut least) = load(due).map_or((None, f64::INFINITY), |load| (Some(due), load));
+        let (mut chance, mut equals) = (Chance::of(wish.chance), 0);
         for (index, (share, before)) in shares.iter().zip(&self.before).enumerate() {
-            if loads.is_out(share.position) {
-                continue;
-            }
-            let weight = u64::from(share.weight);
-            // A quotient is rounded alike for equal ratios, so equals are found to be equal.
-            let load = self.measure.of(share.position, loads).saturating_sub(*before) as f64 / weight as f64;
-            match &mut best {
-                Some(best) if load > best.load => {}
-                Some(best) if load == best.load => {
-                    // When the rotation's own choice is not among the best, chance decides among them by weight:
-                    // going to the next in order would favour whoever stands behind a busy member.
-                    best.weight += weight;
-                    if index == due || best.index != due && chance.below(best.weight) < weight {
-                        best.index = index;
-                    }
+            let Some(load) = self.load(share, *before, loads) else { continue };
+            // When the rotation's own choice is not among the best, chance decides among them by weight: going to the
+            // next in order would favour whoever stands behind a busy member.
+            if load < least {
+                (best, least, equals) = (Some(index), load, u64::from(share.weight));
+            } else if load == least && best != Some(due) {
+                equals += u64::from(share.weight);
+                if chance.below(equals) < u64::from(share.weight) {
+                    best = Some(index);
                 }
-                _ => best = Some(Best { index, load, weight }),
             }
         }
-        best.map(|best| best.index)
+        best
+    }
+
+    /// By weight; `None` of one who is out. A quotient is rounded alike for equal ratios, so equals are found to be equal.
+    fn load(&self, share: &Share, before: u64, loads: &impl Loads) -> Option<f64> {
+        let is_in = !loads.is_out(share.position);
+        let since = || self.measure.of(share.position, loads).saturating_sub(before);
+        // Nothing counted here comes near 2^63, and a float is made of a signed number in one instruction instead of nine.
+        let load = || since().cast_signed() as f64 / f64::from(share.weight);
+        is_in.then(load)
     }
 }
 

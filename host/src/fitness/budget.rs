@@ -115,6 +115,8 @@ mod tests {
 
     const MILLIS: fn(u64) -> Duration = Duration::from_millis;
 
+    type Looks = &'static [(u64, u64, usize)];
+
     /// Retries in a row that are allowed.
     fn left(budget: &mut Budget, requests: u64, now: Instant) -> usize {
         (0..1_000_000).take_while(|_| budget.allows(requests, now)).count()
@@ -124,7 +126,7 @@ mod tests {
     fn shares_and_floors() {
         let begin = now();
         // Percent, floor, then looks: at a millisecond, the count so far, the retries that are left.
-        let cases: &[(u32, u32, &[(u64, u64, usize)])] = &[
+        let cases: &[(u32, u32, Looks)] = &[
             (20, 0, &[(0, 500, 0), (1_000, 600, 20), (1_001, 600, 0), (2_000, 605, 1), (8_000, 1_000, 79)]),
             (20, 3, &[(0, 0, 30), (5_000, 0, 0), (9_999, 0, 0), (10_000, 0, 30)]),
             (0, 0, &[(0, 0, 0), (1_000, 1_000_000, 0)]),

@@ -107,7 +107,13 @@ mod tests {
     use crate::clock::now;
     use crate::config::StatusSet;
 
+    fn of(rows: &[(u64, u64)]) -> Vec<Counts> {
+        rows.iter().map(|&(answered, failed)| Counts { answered, failed }).collect()
+    }
+
     const SECONDS: fn(u64) -> Duration = Duration::from_secs;
+
+    type Rows = &'static [(u64, u64)];
 
     fn rules() -> Outlier {
         Outlier {
@@ -201,27 +207,26 @@ mod tests {
 
     #[test]
     fn success_rates() {
-        let of = |rows: &[(u64, u64)]| -> Vec<Counts> {
-            rows.iter().map(|&(answered, failed)| Counts { answered, failed }).collect()
-        };
-        let (good, bad, few) = ((990, 10), (500, 500), (0, 99));
-        let cases: &[(&str, &[(u64, u64)], &[usize])] = &[
+        const GOOD: (u64, u64) = (990, 10);
+        const BAD: (u64, u64) = (500, 500);
+        const FEW: (u64, u64) = (0, 99);
+        let cases: &[(&str, Rows, &[usize])] = &[
             ("nobody", &[], &[]),
             ("all alike", &[(1, 299); 7], &[]),
-            ("one of five", &[good, good, bad, good, good], &[2]),
-            ("one of four stays within two deviations", &[good, bad, good, good], &[]),
-            ("one of four, and one with few requests", &[good, bad, good, few, good], &[]),
-            ("few requests are no rate", &[few, good, good, good, good, good], &[]),
-            ("none at all", &[(0, 0), good, good, good, good, bad], &[5]),
-            ("half are bad: that is the mean", &[bad, bad, bad, good, good, good], &[]),
-            ("better is no outlier", &[bad, bad, bad, bad, bad, good], &[]),
+            ("one of five", &[GOOD, GOOD, BAD, GOOD, GOOD], &[2]),
+            ("one of four stays within two deviations", &[GOOD, BAD, GOOD, GOOD], &[]),
+            ("one of four, and one with few requests", &[GOOD, BAD, GOOD, FEW, GOOD], &[]),
+            ("few requests are no rate", &[FEW, GOOD, GOOD, GOOD, GOOD, GOOD], &[]),
+            ("none at all", &[(0, 0), GOOD, GOOD, GOOD, GOOD, BAD], &[5]),
+            ("half are bad: that is the mean", &[BAD, BAD, BAD, GOOD, GOOD, GOOD], &[]),
+            ("better is no outlier", &[BAD, BAD, BAD, BAD, BAD, GOOD], &[]),
             ("none good", &[(100, 0), (100, 0), (100, 0), (100, 0), (100, 0), (0, 100)], &[5]),
-            ("two of twelve", &[good, bad, good, good, good, good, good, bad, good, good, good, good], &[1, 7]),
+            ("two of twelve", &[GOOD, BAD, GOOD, GOOD, GOOD, GOOD, GOOD, BAD, GOOD, GOOD, GOOD, GOOD], &[1, 7]),
         ];
         for (what, rows, expected) in cases {
             assert_eq!(&below(&of(rows), &rules()), expected, "{what}");
         }
-        let counts = of(&[good, good, bad, good, good]);
+        let counts = of(&[GOOD, GOOD, BAD, GOOD, GOOD]);
         assert_eq!(below(&counts, &Outlier { success_rate_deviation: 0, ..rules() }), [0; 0], "switched off");
         assert_eq!(below(&counts, &Outlier { success_rate_deviation: 2100, ..rules() }), [0; 0]);
         assert_eq!(below(&counts, &Outlier { success_rate_members: 6, ..rules() }), [0; 0]);

@@ -53,13 +53,15 @@ mod tests {
     use super::*;
     use crate::clock::now;
 
+    type Curve = &'static [(u64, u32, Option<u64>)];
+
     const MILLIS: fn(u64) -> Duration = Duration::from_millis;
 
     #[test]
     fn the_curve() {
         let back = now();
         // Slow start, then: time since the member is back, its share of a weight of 1, the next step.
-        let curves: &[(u64, &[(u64, u32, Option<u64>)])] = &[
+        let curves: &[(u64, Curve)] = &[
             (
                 20_000,
                 &[

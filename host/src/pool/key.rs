@@ -61,11 +61,14 @@ mod tests {
         request
     }
 
+    /// What is hashed, target and fields of a request, and the key.
+    type Case<'a> = (HashKey, &'a str, &'a [(&'static str, &'static str)], Option<&'a [u8]>);
+
     #[test]
     fn keys() {
         let cookie = || HashKey::Cookie("Sid".into());
         let field = |name| HashKey::Field(Name::from_static(name));
-        let cases: &[(HashKey, &str, &[(&str, &str)], Option<&[u8]>)] = &[
+        let cases: &[Case<'_>] = &[
             (HashKey::Path, "/a/b?c=d", &[], Some(b"/a/b")),
             (HashKey::Uri, "/a/b?c=d", &[], Some(b"/a/b?c=d")),
             (HashKey::Query("c".into()), "/a?b=1&c=%41+%42&c=2", &[], Some(b"A B")),

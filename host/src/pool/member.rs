@@ -223,16 +223,16 @@ impl Member {
         tracing::warn!(pool = &*self.shared.name, member = &*self.name, ?time, why, "member is ejected");
     }
 
-    /// Exchanges that ended since the last look, and how many of them badly.
+    /// Exchanges since the last look that went well, and those that did not.
     pub(super) fn counts(&self) -> Counts {
         let (served, failed) = (self.served(), self.failed.load(Ordering::Relaxed));
+        let seen = Counts { answered: served.saturating_sub(failed), failed };
         let mut trouble = self.trouble();
-        let counts = Counts {
-            answered: served.saturating_sub(trouble.looked_at.answered),
-            failed: failed.saturating_sub(trouble.looked_at.failed),
-        };
-        trouble.looked_at = Counts { answered: served, failed };
-        counts
+        let last = std::mem::replace(&mut trouble.looked_at, seen);
+        Counts {
+            answered: seen.answered.saturating_sub(last.answered),
+            failed: seen.failed.saturating_sub(last.failed),
+        }
     }
 
     /// An interval is over; one without an ejection pays one back.

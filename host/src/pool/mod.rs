@@ -256,6 +256,7 @@ impl Pool {
     /// Looks after what no exchange looks after; to be called a few times a second.
     fn tend(&self, now: Instant) {
         let rules = &self.plan.outlier;
+        self.shared.look(&self.plan.failover, now);
         let is_due = {
             let mut renewing = self.renewing.lock().unwrap_or_else(PoisonError::into_inner);
             let is_due = now.saturating_duration_since(renewing.looked_at) >= rules.interval;

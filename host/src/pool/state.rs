@@ -117,12 +117,21 @@ impl Shared {
 
     /// Takes a retry out of the pool's budget, if there is one left.
     pub(super) fn may_retry(&self, plan: &config::Failover, now: Instant) -> bool {
+        self.with_budget(plan, |budget, requests| budget.allows(requests, now))
+    }
+
+    /// Lets the budget know how many came by now; without it a burst after a quiet time would count as old.
+    pub(super) fn look(&self, plan: &config::Failover, now: Instant) {
+        self.with_budget(plan, |budget, requests| budget.look(requests, now));
+    }
+
+    fn with_budget<T>(&self, plan: &config::Failover, act: impl FnOnce(&mut Budget, u64) -> T) -> T {
         let rate = (plan.budget, plan.budget_floor);
-        let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
-        if !budget.as_ref().is_some_and(|(known, _)| *known == rate) {
-            *budget = Some((rate, Budget::of(rate.0, rate.1)));
-        }
-        let requests = self.requests.load(Ordering::Relaxed);
-        budget.as_mut().is_some_and(|(_, budget)| budget.allows(requests, now))
+        let mut kept = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, budget) = match kept.take().filter(|(known, _)| *known == rate) {
+            Some(known) => kept.insert(known),
+            None => kept.insert((rate, Budget::of(rate.0, rate.1))),
+        };
+        act(budget, self.requests.load(Ordering::Relaxed))
     }
 }

@@ -5,6 +5,9 @@ use crate::clock::Duration;
 use crate::config::{SameSite, StickyFallback, StickyInsert, StickyLearn, StickyRoute};
 use crate::message::{Method, Name, Scheme, Status, Value, host, name};
 
+/// What is read: `None` for no session, else positions.
+type Read<'a> = Option<&'a [usize]>;
+
 /// A seat as `name`, `name:route` or `name:route>redirect`.
 fn seats(texts: &[&str]) -> Vec<SeatName> {
     let seat = |text: &&str| {
@@ -59,7 +62,7 @@ fn request(target: &str, cookies: &[&[u8]]) -> RequestHead {
     request
 }
 
-/// What is read: `None` for no session, else positions.
+/// What is read of a target and `Cookie` lines.
 fn read(sessions: &Sessions, target: &str, cookies: &[&[u8]]) -> Option<Vec<usize>> {
     sessions.read(&request(target, cookies)).map(|session| session.positions().to_vec())
 }
@@ -80,7 +83,7 @@ fn lines(fields: &Fields, name: &str) -> Vec<String> {
 fn routes() {
     let seats = seats(&["a:one", "b:two", "c:x.y", "d", "e:two"]);
     let sessions = sessions(&sticky(StickyBy::Route(by_route())), &seats);
-    let cases: &[(&str, &[&str], Option<&[usize]>)] = &[
+    let cases: &[(&str, &[&str], Read<'_>)] = &[
         ("/", &[], None),
         ("/", &["JSESSIONID=abc.one"], Some(&[0])),
         ("/", &["JSESSIONID=\"abc.one\""], Some(&[0])),
@@ -127,7 +130,7 @@ fn routes() {
 fn routes_without_separator_and_ranked_ones() {
     let names = seats(&["a:one", "b:two", "c:three", "d:four>three"]);
     let plan = |separator, ranked| sticky(StickyBy::Route(StickyRoute { separator, ranked, ..by_route() }));
-    let cases: &[(Option<char>, Option<char>, &str, Option<&[usize]>)] = &[
+    let cases: &[(Option<char>, Option<char>, &str, Read<'_>)] = &[
         (None, None, "one", Some(&[0])),
         (None, None, "x.one", Some(&[])),
         (None, None, "", None),
