@@ -139,9 +139,7 @@ impl Connections {
             Err(stream) => return stream.keep(keeping),
         };
         let endpoint = alone.endpoint();
-        if !self.may_serve_others(endpoint)
-            || endpoint.gate.wish(&self.home.bell, alone.place()) == Wish::Close
-        {
+        if !self.may_serve_others(endpoint) || endpoint.gate.wish(&self.home.bell, alone.place()) == Wish::Close {
             return;
         }
         let seat = if self.home.is_private { None } else { endpoint.seat(keeping.most) };
