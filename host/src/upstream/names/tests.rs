@@ -287,7 +287,7 @@ fn a_service_is_every_address_of_every_target() {
 
         world.server.feel(Mood::Refuses);
         let before = world.server.asked("_http._tcp.example");
-        eventually(async || world.server.asked("_http._tcp.example") >= before + 4).await;
+        eventually(async || world.server.asked("_http._tcp.example") >= before + 2).await;
         assert_eq!(told.all().len(), 1, "trouble is no change");
 
         world.server.feel(Mood::Answers);
