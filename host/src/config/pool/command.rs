@@ -71,7 +71,9 @@ fn check_program(item: &Item<'_>, program: &str) {
     let is_there = |path: PathBuf| fs::metadata(path).is_ok_and(|found| found.is_file());
     let found = match program.contains('/') {
         true => is_there(Path::new(program).to_owned()),
-        false => env::var_os("PATH").is_some_and(|paths| env::split_paths(&paths).any(|path| is_there(path.join(program)))),
+        false => {
+            env::var_os("PATH").is_some_and(|paths| env::split_paths(&paths).any(|path| is_there(path.join(program))))
+        }
     };
     if !found {
         let place = if program.contains('/') { "does not exist" } else { "is not in any directory of PATH" };

@@ -8,7 +8,8 @@ use crate::config::{Failover, FailoverOn, page};
 /// The kinds of failure that may be listed, in the order they are written in.
 pub(in crate::config) const KINDS: [&str; 5] = ["connect", "tls", "reset", "timeout", "bad-response"];
 
-const EXPECTED: &str = r#""connect", "tls", "reset", "timeout", "bad-response", a status from 400 to 599, or "4xx" or "5xx""#;
+const EXPECTED: &str =
+    r#""connect", "tls", "reset", "timeout", "bad-response", a status from 400 to 599, or "4xx" or "5xx""#;
 
 pub(super) fn read(pool: &Table<'_>) -> Failover {
     let table = pool.item("failover").and_then(|item| item.inner_table());

@@ -28,8 +28,7 @@ const PROTOCOLS: [(&str, Protocol); 2] = [("http/1.1", Protocol::Http1), ("h2", 
 const METHODS: [(&str, &str); 3] = [("GET", "GET"), ("HEAD", "HEAD"), ("OPTIONS", "OPTIONS")];
 
 /// Keys that an HTTP check alone has.
-const HTTP: [&str; 8] =
-    ["method", "path", "host", "fields", "protocol", "expect-status", "expect-body", "reject-body"];
+const HTTP: [&str; 8] = ["method", "path", "host", "fields", "protocol", "expect-status", "expect-body", "reject-body"];
 
 /// A check as far as it is written: the pool's own keys, and behind them the template's.
 struct Written<'a, 'd> {
@@ -104,7 +103,9 @@ fn check(table: &Table<'_>, written: &Written<'_, '_>) -> Option<Health> {
     let idle: &[&'static str] = match kind {
         Some(Kind::Http) | None => &["service"],
         Some(Kind::Grpc) => &HTTP,
-        Some(Kind::Tcp) => &["service", "method", "path", "host", "fields", "protocol", "expect-status", "expect-body", "reject-body"],
+        Some(Kind::Tcp) => {
+            &["service", "method", "path", "host", "fields", "protocol", "expect-status", "expect-body", "reject-body"]
+        }
     };
     for item in idle.iter().filter_map(|key| written.own?.item(key)).filter(|_| kind.is_some()) {
         item.say(format!("{} does nothing in this kind of check", item.key));

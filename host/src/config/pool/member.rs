@@ -36,17 +36,23 @@ struct Lead {
 
 pub(super) fn read_all(items: &[Item<'_>], defaults: &Defaults) -> Vec<Member> {
     let mut members: Vec<Member> = Vec::new();
-    let mut has_tls = false;
     for item in items {
-        let Some(member) = member(item, defaults, &mut has_tls) else { continue };
+        let Some(member) = member(item, defaults) else { continue };
         if let Some(other) = members.iter().find(|other| other.name == member.name) {
-            item.problem(format!("{:?} is the name of another member already; give one of them a name of its own", other.name));
+            item.problem(format!(
+                "{:?} is the name of another member already; give one of them a name of its own",
+                other.name
+            ));
         } else if let Some(other) = members.iter().find(|other| is_same(other, &member)) {
             let text = format!("{:?} is the same member as {:?}; to give it more, use weight", member.name, other.name);
             item.problem(text);
         }
         if let Some(other) = members.iter().find(|other| member.route.is_some() && other.route == member.route) {
-            item.problem(format!("route {:?} is that of {:?} already", member.route.as_deref().unwrap_or_default(), other.name));
+            item.problem(format!(
+                "route {:?} is that of {:?} already",
+                member.route.as_deref().unwrap_or_default(),
+                other.name
+            ));
         }
         members.push(member);
     }
@@ -72,7 +78,7 @@ pub(in crate::config) fn check_all(table: &Table<'_>, members: &[Member]) {
     }
 }
 
-fn member(item: &Item<'_>, defaults: &Defaults, _: &mut bool) -> Option<Member> {
+fn member(item: &Item<'_>, defaults: &Defaults) -> Option<Member> {
     if !item.is_table() {
         let lead = lead(item)?;
         return Some(of(item, lead, item.as_str()?, defaults.ways.clone(), defaults));
@@ -89,7 +95,7 @@ fn member(item: &Item<'_>, defaults: &Defaults, _: &mut bool) -> Option<Member> 
     let set = table.count("set", 0, 0..=99);
     let role = table.choice("role", Role::Active, &ROLES);
     let state = table.choice("state", State::Ok, &STATES);
-    let route = table.item("route").and_then(|item| route(&item));
+    let route = table.item("route").and_then(|item| route_name(&item));
     let redirect = table.item("redirect").and_then(|item| route_name(&item));
     let max_connections = super::limit(&table, "max-connections").or(defaults.max_connections);
     let max_requests = super::limit(&table, "max-requests").or(defaults.max_requests);
@@ -126,10 +132,6 @@ fn of(item: &Item<'_>, lead: Lead, name: &str, ways: transport::Ways, defaults: 
         command: None,
         place: item.place.clone(),
     }
-}
-
-fn route(item: &Item<'_>) -> Option<std::sync::Arc<str>> {
-    route_name(item)
 }
 
 /// What stands in a cookie or a path.
@@ -200,7 +202,11 @@ fn over_tcp(item: &Item<'_>, text: &str) -> Option<Lead> {
     let (authority, path) = rest.split_at_checked(end)?;
     let address = if is_service { service(authority) } else { address(authority, is_secure) };
     let Some(address) = address else {
-        let what = if is_service { "the name of a service such as \"_http._tcp.app.example\"" } else { "an address or a name with a port" };
+        let what = if is_service {
+            "the name of a service such as \"_http._tcp.app.example\""
+        } else {
+            "an address or a name with a port"
+        };
         item.problem(format!("{text:?}: {authority:?} is not {what}"));
         return None;
     };
@@ -213,10 +219,13 @@ fn over_tcp(item: &Item<'_>, text: &str) -> Option<Lead> {
 /// A name of SRV records: labels, the first two of which usually begin with an underscore (RFC 2782).
 fn service(name: &str) -> Option<MemberAddress> {
     let is_label = |label: &str| {
-        !label.is_empty() && label.len() <= 63 && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+        !label.is_empty()
+            && label.len() <= 63
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
     };
     let plain = name.strip_suffix('.').unwrap_or(name);
-    (plain.len() <= 253 && plain.contains('.') && plain.split('.').all(is_label)).then(|| MemberAddress::Service(plain.to_lowercase()))
+    (plain.len() <= 253 && plain.contains('.') && plain.split('.').all(is_label))
+        .then(|| MemberAddress::Service(plain.to_lowercase()))
 }
 
 fn address(authority: &str, is_secure: bool) -> Option<MemberAddress> {

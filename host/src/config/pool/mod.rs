@@ -11,15 +11,15 @@ mod transport;
 
 use std::time::Duration;
 
-pub(super) use self::balance::METHODS;
+pub(super) use self::balance::write as write_balance;
 pub(super) use self::health::{Templates, templates};
-pub(super) use self::member::{ROLES, STATES, check_all as check_members};
-pub(super) use self::sticky::SAME_SITE;
+pub(super) use self::member::{ROLES, STATES};
+pub(super) use self::sticky::{SAME_SITE, is_token};
 pub(super) use self::transport::{PROTOCOLS, PROXY};
+use super::source::Source;
 use super::table::Table;
 use super::whole::Names;
-use super::{Pool, Queue, StatusSet, page, respond};
-use crate::config::{Fallback, Protocol};
+use super::{Fallback, Pool, Protocol, Queue, StatusSet, page, respond};
 
 /// What members get from their pool unless they say otherwise.
 struct Defaults {
@@ -29,7 +29,12 @@ struct Defaults {
 }
 
 /// A pool, and the statuses that routes to it intercept when they do not say themselves.
-pub(super) fn read(name: &str, table: &Table<'_>, names: &Names, templates: &Templates) -> Option<(Pool, StatusSet)> {
+pub(super) fn read(
+    name: &str,
+    table: &Table<'_>,
+    names: &Names,
+    templates: &Templates<'_>,
+) -> Option<(Pool, StatusSet)> {
     let second = Duration::from_secs(1);
     let items = table.required("member", r#"["http://127.0.0.1:9001"]"#).map(|item| item.at_least_one());
     let balance = balance::read(table);
@@ -71,6 +76,7 @@ pub(super) fn read(name: &str, table: &Table<'_>, names: &Names, templates: &Tem
         filters: names.chain(table),
         place: table.place.clone(),
     };
+    member::check_all(table, &pool.members);
     check(table, &pool);
     table.finish();
     Some((pool, intercepts))
@@ -90,7 +96,7 @@ pub(super) fn fallback(table: &Table<'_>, names: &Names) -> Option<Fallback> {
 }
 
 /// Reports every circle of fallbacks: a request would never come to its end in it.
-pub(super) fn check_fallbacks(source: &super::source::Source<'_>, pools: &[Pool]) {
+pub(super) fn check_fallbacks(source: &Source<'_>, pools: &[Pool]) {
     for (start, pool) in pools.iter().enumerate() {
         let mut way = vec![start];
         let mut next = target(pool);
@@ -99,7 +105,8 @@ pub(super) fn check_fallbacks(source: &super::source::Source<'_>, pools: &[Pool]
             next = pools.get(index).and_then(target);
         }
         if next == Some(start) {
-            let names: Vec<_> = way.iter().chain([&start]).filter_map(|index| Some(&*pools.get(*index)?.name)).collect();
+            let names: Vec<_> =
+                way.iter().chain([&start]).filter_map(|index| Some(&*pools.get(*index)?.name)).collect();
             let text = format!("pool {:?}: the fallbacks go round in a circle: {}", pool.name, names.join(" -> "));
             source.report(&pool.place, text);
         }
@@ -120,10 +127,8 @@ fn limit(table: &Table<'_>, key: &'static str) -> Option<usize> {
 fn queue(table: &Table<'_>) -> Queue {
     let (length, timeout) = (0, Duration::from_secs(5));
     let Some(table) = table.item("queue").and_then(|item| item.inner_table()) else { return Queue { length, timeout } };
-    let queue = Queue {
-        length: table.count("length", 0, 0..=1_000_000) as usize,
-        timeout: table.duration("timeout", timeout),
-    };
+    let queue =
+        Queue { length: table.count("length", 0, 0..=1_000_000) as usize, timeout: table.duration("timeout", timeout) };
     table.finish();
     queue
 }
@@ -133,7 +138,8 @@ fn check(table: &Table<'_>, pool: &Pool) {
     let is_h2 = |protocol| matches!(protocol, Protocol::Http2);
     let speaks_h2 = pool.members.iter().any(|member| is_h2(member.transport.protocol));
     if pool.exclusive && speaks_h2 {
-        table.problem("exclusive and protocol = \"h2\" exclude each other: many exchanges share a connection of HTTP/2");
+        table
+            .problem("exclusive and protocol = \"h2\" exclude each other: many exchanges share a connection of HTTP/2");
     }
     if pool.exclusive && !pool.keepalive {
         table.problem("exclusive needs keepalive: there is no connection to keep for a client without it");

@@ -3,15 +3,14 @@
 use std::time::Duration;
 
 use crate::config::table::{Item, LONGEST, Table};
-use crate::config::{
-    Member, SameSite, Sticky, StickyBy, StickyFallback, StickyInsert, StickyLearn, StickyRoute,
-};
+use crate::config::{Member, SameSite, Sticky, StickyBy, StickyFallback, StickyInsert, StickyLearn, StickyRoute};
 
 /// `SameSite`, by the words it is written in.
 pub(in crate::config) const SAME_SITE: [(&str, SameSite); 3] =
     [("strict", SameSite::Strict), ("lax", SameSite::Lax), ("none", SameSite::None)];
 
-const FALLBACK: [(&str, StickyFallback); 2] = [("rebalance", StickyFallback::Rebalance), ("fail", StickyFallback::Fail)];
+const FALLBACK: [(&str, StickyFallback); 2] =
+    [("rebalance", StickyFallback::Rebalance), ("fail", StickyFallback::Fail)];
 
 /// A separator that is none: the whole value is the route.
 const OFF: &str = "off";
@@ -57,7 +56,8 @@ fn route(table: &Table<'_>, members: &[Member]) -> Option<StickyRoute> {
         ranked.problem("is the separator already, so no value could have more than one route");
     }
     if members.iter().all(|member| member.route.is_none()) {
-        table.problem(r#"no member has a route, such as { url = "...", route = "node1" }, so no session would be kept"#);
+        table
+            .problem(r#"no member has a route, such as { url = "...", route = "node1" }, so no session would be kept"#);
     }
     Some(StickyRoute { cookies, parameter, separator, ranked: between })
 }
@@ -65,7 +65,8 @@ fn route(table: &Table<'_>, members: &[Member]) -> Option<StickyRoute> {
 fn insert(item: &Item<'_>) -> Option<StickyInsert> {
     let table = item.inner_table()?;
     let name = table.required("name", "\"WEIRID\"").and_then(|item| token(&item));
-    let path = table.item("path").map_or(Some("/".to_owned()), |item| attribute(&item).filter(|path| path.starts_with('/')));
+    let path =
+        table.item("path").map_or(Some("/".to_owned()), |item| attribute(&item).filter(|path| path.starts_with('/')));
     if path.is_none() {
         table.problem("path: expected a path that begins with a slash");
     }

@@ -59,7 +59,9 @@ impl Ways {
             protocol => protocol,
         };
         if protocol == Protocol::Http2 && self.proxy.is_some() {
-            item.problem("proxy-protocol and protocol = \"h2\" exclude each other: many clients share a connection of HTTP/2");
+            item.problem(
+                "proxy-protocol and protocol = \"h2\" exclude each other: many clients share a connection of HTTP/2",
+            );
         }
         let tls = is_secure.then(|| self.tls.unwrap_or_else(plain));
         Arc::new(Transport { protocol, tls, source: self.source, proxy_protocol: self.proxy })
@@ -126,7 +128,11 @@ fn pem(item: &Item<'_>, kind: &str) -> Option<Pem> {
 
 fn holds(text: &[u8], kind: &str) -> bool {
     let text = String::from_utf8_lossy(text);
-    text.lines().any(|line| line.trim_end().strip_suffix("-----").is_some_and(|line| line.starts_with("-----BEGIN ") && line.ends_with(kind)))
+    text.lines().any(|line| {
+        line.trim_end()
+            .strip_suffix("-----")
+            .is_some_and(|line| line.starts_with("-----BEGIN ") && line.ends_with(kind))
+    })
 }
 
 fn source(item: &Item<'_>) -> Option<IpAddr> {
