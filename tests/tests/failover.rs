@@ -148,7 +148,7 @@ fn a_member_in_error_is_tried_again_after_retry() {
 #[test]
 fn failures_in_a_row_eject_a_member() {
     let (sick, fine) = (Origin::that(behaviour::answers(502, "sick")), named("b"));
-    let lines = "outlier = { consecutive = 3, base-ejection = \"1h\" }";
+    let lines = "outlier = { consecutive = 3, base-ejection = \"1m\" }";
     let gateway = Gateway::start(&pool(&[sick.url(), fine.url()], lines));
     let bodies: Vec<_> = (0..5).map(|_| gateway.get("/").body).collect();
     assert_eq!(bodies, [b"sick".to_vec(), b"sick".to_vec(), b"sick".to_vec(), b"b".to_vec(), b"b".to_vec()]);

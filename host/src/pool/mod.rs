@@ -189,11 +189,11 @@ impl Pool {
                 return Ok(lease);
             }
         }
-        let is_left = |enlisted: &Enlisted| enlisted.is_full() && !view.is_tried(&enlisted.member);
-        match !standing.is_empty && roster.members.iter().any(is_left) {
-            true => Err(Refusal::Full),
-            false => Err(Refusal::Nobody),
-        }
+        // Whoever was not tried was full a moment ago, whether or not that is still so.
+        let is_left = |position: &usize| {
+            roster.members.get(*position).is_some_and(|enlisted| !view.is_tried(&enlisted.member))
+        };
+        Err(if standing.candidates.iter().any(is_left) { Refusal::Full } else { Refusal::Nobody })
     }
 
     /// Who may be chosen now. One thread looks when something changed, the others go by what they know meanwhile.

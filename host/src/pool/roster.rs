@@ -33,8 +33,8 @@ pub(super) struct Enlisted {
 pub(super) struct Standing {
     pub(super) roster: Arc<Roster>,
     pub(super) method: Method,
-    /// Whether there is anybody at all.
-    pub(super) is_empty: bool,
+    /// Positions that the method chooses from.
+    pub(super) candidates: Vec<usize>,
     /// By position: whether a member takes its own sessions.
     takes_sessions: Vec<bool>,
     epoch: u64,
@@ -91,7 +91,7 @@ impl Standing {
         let shares: Vec<_> = standing.candidates.iter().map(share).collect();
         let view = View { roster, tried: &[], now };
         Self {
-            is_empty: shares.is_empty(),
+            candidates: shares.iter().map(|share| share.position).collect(),
             method: Method::of(&plan.balance, shares, &view),
             takes_sessions: conditions.iter().map(|condition| fitness::takes_session(condition, now)).collect(),
             roster: roster.clone(),
