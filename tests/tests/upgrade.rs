@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use weir_tests::origin::{Behaviour, Exchange, Then};
 use weir_tests::{
-    Client, Config, Fields, Gate, Gateway, Origin, PATIENCE, Place, Signal, behaviour, eventually, filter_file,
+    Client, Config, Fields, Gate, Gateway, Origin, PATIENCE, Place, Signal, Stream, behaviour, eventually, filter_file,
 };
 
 const LOG: &str = "${response.status} ${failure} ${request.bytes} ${response.bytes} ${request.path}";
@@ -193,6 +193,10 @@ fn a_tunnel_survives_reloads_even_those_that_take_its_route_and_its_member_away(
         assert_eq!(gateway.get("/").status, 200);
         echo(&mut client, b"after a reload");
     }
+    let address = gateway.addr("web");
+    reload(&gateway, &to(&other).listener("bind = \"unix:{place}/web.sock\""));
+    eventually("its listener is gone", || Stream::connect(&address).is_err().then_some(()));
+    echo(&mut client, b"without a listener");
     client.finish();
     client.expect_close();
     eventually("the member's side is closed", || (origin.open_connections() == 0).then_some(()));
