@@ -27,14 +27,14 @@ class Counted:
         self.requests = (0, 0)
 
 
-def measure(bench: systems.Bench) -> Counted:
+def measure(bench: systems.Bench, names: list[str] = NAMES) -> Counted:
     few = int(os.environ.get("WEIR_BENCH_CALLGRIND_FEW", "1000"))
     many = int(os.environ.get("WEIR_BENCH_CALLGRIND_MANY", "6000"))
     done = Counted()
     done.requests = (few, many)
-    for name in NAMES:
+    for name in names:
         try:
-            if name.startswith("weir"):
+            if systems.CHAINS.get(name):
                 compile_filters(bench, name)
             done.figures[name] = (total(bench, name, many) - total(bench, name, few)) / (many - few)
         except machine.Failed as failed:

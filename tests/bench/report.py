@@ -14,6 +14,7 @@ from work import Work
 # What the project has set itself.
 MOST_RATIO = 1.15
 MOST_CALL = 3.0
+MOST_METHOD = 1.03
 
 
 class Report:
@@ -80,6 +81,21 @@ class Report:
             self.say("the wide one.")
         elif done.failures:
             self.say("\nWithout figures for filters here, their cost is what CPU time says above.")
+
+    def balance(self, counted: Counted, work: Work) -> None:
+        self.say("\n## Balancing methods, six members\n")
+        self.say("| method | thousands of user instructions per request | ratio to round-robin | CPU, ratio to round-robin (least to most) |")
+        self.say("|---|---|---|---|")
+        base = counted.figures.get("weir, round-robin")
+        worst = 0.0
+        for name, figure in counted.figures.items():
+            ratio = figure / base if base else 0.0
+            worst = max(worst, ratio)
+            method, cpu = name.removeprefix("weir, "), spread(work.ratios(name, "weir, round-robin"), 2)
+            self.say(f"| {method} | {figure / 1000:.1f} | {f'{ratio:.3f}' if base else '-'} | {cpu} |")
+        self.failed(counted.failures | work.failures)
+        if base:
+            self.verdict("the dearest method, by instructions", worst, MOST_METHOD, "of round-robin", True)
 
     def memory(self, grown: Grown) -> None:
         self.say("\n## Resident memory over requests, two filters\n")

@@ -36,6 +36,20 @@ CHAINS = {
 # Where a rewriting chain takes /old/.
 TARGETS = {"weir, rewrite": "new", "weir, 2 filters": "new", "weir, 5 filters": "newest", "weir, fresh instance": "new"}
 
+# How members are chosen, each over six members. What hashes needs something to hash: the client's address is the same
+# for all, so it is the path.
+BALANCE = {
+    f"weir, {method}": f'"{method}"'
+    for method in [
+        "round-robin", "least-requests", "by-traffic", "by-busyness", "random-two", "peak-ewma", "by-load", "ip-hash",
+        "first",
+    ]
+} | {
+    "weir, hash ring": '{ method = "hash", key = "path", table = "ring", load-factor = 125 }',
+    "weir, hash maglev": '{ method = "hash", key = "path", table = "maglev" }',
+}
+MEMBERS = 6
+
 FILTERS = """
 [filter.rewrite]
 module = "std:url-rewrite"
@@ -69,7 +83,8 @@ format = "off"
 [listener.web]
 bind = "127.0.0.1:{port}"
 [pool.origin]
-member = ["http://127.0.0.1:{origin}"]
+member = {members}
+balance = {balance}
 max-idle-connections = 1024
 {filters}
 [site.main]
@@ -139,7 +154,7 @@ http {{
     client_body_temp_path {place}/o.1; proxy_temp_path {place}/o.2; fastcgi_temp_path {place}/o.3;
     uwsgi_temp_path {place}/o.4; scgi_temp_path {place}/o.5;
     server {{
-        listen 127.0.0.1:{port} backlog=1024;
+        {listen}
         location ~ ^/new(er|est)?/told$ {{
             return 200 "$uri $http_x_first$http_x_second $http_x_forwarded_for $http_via";
         }}
@@ -177,7 +192,8 @@ class Bench:
     @contextlib.contextmanager
     def origin(self) -> Iterator[None]:
         self.origin_port = machine.free_port()
-        config = self.write("origin.conf", ORIGIN.format(place=self.place, port=self.origin_port))
+        listen = "".join(f"listen {address}:{self.origin_port} backlog=1024;" for address in addresses(MEMBERS))
+        config = self.write("origin.conf", ORIGIN.format(place=self.place, listen=listen))
         command = [tools.find("nginx"), "-p", str(self.place), "-c", config]
         with self.listening("origin", self.origin_port, pinned(self.cores[1], command)):
             yield
@@ -200,8 +216,12 @@ class Bench:
         file = name.replace(",", "").replace(" ", "-")
         known = {"place": self.place, "name": file, "port": port, "origin": self.origin_port}
         if name.startswith("weir"):
-            chain = CHAINS[name]
-            config = WEIR.format(**known, chain=chain, filters=FILTERS if chain else "")
+            chain = CHAINS.get(name, [])
+            members = [f"http://{address}:{self.origin_port}" for address in addresses(MEMBERS if name in BALANCE else 1)]
+            config = WEIR.format(
+                **known, chain=chain, filters=FILTERS if chain else "", members=members,
+                balance=BALANCE.get(name, '"round-robin"'),
+            )
             return [str(self.weir), "run", "-c", self.write(f"{file}.toml", config)]
         if name == "haproxy":
             return [tools.find("haproxy"), "-db", "-f", self.write("haproxy.cfg", HAPROXY.format(**known))]
@@ -242,6 +262,11 @@ class Bench:
             yield Running(name, port, process)
         finally:
             end(process)
+
+
+def addresses(count: int) -> list[str]:
+    """Loopback addresses that tell members apart; all of them are the one origin."""
+    return [f"127.0.0.{number}" for number in range(1, count + 1)]
 
 
 def pinned(core: int, command: list[str]) -> list[str]:

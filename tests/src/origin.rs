@@ -59,7 +59,14 @@ pub struct Exchange<'a> {
 
 pub struct Origin {
     address: Address,
+    listening: Mutex<Option<Listening>>,
     state: Arc<State>,
+}
+
+/// The thread that accepts, and how it is told to end.
+struct Listening {
+    stopped: Arc<AtomicBool>,
+    thread: thread::JoinHandle<()>,
 }
 
 enum Address {
@@ -69,7 +76,6 @@ enum Address {
 
 #[derive(Default)]
 struct State {
-    stopped: AtomicBool,
     seen: Mutex<Seen>,
     script: Mutex<Script>,
 }
@@ -78,6 +84,8 @@ struct State {
 struct Seen {
     connections: usize,
     ended: usize,
+    /// Connections by their number, for cutting them.
+    open: HashMap<usize, Stream>,
     requests: Vec<Request>,
     records: Vec<Arc<Mutex<Vec<u8>>>>,
     violations: Vec<String>,
@@ -109,7 +117,7 @@ impl Origin {
 
     pub fn on_unix(path: &Path) -> Origin {
         let listener = UnixListener::bind(path).expect("the path is free");
-        let origin = Origin { address: Address::Unix(path.to_owned()), state: Arc::default() };
+        let origin = Origin::at(Address::Unix(path.to_owned()));
         origin.accept(move || listener.accept().map(|(stream, _)| Stream::Unix(stream)));
         origin
     }
@@ -117,13 +125,50 @@ impl Origin {
     fn on_tcp(address: &str) -> Origin {
         let listener = TcpListener::bind(address).expect("loopback has free ports");
         let address = listener.local_addr().expect("a listener has an address");
-        let origin = Origin { address: Address::Ip(address), state: Arc::default() };
-        origin.accept(move || {
+        let origin = Origin::at(Address::Ip(address));
+        origin.accept_tcp(listener);
+        origin
+    }
+
+    fn at(address: Address) -> Origin {
+        Origin { address, listening: Mutex::default(), state: Arc::default() }
+    }
+
+    /// Stops listening and cuts every connection; what was seen and what was scripted stays.
+    pub fn stop(&self) {
+        let Some(listening) = lock(&self.listening).take() else { return };
+        listening.stopped.store(true, Ordering::Release);
+        self.wake();
+        let _ = listening.thread.join();
+        for stream in lock(&self.state.seen).open.values() {
+            stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Listens again where it did. The port stays free for it meanwhile as far as nobody else happens to be given it.
+    #[track_caller]
+    pub fn start_again(&self) {
+        let Address::Ip(address) = self.address else { panic!("only TCP origins start again") };
+        assert!(lock(&self.listening).is_none(), "stop it first");
+        // The standard library sets SO_REUSEADDR: connections that linger in TIME_WAIT do not matter.
+        let listener = eventually("the port can be taken again", || TcpListener::bind(address).ok());
+        self.accept_tcp(listener);
+    }
+
+    fn accept_tcp(&self, listener: TcpListener) {
+        self.accept(move || {
             let (stream, _) = listener.accept()?;
             stream.set_nodelay(true)?;
             Ok(Stream::Tcp(stream))
         });
-        origin
+    }
+
+    /// Lets `accept` return.
+    fn wake(&self) {
+        match &self.address {
+            Address::Ip(address) => drop(TcpStream::connect(address)),
+            Address::Unix(path) => drop(UnixStream::connect(path)),
+        }
     }
 
     /// The behaviour for a path, whatever the query.
@@ -135,6 +180,12 @@ impl Origin {
     /// The behaviour for the next request, whatever its path; calls queue up.
     pub fn next(&self, behaviour: Behaviour) -> &Origin {
         lock(&self.state.script).queue.push_back(behaviour);
+        self
+    }
+
+    /// The behaviour for so many further requests.
+    pub fn next_times(&self, count: usize, behaviour: &Behaviour) -> &Origin {
+        lock(&self.state.script).queue.extend((0..count).map(|_| Arc::clone(behaviour)));
         self
     }
 
@@ -207,24 +258,26 @@ impl Origin {
 
     fn accept(&self, mut next: impl FnMut() -> io::Result<Stream> + Send + 'static) {
         let state = Arc::clone(&self.state);
-        thread::spawn(move || {
+        let stopped = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&stopped);
+        let thread = thread::spawn(move || {
             while let Ok(stream) = next() {
-                if state.stopped.load(Ordering::Acquire) {
+                if told.load(Ordering::Acquire) {
                     return;
                 }
                 let state = Arc::clone(&state);
                 thread::spawn(move || serve(stream, &state));
             }
         });
+        *lock(&self.listening) = Some(Listening { stopped, thread });
     }
 }
 
 impl Drop for Origin {
     fn drop(&mut self) {
-        self.state.stopped.store(true, Ordering::Release);
-        match &self.address {
-            Address::Ip(address) => drop(TcpStream::connect(address)),
-            Address::Unix(path) => drop(UnixStream::connect(path)),
+        if let Some(listening) = lock(&self.listening).take() {
+            listening.stopped.store(true, Ordering::Release);
+            self.wake();
         }
     }
 }
@@ -259,8 +312,13 @@ impl Exchange<'_> {
         self.write(head)
     }
 
+<<<<<<< HEAD
     /// Says that nothing more will be sent, and goes on reading.
     pub fn finish(&mut self) {
+=======
+    /// Ends the sending side and goes on reading.
+    pub fn half_close(&mut self) {
+>>>>>>> fitness
         self.wire.shutdown(Shutdown::Write);
     }
 
@@ -301,13 +359,18 @@ fn serve(stream: Stream, state: &State) {
     if stream.set_patience(crate::PATIENCE * 4).is_err() {
         return;
     }
+    let Ok(open) = stream.try_clone() else { return };
     let mut wire = Wire::over(stream);
     let number = {
         let mut seen = lock(&state.seen);
         seen.connections += 1;
         seen.records.push(wire.record());
-        seen.connections
+        let number = seen.connections;
+        seen.open.insert(number, open);
+        number
     };
+    // Leaves before the connection is closed, also when a behaviour panics.
+    let _open = Open { state, number };
     loop {
         match exchange(&mut wire, state, number) {
             Ok(Then::Keep) => continue,
@@ -321,7 +384,20 @@ fn serve(stream: Stream, state: &State) {
         }
         break;
     }
-    lock(&state.seen).ended += 1;
+}
+
+/// A connection among those that are open.
+struct Open<'a> {
+    state: &'a State,
+    number: usize,
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        let mut seen = lock(&self.state.seen);
+        seen.open.remove(&self.number);
+        seen.ended += 1;
+    }
 }
 
 fn exchange(wire: &mut Wire, state: &State, connection: usize) -> io::Result<Then> {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use weir_tests::{Client, DeafPort, Framing, Gate, Origin, Place, RefusedPort, Stream, behaviour, eventually};
+use weir_tests::{
+    Client, DeafPort, Framing, Gate, Origin, Place, RefusedPort, Stream, WebSocket, behaviour, eventually,
+};
 
 #[test]
 fn the_origin_echoes_what_the_client_sent_and_remembers_it() {
@@ -168,4 +170,52 @@ fn some_ports_refuse_and_some_are_deaf() {
     let deaf = DeafPort::take();
     let address = deaf.url().trim_start_matches("http://").parse().expect("an address");
     assert!(std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_err());
+}
+
+#[test]
+fn origins_stop_and_start_again_on_their_port() {
+    let origin = Origin::that(behaviour::is_named("one"));
+    let mut client = Client::connect(&origin.address());
+    assert_eq!(client.get("/").fields.get("x-member").as_deref(), Some("one"));
+    for _ in 0..3 {
+        origin.stop();
+        assert!(client.try_response().is_err(), "its connections are cut");
+        assert!(Stream::connect(&origin.address()).is_err(), "nobody listens");
+        origin.start_again();
+        client = Client::connect(&origin.address());
+        assert_eq!(client.get("/").text(), "one");
+    }
+    assert_eq!((origin.connections(), origin.count("/")), (4, 4));
+}
+
+#[test]
+fn origins_fail_for_a_while_reset_and_half_close() {
+    let origin = Origin::start();
+    origin.next_times(2, &behaviour::answers(503, "not now"));
+    let mut client = Client::connect(&origin.address());
+    let statuses: Vec<_> = (0..3).map(|_| client.get("/").status).collect();
+    assert_eq!(statuses, [503, 503, 200]);
+    origin.otherwise(behaviour::resets_after_requests(2, behaviour::echoes()));
+    for _ in 0..2 {
+        let mut client = Client::connect(&origin.address());
+        assert_eq!((client.get("/").status, client.get("/").status), (200, 200));
+        client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert!(client.try_response().is_err());
+    }
+    origin.otherwise(behaviour::half_closes(10));
+    let mut client = Client::connect(&origin.address());
+    client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert!(client.try_response().is_ok_and(|response| response.cut.is_some()));
+}
+
+#[test]
+fn websockets_echo() {
+    let origin = Origin::that(behaviour::echoes_websockets());
+    let mut socket = WebSocket::open(&origin.address(), "any.example", "/chat").expect("a handshake");
+    for text in ["", "hello", "grüße", &"long ".repeat(30), &"longer ".repeat(9000)] {
+        socket.echo(text);
+    }
+    socket.close().expect("the other side closes too");
+    let origin = Origin::start();
+    assert!(WebSocket::open(&origin.address(), "any.example", "/").is_err(), "an echo of the request is no handshake");
 }

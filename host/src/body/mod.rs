@@ -3,12 +3,15 @@
 //! It knows lengths and frames, never where a stream comes from; guards that must live as long as a body lives are held
 //! by the stream that is boxed into it.
 
+mod replay;
+
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 
+pub use self::replay::Replay;
 use crate::failure::Failure;
 
 /// A boxed stream of frames.

@@ -50,6 +50,14 @@ impl Listening {
 }
 
 impl Stream {
+    /// Our end of the connection; none on a Unix socket.
+    pub(super) fn own_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(stream) => stream.local_addr().ok(),
+            Self::Unix(_) => None,
+        }
+    }
+
     /// Writes what the socket takes at once.
     pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {

@@ -1,6 +1,6 @@
 //! One thread's front: accepts connections, serves each in a task of its own, and knows the thread's generation.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -132,6 +132,8 @@ impl Worker {
             port: from.map_or(0, |from| from.port()),
             listener: listener.name.clone(),
             scheme: Scheme::Http,
+            to: stream.own_address(),
+            own: OnceCell::new(),
         };
         let (worker, client) = (self.clone(), Rc::new(client));
         tokio::task::spawn_local(async move {

@@ -1,10 +1,11 @@
 //! The control thread: starts everything, then waits for signals and does what they say until the end.
 
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::Runtime;
+use tokio::runtime::{LocalOptions, LocalRuntime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 
@@ -12,9 +13,11 @@ use super::listeners::{Listeners, Prepared};
 use super::reload::{self, Built};
 use super::workers::Workers;
 use super::{Ending, Options, Source, StartError, system};
+use crate::clock::Ticker;
 use crate::config::{Plan, Problem};
 use crate::generation::Current;
 use crate::log::{AccessLog, OperatorLog};
+use crate::pool::{Caretaker, Registry};
 use crate::wasm::{Engine, EngineOptions};
 
 /// For the last lines of the access log when the gateway ends; a disk that takes longer loses them.
@@ -27,7 +30,9 @@ struct Gateway {
     source: Source,
     operator: OperatorLog,
     engine: Arc<Engine>,
+    registry: Arc<Registry>,
     current: Arc<Current>,
+    caretaker: Rc<Caretaker>,
     access: AccessLog,
     listeners: Listeners,
     workers: Workers,
@@ -67,7 +72,10 @@ pub fn run(options: Options) -> Result<Ending, StartError> {
     let files = system::raise_open_files();
     let plan = (options.source)().map_err(StartError::Config)?;
     options.operator.apply(&plan.log);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::System)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())
+        .map_err(StartError::System)?;
     let ending = runtime.block_on(async {
         let gateway = Gateway::start(options, plan).await?;
         tracing::info!(threads = gateway.workers.count(), files, "started");
@@ -78,7 +86,7 @@ pub fn run(options: Options) -> Result<Ending, StartError> {
 }
 
 /// A build that is still going on is not waited for.
-fn leave(runtime: Runtime) {
+fn leave(runtime: LocalRuntime) {
     runtime.shutdown_background();
 }
 
@@ -88,17 +96,36 @@ impl Gateway {
         let engine = EngineOptions { cache_directory: plan.cache_directory.clone(), threads: plan.threads };
         let engine = Engine::start(engine).map_err(StartError::Engine)?;
         let threads = plan.threads.max(1);
-        let Built { plan, generation, output } = reload::build(plan, &engine, 1)?;
+        let registry = Arc::new(Registry::default());
+        let Built { plan, generation, output } = reload::build(plan, &engine, &registry, 1)?;
         let refused = |refusals: Vec<_>| StartError::Bind(refusals.into_iter().map(|(_, refusal)| refusal).collect());
         let mut listeners = Listeners::default();
         let prepared = listeners.prepare(&plan, threads).map_err(refused)?;
         let access = AccessLog::start(output).map_err(StartError::System)?;
-        let current = Arc::new(Current::of(Arc::new(generation)));
+        let ticker = Ticker::start();
+        tokio::task::spawn_local(ticker.clone().run());
+        let caretaker = Caretaker::start(ticker, &plan.resolvers);
+        let generation = Arc::new(generation);
+        caretaker.attend(generation.pools().to_vec(), &plan.resolvers);
+        let current = Arc::new(Current::of(generation));
         let workers = Workers::start(threads, &current, &access).map_err(StartError::System)?;
         listeners.apply(prepared, &workers).await;
         (options.ready)(&listeners.listening());
         let (source, operator, engine) = (options.source, options.operator, Arc::new(engine));
-        Ok(Self { source, operator, engine, current, access, listeners, workers, plan, number: 1, signals })
+        Ok(Self {
+            source,
+            operator,
+            engine,
+            registry,
+            current,
+            caretaker,
+            access,
+            listeners,
+            workers,
+            plan,
+            number: 1,
+            signals,
+        })
     }
 
     async fn live(mut self) -> Ending {
@@ -141,7 +168,8 @@ impl Gateway {
     fn begin_reload(&self) -> JoinHandle<Result<Built, Vec<Problem>>> {
         tracing::info!("reloading");
         let (source, engine, number) = (self.source.clone(), self.engine.clone(), self.number + 1);
-        tokio::task::spawn_blocking(move || reload::rebuild(&source, &engine, number))
+        let registry = self.registry.clone();
+        tokio::task::spawn_blocking(move || reload::rebuild(&source, &engine, &registry, number))
     }
 
     async fn finish_reload(&mut self, built: Result<Built, Vec<Problem>>) {
@@ -170,7 +198,9 @@ impl Gateway {
     async fn swap(&mut self, built: Built, prepared: Prepared) {
         let Built { plan, generation, output } = built;
         self.number += 1;
-        self.current.swap(Arc::new(generation));
+        let generation = Arc::new(generation);
+        self.caretaker.attend(generation.pools().to_vec(), &plan.resolvers);
+        self.current.swap(generation);
         self.operator.apply(&plan.log);
         self.access.switch(output);
         self.listeners.apply(prepared, &self.workers).await;
@@ -204,6 +234,7 @@ impl Gateway {
         };
         self.workers.quit();
         let _ = tokio::time::timeout(QUIT, all_end(&mut self.workers)).await;
+        self.caretaker.stop().await;
         if !self.access.settle(SETTLE) {
             tracing::error!("the last lines of the access log are not written");
         }

@@ -31,7 +31,7 @@ pub struct Generation {
     /// The access log's lines; `None` when it is off.
     pub format: Option<Format>,
     engine: Engine,
-    pools: Vec<Pool>,
+    pools: Vec<Arc<Pool>>,
     route_chains: Vec<Vec<Chain>>,
     pool_chains: Vec<Chain>,
 }
@@ -66,8 +66,14 @@ impl Generation {
 
     /// A pool.
     #[must_use]
-    pub fn pool(&self, pool: usize) -> Option<&Pool> {
+    pub fn pool(&self, pool: usize) -> Option<&Arc<Pool>> {
         self.pools.get(pool)
+    }
+
+    /// Every pool.
+    #[must_use]
+    pub fn pools(&self) -> &[Arc<Pool>] {
+        &self.pools
     }
 
     /// Whether an address is a member's of any pool.

@@ -10,6 +10,7 @@ pub mod forwarding;
 mod head;
 pub mod hops;
 pub mod host;
+pub mod query;
 pub mod semantics;
 pub mod target;
 

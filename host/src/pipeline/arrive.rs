@@ -2,6 +2,8 @@
 //!
 //! The front's gate has checked framing; here the head is read, once, and in one way.
 
+use std::cell::OnceCell;
+use std::net::SocketAddr;
 use std::ops::ControlFlow::{self, Continue};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use crate::log::Record;
 use crate::message::forwarding::{self, Peer};
 use crate::message::target::BadTarget;
 use crate::message::{Facts, Fields, Method, RequestHead, Scheme, Status, Value, hops, host, semantics, target};
+use crate::upstream::{Connections, Preface};
 
 /// A request as a front hands it over.
 pub struct Arrived {
@@ -37,7 +40,6 @@ pub struct Arrived {
 }
 
 /// Who is at the other end of a connection.
-#[derive(Debug)]
 pub struct Client {
     /// Its address; none on a Unix socket. Whether it is trusted is each request's to find.
     pub peer: Peer,
@@ -47,6 +49,18 @@ pub struct Client {
     pub listener: Arc<str>,
     /// How it came.
     pub scheme: Scheme,
+    /// The gateway's end of the connection, where the client's is an address.
+    pub to: Option<SocketAddr>,
+    /// Upstream connections that serve nobody else.
+    pub own: OnceCell<Rc<Connections>>,
+}
+
+impl Client {
+    /// What a member that speaks the PROXY protocol is told of it.
+    pub(super) fn preface(&self) -> Preface {
+        let source = self.peer.address().map(|address| SocketAddr::new(address, self.port));
+        Preface { source, destination: self.to }
+    }
 }
 
 /// Takes interim answers (RFC 9110, section 15.2) to the client, if the connection can carry them now.

@@ -1,186 +1,250 @@
-//! To a member and back: lease, attempt, and once more when a kept connection turned out to be stale.
+//! To a pool and back: lease a member, attempt, and on another member when that may help and nobody is harmed by it.
+//!
+//! Once a byte of an answer went to the client nothing is tried again.
 
-use std::ops::ControlFlow::{self, Continue};
+use std::rc::Rc;
+use std::sync::Arc;
 
 use http::header;
-use http::uri::PathAndQuery;
-use hyper::body::Incoming;
 
+use super::attempt::{Attempt, Failed};
 use super::route::Bound;
 use super::{Answer, Exchange, tunnel};
 use crate::body::Body;
 use crate::clock;
+use crate::config::{self, FailoverOn};
 use crate::failure::{Failure, Kind};
-use crate::message::{Fields, RequestHead, ResponseHead, Status, hops, semantics};
-use crate::pool::{Lease, Pool};
-use crate::upstream::{Answered, Connection, Download, Limits, Unanswered};
+use crate::message::{ResponseHead, hops, semantics};
+use crate::pool::{Ask, Effect, Lease, Member, Pool, Refusal};
+use crate::upstream::{Answered, Connection, Connections, Download, Limits, Preface};
 
-/// A request as it is sent, over and over if need be.
-struct Outbound<'a> {
-    pool: &'a Pool,
-    lease: &'a Lease,
-    limits: Limits,
-    bound: &'a Bound,
+/// Why a pool has not served a request.
+pub(super) struct Unserved {
+    pub(super) failure: Failure,
+    /// Nobody has seen anything of the request: somebody else may serve it.
+    pub(super) is_untouched: bool,
 }
 
-pub(super) async fn forward(exchange: &mut Exchange, mut bound: Bound) -> ControlFlow<Answer, Answer> {
+/// The attempts of one exchange on one pool.
+struct Attempts<'a> {
+    pool: &'a Arc<Pool>,
+    bound: &'a Bound,
+    shelf: Rc<Connections>,
+    preface: Preface,
+    limits: Limits,
+    tried: Vec<Arc<Member>>,
+}
+
+pub(super) async fn forward(exchange: &mut Exchange, bound: &Bound) -> Result<Answer, Unserved> {
     let local = exchange.local.clone();
-    let pool = local.generation.pool(bound.pool);
-    let Some((pool, lease)) = pool.and_then(|pool| Some((pool, pool.lease()?))) else {
-        return Answer::broken(exchange, Failure::of(Kind::Internal, "the pool has no members"));
+    let Some(pool) = local.generation.pool(bound.pool) else {
+        return Err(Failure::of(Kind::Internal, "the route's pool does not exist").into());
     };
     exchange.facts.pool = Some(pool.plan.name.clone());
-    exchange.facts.member = Some(lease.member().name.clone());
-    let body = std::mem::take(&mut bound.body);
-    let until = (!pool.plan.timeout.is_zero()).then(|| exchange.began + pool.plan.timeout);
-    let limits = Limits { read: pool.plan.read_timeout, write: pool.plan.write_timeout, until };
-    let outbound = Outbound { pool, lease: &lease, limits, bound: &bound };
-    match outbound.attempts(exchange, body).await {
-        Ok((connection, answered)) if tunnel::is_switch(&answered, &bound.upgrade) => {
-            drop(lease);
-            tunnel::switch(exchange, connection, answered, &bound.upgrade, pool.plan.tunnel_idle_timeout).await
-        }
-        Ok((connection, answered)) => {
-            let back = (local.thread.connections.clone(), pool.keeping());
-            receive(exchange, connection, answered, back, lease)
-        }
-        Err(failure) => Answer::broken(exchange, failure),
+    pool.count();
+    let plan = &pool.plan;
+    let until = (!plan.timeout.is_zero()).then(|| exchange.began + plan.timeout);
+    let limits = Limits { head: plan.try_timeout(), read: plan.read_timeout, write: plan.write_timeout, until };
+    let (shelf, preface) = (shelf(exchange, plan), exchange.client.preface());
+    Attempts { pool, bound, shelf, preface, limits, tried: Vec::new() }.run(exchange).await
+}
+
+/// Where the pool's connections rest: with the client's when they serve nobody else, or else with the thread's.
+fn shelf(exchange: &Exchange, plan: &config::Pool) -> Rc<Connections> {
+    let thread = &exchange.local.thread;
+    let is_own = |member: &config::Member| member.transport.proxy_protocol.is_some();
+    match plan.exclusive || plan.members.iter().any(is_own) {
+        true => exchange.client.own.get_or_init(|| Connections::private(thread.ticker.clone())).clone(),
+        false => thread.connections.clone(),
     }
 }
 
-impl Outbound<'_> {
-    /// One attempt on a kept connection if there is one; a fresh connection otherwise, or after the kept one failed before
-    /// any byte of an answer and the request may be repeated: nothing of it was sent, or it is idempotent and its body is
-    /// at hand (RFC 9112, section 9.3.1).
-    async fn attempts(&self, exchange: &mut Exchange, mut body: Body) -> Result<(Connection, Answered), Failure> {
-        let connections = exchange.local.thread.connections.clone();
-        if self.pool.keeping().most > 0
-            && let Some(connection) = connections.reuse(&self.lease.member().endpoint).await
-        {
-            let repeatable = body.is_over() && semantics::is_idempotent(&exchange.facts.request.method);
-            match self.attempt(exchange, connection, body).await {
-                Ok(answered) => return Ok(answered),
-                Err(Unanswered { failure, unsent }) if failure.kind.may_retry() && (unsent.is_some() || repeatable) => {
-                    tracing::debug!(%failure, "a kept connection was stale, trying a fresh one");
-                    body = unsent.map_or(Body::Empty, http::Request::into_body);
+impl Attempts<'_> {
+    async fn run(mut self, exchange: &mut Exchange) -> Result<Answer, Unserved> {
+        let mut lease = self.lease(exchange).await?;
+        loop {
+            exchange.facts.member = Some(lease.member().name.clone());
+            let (pool, bound, limits) = (self.pool, self.bound, self.limits);
+            let attempt =
+                Attempt { pool, lease: &lease, bound, limits, shelf: &self.shelf, preface: Some(&self.preface) };
+            let outcome = attempt.run(exchange).await;
+            self.note(&lease, &outcome);
+            match outcome {
+                Ok((connection, answered)) => {
+                    let may_repeat = attempt.may_repeat(exchange, &Failed::by_status(&answered));
+                    let is_wanted = self.plan().failover.on.statuses.contains(answered.response.status().as_u16());
+                    let next = if is_wanted && may_repeat { self.next(exchange, &lease) } else { None };
+                    let Some(next) = next else { return self.receive(exchange, connection, answered, lease).await };
+                    drop(Download::of(answered.response.into_body(), answered.progress, connection, self.back(), ()));
+                    lease = next;
                 }
-                Err(Unanswered { failure, .. }) => return Err(failure),
-            }
-        }
-        let dialling = clock::now();
-        let connection = connections.dial(&self.lease.member().endpoint, self.pool.plan.connect_timeout).await;
-        exchange.record.connect = Some(clock::now().saturating_duration_since(dialling));
-        match connection {
-            Ok(connection) => self.attempt(exchange, connection, body).await.map_err(|unanswered| unanswered.failure),
-            Err(failure) => {
-                exchange.record.attempts += 1;
-                Err(failure)
+                Err(failed) => {
+                    let helps = helps(&self.plan().failover.on, failed.failure.kind);
+                    let next =
+                        if helps && attempt.may_repeat(exchange, &failed) { self.next(exchange, &lease) } else { None };
+                    let Some(next) = next else { return Err(self.unserved(failed)) };
+                    tracing::debug!(failure = %failed.failure, member = &*lease.member().name, "trying another member");
+                    lease = next;
+                }
             }
         }
     }
 
-    async fn attempt(
+    /// The first lease; waits for one when the pool lets exchanges wait.
+    async fn lease(&self, exchange: &Exchange) -> Result<Lease, Unserved> {
+        let ask = Ask { facts: &exchange.facts, tried: &[], now: exchange.began };
+        let mut leased = self.pool.lease(&ask);
+        if matches!(leased, Err(Refusal::Full)) && self.plan().queue.length > 0 {
+            let longest =
+                self.limits.until.map_or(clock::Duration::MAX, |until| until.saturating_duration_since(clock::now()));
+            leased = self.pool.wait(&ask, longest).await;
+        }
+        leased.map_err(|refusal| Unserved { failure: refused(refusal, self.plan()), is_untouched: true })
+    }
+
+    /// A lease on a member that was not tried yet, if the plan and the pool's budget allow one more attempt.
+    fn next(&mut self, exchange: &Exchange, last: &Lease) -> Option<Lease> {
+        self.tried.push(last.member().clone());
+        let attempts = usize::try_from(self.plan().failover.attempts).unwrap_or(usize::MAX);
+        let now = clock::now();
+        if self.tried.len() >= attempts || self.limits.until.is_some_and(|until| until <= now) {
+            return None;
+        }
+        let lease = self.pool.lease(&Ask { facts: &exchange.facts, tried: &self.tried, now }).ok()?;
+        if !self.pool.may_retry(now) {
+            tracing::debug!(pool = &*self.plan().name, "the retry budget is spent");
+            return None;
+        }
+        Some(lease)
+    }
+
+    /// Tells the member what its attempt means for its fitness.
+    fn note(&self, lease: &Lease, outcome: &Result<(Connection, Answered), Failed>) {
+        let plan = self.plan();
+        let effect = match outcome {
+            Ok((_, answered)) => {
+                let status = answered.response.status().as_u16();
+                match (plan.fail_on_status.contains(status), plan.outlier.statuses.contains(status)) {
+                    (true, _) => Effect::Broken,
+                    (false, true) => Effect::Failed,
+                    (false, false) => Effect::Served,
+                }
+            }
+            Err(failed) => match effect(failed.failure.kind, plan) {
+                Some(effect) => effect,
+                None => return,
+            },
+        };
+        if effect == Effect::Served {
+            return lease.served();
+        }
+        lease.note(effect, clock::now());
+    }
+
+    async fn receive(
         &self,
         exchange: &mut Exchange,
-        mut connection: Connection,
-        body: Body,
-    ) -> Result<(Connection, Answered), Unanswered> {
-        exchange.record.attempts += 1;
-        let request = self.request(&mut exchange.facts.request, body);
-        let passes_interim = exchange.facts.request.version >= http::Version::HTTP_11;
-        let interim = |status, fields| {
-            if passes_interim {
-                self.pass_on(status, fields);
+        connection: Connection,
+        answered: Answered,
+        lease: Lease,
+    ) -> Result<Answer, Unserved> {
+        if tunnel::is_switch(&answered, &self.bound.upgrade) {
+            let idle = self.plan().tunnel_idle_timeout;
+            let mut answer = tunnel::switch(exchange, connection, answered, &self.bound.upgrade, idle).await?;
+            lease.settle(&mut answer.head);
+            return Ok(answer);
+        }
+        let Answered { response, progress } = answered;
+        let (parts, incoming) = response.into_parts();
+        let mut head = ResponseHead { status: parts.status, fields: parts.headers.into() };
+        check(&mut head)?;
+        lease.settle(&mut head);
+        let download = Download::of(incoming, progress, connection, self.back(), lease);
+        let body = match semantics::has_body(&exchange.facts.request.method, head.status) {
+            true => Body::stream(download),
+            false => {
+                drop(download);
+                Body::Empty
             }
         };
-        if !self.bound.upgrade.is_empty() {
-            connection.may_leave();
-        }
-        let asked = exchange.is_logged().then(clock::now);
-        let answered = connection.ask(request, self.limits, self.bound.expects, interim).await?;
-        exchange.record.first_byte = asked.map(|asked| clock::now().saturating_duration_since(asked));
-        Ok((connection, answered))
+        Ok(Answer { head, body, upstream: Some(parts.version) })
     }
 
-    /// The head as the member gets it.
-    fn request(&self, head: &mut RequestHead, body: Body) -> http::Request<Body> {
-        let host = match self.pool.plan.preserve_host && !head.authority.as_str().is_empty() {
-            true => head.authority.value().clone(),
-            false => self.lease.member().host.clone(),
-        };
-        // Set before the fields are copied: they have room for one more, a copy would have to grow.
-        head.fields.set(header::HOST, host);
-        let mut fields = head.fields.clone();
-        head.fields.remove(header::HOST);
-        if !self.bound.upgrade.is_empty() {
-            hops::switch(&mut fields, &self.bound.upgrade);
-        } else if self.bound.trailers {
-            hops::welcome_trailers(&mut fields);
-        }
-        let mut request = http::Request::new(body);
-        *request.method_mut() = head.method.clone();
-        *request.uri_mut() = uri(head.target());
-        *request.headers_mut() = fields.into();
-        request
+    fn unserved(&self, failed: Failed) -> Unserved {
+        Unserved { is_untouched: failed.is_unsent && self.bound.body.is_whole(), failure: failed.failure }
     }
 
-    fn pass_on(&self, status: Status, mut fields: Fields) {
-        if status != Status::SWITCHING_PROTOCOLS && hops::strip(&mut fields).is_ok() {
-            self.bound.interim.send(status, fields);
+    fn back(&self) -> (Rc<Connections>, crate::upstream::Keeping) {
+        (self.shelf.clone(), self.pool.keeping())
+    }
+
+    fn plan(&self) -> &config::Pool {
+        &self.pool.plan
+    }
+}
+
+impl Failed {
+    /// An answer that is as good as none.
+    fn by_status(answered: &Answered) -> Self {
+        let detail = format!("status {}", answered.response.status().as_u16());
+        Self { failure: Failure::of(Kind::BadResponse, detail), is_unsent: false }
+    }
+}
+
+impl From<Failure> for Unserved {
+    fn from(failure: Failure) -> Self {
+        Self { failure, is_untouched: false }
+    }
+}
+
+/// Whether another member may do better, as the plan sees it.
+const fn helps(on: &FailoverOn, kind: Kind) -> bool {
+    match kind {
+        Kind::ConnectRefused | Kind::ConnectTimeout => on.connect,
+        Kind::TlsFailed => on.tls,
+        Kind::UpstreamReset => on.reset,
+        Kind::ResponseTimeout | Kind::UpstreamStalled => on.timeout,
+        Kind::BadResponse => on.bad_response,
+        _ => false,
+    }
+}
+
+/// What a failure means for its member's fitness: a connection that cannot be had puts it into error, as httpd does it.
+const fn effect(kind: Kind, plan: &config::Pool) -> Option<Effect> {
+    match kind {
+        Kind::ConnectRefused | Kind::ConnectTimeout | Kind::TlsFailed => Some(Effect::Broken),
+        Kind::ResponseTimeout if plan.fail_on_timeout => Some(Effect::Broken),
+        Kind::ResponseTimeout | Kind::UpstreamReset | Kind::BadResponse | Kind::UpstreamStalled => Some(Effect::Failed),
+        _ => None,
+    }
+}
+
+fn refused(refusal: Refusal, plan: &config::Pool) -> Failure {
+    let name = &plan.name;
+    match refusal {
+        Refusal::Nobody => Failure::of(Kind::NoMember, format!("pool \"{name}\" has no usable member")),
+        Refusal::Full => Failure::of(Kind::PoolFull, format!("every usable member of pool \"{name}\" is full")),
+        Refusal::SessionLost => {
+            Failure::of(Kind::SessionLost, format!("the session's member of pool \"{name}\" is not usable"))
         }
     }
 }
 
-fn uri(target: &PathAndQuery) -> http::Uri {
-    let mut parts = http::uri::Parts::default();
-    parts.path_and_query = Some(target.clone());
-    http::Uri::from_parts(parts).unwrap_or_default()
-}
-
-fn receive(
-    exchange: &mut Exchange,
-    connection: Connection,
-    answered: Answered,
-    back: (std::rc::Rc<crate::upstream::Connections>, crate::upstream::Keeping),
-    lease: Lease,
-) -> ControlFlow<Answer, Answer> {
-    let Answered { response, progress } = answered;
-    let (parts, incoming): (_, Incoming) = response.into_parts();
-    if parts.status.is_informational() {
-        let detail = format!("an answer with status {} that nobody asked for", parts.status.as_u16());
-        return Answer::broken(exchange, Failure::of(Kind::BadResponse, detail));
+/// Whether a head is one that can be passed on; takes away what is the connection's.
+fn check(head: &mut ResponseHead) -> Result<(), Failure> {
+    if head.status.is_informational() {
+        let detail = format!("an answer with status {} that nobody asked for", head.status.as_u16());
+        return Err(Failure::of(Kind::BadResponse, detail));
     }
-    if parts.headers.contains_key(header::TRANSFER_ENCODING) && parts.headers.contains_key(header::CONTENT_LENGTH) {
+    if head.fields.contains(header::TRANSFER_ENCODING) && head.fields.contains(header::CONTENT_LENGTH) {
         // RFC 9112, section 6.3: it ought to be handled as an error.
-        let detail = "the answer has both Transfer-Encoding and Content-Length";
-        return Answer::broken(exchange, Failure::of(Kind::BadResponse, detail));
+        return Err(Failure::of(Kind::BadResponse, "the answer has both Transfer-Encoding and Content-Length"));
     }
-    let mut head = ResponseHead { status: parts.status, fields: parts.headers.into() };
     if hops::strip(&mut head.fields).is_err() {
-        return Answer::broken(exchange, Failure::of(Kind::BadResponse, "Connection is not a list of tokens"));
+        return Err(Failure::of(Kind::BadResponse, "Connection is not a list of tokens"));
     }
     if !semantics::may_state_length(head.status) {
         head.fields.remove(header::CONTENT_LENGTH);
     }
-    let body = match semantics::has_body(&exchange.facts.request.method, head.status) {
-        true => Body::stream(Download::of(incoming, progress, connection, back, lease)),
-        false => {
-            drop(Download::of(incoming, progress, connection, back, lease));
-            Body::Empty
-        }
-    };
-    Continue(Answer { head, body, upstream: Some(parts.version) })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_target_becomes_a_uri_unchanged() {
-        for text in ["/", "/a/b?c=d", "*", "/%2F?x"] {
-            let target = PathAndQuery::from_static(text);
-            assert_eq!(uri(&target).to_string(), text);
-        }
-    }
+    Ok(())
 }

@@ -5,7 +5,9 @@
 
 mod answer;
 mod arrive;
+mod attempt;
 mod exchange;
+mod fallback;
 mod finish;
 mod forward;
 mod intercept;
@@ -22,7 +24,7 @@ use self::exchange::Exchange;
 pub use self::exchange::refused;
 pub use self::finish::Outgoing;
 use self::passage::Passage;
-use self::route::Routed;
+use self::route::{Bound, Routed};
 pub use self::tunnel::Tunnel;
 
 /// Serves one exchange. Dropping the future gives it up; it is logged either way.
@@ -46,16 +48,23 @@ async fn live(exchange: &mut Exchange, request: arrive::Request) -> ControlFlow<
 /// What the route says, between its chain's two sides.
 async fn act(exchange: &mut Exchange, routed: Routed) -> ControlFlow<Answer, Answer> {
     let bound = route::act(exchange, routed)?;
+    Continue(origin(exchange, bound).await)
+}
+
+/// To the bound pool, between its chain's two sides; to its fallback when nobody there can serve.
+async fn origin(exchange: &mut Exchange, bound: Bound) -> Answer {
     let (origin, entered) = Passage::of_pool(bound.pool).enter(exchange).await;
     let answer = match entered {
         Break(answer) => answer,
-        Continue(()) => {
-            let key = bound.key;
-            let answer = either(forward::forward(exchange, bound).await);
-            intercept::intercept(exchange, key, answer)
-        }
+        Continue(()) => match forward::forward(exchange, &bound).await {
+            Ok(answer) => intercept::intercept(exchange, bound.key, answer),
+            Err(unserved) => match fallback::find(exchange, bound, unserved) {
+                Break(answer) => answer,
+                Continue(bound) => Box::pin(self::origin(exchange, bound)).await,
+            },
+        },
     };
-    Continue(origin.leave(exchange, answer).await)
+    origin.leave(exchange, answer).await
 }
 
 fn either(flow: ControlFlow<Answer, Answer>) -> Answer {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::arrive::Asked;
 use super::limited::Limited;
 use super::{Answer, Exchange, Interim, tunnel};
-use crate::body::Body;
+use crate::body::{Body, Replay};
 use crate::config::{Action, Respond};
 use crate::failure::{Failure, Kind};
 use crate::generation::RouteKey;
@@ -23,7 +23,9 @@ pub(super) struct Routed {
 pub(super) struct Bound {
     pub(super) key: RouteKey,
     pub(super) pool: usize,
-    pub(super) body: Body,
+    /// The pool is not the route's own, which could not serve.
+    pub(super) is_fallback: bool,
+    pub(super) body: Replay,
     pub(super) interim: Rc<dyn Interim>,
     pub(super) expects: bool,
     pub(super) trailers: bool,
@@ -83,7 +85,8 @@ pub(super) fn act(exchange: &mut Exchange, routed: Routed) -> ControlFlow<Answer
         }
     }
     let Asked { body, interim, expects, trailers, upgrade, .. } = asked;
-    Continue(Bound { key, pool, body, interim, expects, trailers, upgrade })
+    let body = Replay::of(body, local.generation.pool(pool).map_or(0, |pool| pool.replays()));
+    Continue(Bound { key, pool, is_fallback: false, body, interim, expects, trailers, upgrade })
 }
 
 fn limit_body(exchange: &mut Exchange, body: Body, limit: Option<u64>) -> Result<Body, Failure> {
@@ -101,7 +104,7 @@ fn limit_body(exchange: &mut Exchange, body: Body, limit: Option<u64>) -> Result
     Ok(Body::stream(Limited::of(body, limit, seen)))
 }
 
-fn respond_with(exchange: &Exchange, respond: &Respond) -> Answer {
+pub(super) fn respond_with(exchange: &Exchange, respond: &Respond) -> Answer {
     let mut head = ResponseHead::of(respond.status);
     for (name, value) in &respond.fields {
         head.fields.append(name.clone(), value.clone());

@@ -5,7 +5,6 @@
 //! and connection are given back, and the pool's time limits end but for `tunnel-idle-timeout`.
 
 use std::cell::Cell;
-use std::ops::ControlFlow::{self, Continue};
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -75,22 +74,17 @@ pub(super) async fn switch(
     answered: Answered,
     asked: &[Value],
     idle: Duration,
-) -> ControlFlow<Answer, Answer> {
+) -> Result<Answer, Failure> {
     let (parts, _) = answered.response.into_parts();
     let mut head = ResponseHead { status: parts.status, fields: parts.headers.into() };
     let protocols = match hops::strip(&mut head.fields) {
         Ok(hops) if parts.version == Version::HTTP_11 && is_granted(&hops.upgrade, asked) => hops.upgrade,
-        _ => {
-            let detail = "a 101 that does not name the protocol that was asked for";
-            return Answer::broken(exchange, Failure::of(Kind::BadResponse, detail));
-        }
+        _ => return Err(Failure::of(Kind::BadResponse, "a 101 that does not name the protocol that was asked for")),
     };
     head.fields.remove(header::CONTENT_LENGTH);
-    match connection.leave().await {
-        Ok(far) => exchange.switched = Some(Box::new(Switched { protocols, far, idle })),
-        Err(failure) => return Answer::broken(exchange, failure),
-    }
-    Continue(Answer { head, body: Body::Empty, upstream: Some(parts.version) })
+    let far = connection.leave().await?;
+    exchange.switched = Some(Box::new(Switched { protocols, far, idle }));
+    Ok(Answer { head, body: Body::Empty, upstream: Some(parts.version) })
 }
 
 /// Whether something is granted, and nothing that was not asked for.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use http::header;
 
 use crate::config::{FieldMatch, QueryMatch, Route, Test};
-use crate::message::RequestHead;
+use crate::message::{RequestHead, query};
 
 /// The conditions of one route.
 #[derive(Debug)]
@@ -34,10 +34,8 @@ fn field_holds(condition: &FieldMatch, head: &RequestHead) -> bool {
     holds(&condition.test, lines.map(|line| Cow::Borrowed(str::from_utf8(line.as_bytes()).unwrap_or("\u{fffd}"))))
 }
 
-fn query_holds(condition: &QueryMatch, query: &str) -> bool {
-    let parameters = query.split('&').filter(|parameter| !parameter.is_empty());
-    let pairs = parameters.map(|parameter| parameter.split_once('=').unwrap_or((parameter, "")));
-    holds(&condition.test, pairs.filter(|(name, _)| decoded(name) == condition.name).map(|(_, value)| decoded(value)))
+fn query_holds(condition: &QueryMatch, text: &str) -> bool {
+    holds(&condition.test, query::values(text, &condition.name))
 }
 
 fn holds<'a>(test: &Test, mut values: impl Iterator<Item = Cow<'a, str>>) -> bool {
@@ -45,47 +43,5 @@ fn holds<'a>(test: &Test, mut values: impl Iterator<Item = Cow<'a, str>>) -> boo
         Test::Present(wanted) => values.next().is_some() == *wanted,
         Test::Equal(text) => values.any(|value| value == text.as_str()),
         Test::Regex(regex) => values.any(|value| regex.is_match(&value)),
-    }
-}
-
-/// A part of a query as forms encode it: `+` is a space, `%41` is `A`, a broken escape stands for itself.
-fn decoded(text: &str) -> Cow<'_, str> {
-    if !text.contains(['%', '+']) {
-        return Cow::Borrowed(text);
-    }
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, behind)) = rest.split_first() {
-        rest = behind;
-        match (byte, behind) {
-            (b'+', _) => out.push(b' '),
-            (b'%', [high, low, after @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
-                out.push(digit(*high) << 4 | digit(*low));
-                rest = after;
-            }
-            _ => out.push(byte),
-        }
-    }
-    Cow::Owned(String::from_utf8_lossy(&out).into_owned())
-}
-
-const fn digit(hex: u8) -> u8 {
-    match hex {
-        b'0'..=b'9' => hex - b'0',
-        _ => (hex | 0x20) - b'a' + 10,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn query_parts_are_decoded() {
-        for (text, expected) in
-            [("a", "a"), ("a+b%20c", "a b c"), ("%c3%A9", "\u{e9}"), ("%zz%4", "%zz%4"), ("%ff", "\u{fffd}")]
-        {
-            assert_eq!(decoded(text), expected);
-        }
     }
 }

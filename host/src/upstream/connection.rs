@@ -6,22 +6,34 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
-use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use tokio::task::AbortHandle;
 
+use super::permit::Place;
 use super::progress::{Hints, Limits, Progress, Stage};
+use super::shared::Shared;
+use super::stream::Stream;
 use super::tunnel::{Exit, Far, Left};
-use super::{Endpoint, Upload};
+use super::waiting::Waiting;
+use super::{Endpoint, Incoming, Upload};
 use crate::body::Body;
 use crate::clock::Deadline;
 use crate::failure::{Failure, Kind};
 use crate::message::{Fields, Status};
 
-/// A connection that is not in the middle of anything.
-pub struct Connection {
+/// A connection that is not in the middle of anything: one of HTTP/1, or a place on one of HTTP/2.
+pub struct Connection(Line);
+
+enum Line {
+    Alone(Alone),
+    Shared(Stream),
+}
+
+/// A connection of HTTP/1, which carries one exchange at a time.
+pub(super) struct Alone {
     sender: SendRequest<Upload>,
     endpoint: Arc<Endpoint>,
+    place: Place,
     deadline: Rc<Deadline>,
     codec: AbortHandle,
     exit: Exit,
@@ -40,26 +52,112 @@ pub struct Answered {
 pub struct Unanswered {
     /// What went wrong.
     pub failure: Failure,
-    /// The request, when not a byte of it was sent.
-    pub unsent: Option<http::Request<Body>>,
+    /// The member certainly did nothing with the request: not a byte was sent, or it said so (RFC 9113, section 8.7). It
+    /// may be sent again whatever its method, if its body is still at hand.
+    pub is_unsent: bool,
+    /// The body of such a request, when nobody took anything of it.
+    pub unsent: Option<Body>,
 }
 
-/// Interim answers a member may send before the final one, as httpd limits them.
-const MOST_INTERIM: usize = 10;
-
 impl Connection {
-    pub(super) const fn fresh(
+    pub(super) const fn alone(alone: Alone) -> Self {
+        Self(Line::Alone(alone))
+    }
+
+    pub(super) const fn shared(stream: Stream) -> Self {
+        Self(Line::Shared(stream))
+    }
+
+    /// The connection of HTTP/1 that this is, or the place on one of HTTP/2.
+    pub(super) fn apart(self) -> Result<Alone, Stream> {
+        match self.0 {
+            Line::Alone(alone) => Ok(alone),
+            Line::Shared(stream) => Err(stream),
+        }
+    }
+
+    /// The shared connection that this is a place on.
+    pub(super) const fn line(&self) -> Option<&Rc<Shared>> {
+        match &self.0 {
+            Line::Alone(_) => None,
+            Line::Shared(stream) => Some(stream.shared()),
+        }
+    }
+
+    pub(super) const fn is_shared(&self) -> bool {
+        matches!(self.0, Line::Shared(_))
+    }
+
+    pub(super) fn place(&self) -> &Place {
+        match &self.0 {
+            Line::Alone(alone) => &alone.place,
+            Line::Shared(stream) => stream.shared().place(),
+        }
+    }
+
+    /// The next request asks for another protocol: if it is granted, `leave` gives the stream.
+    pub fn may_leave(&mut self) {
+        if let Line::Alone(alone) = &mut self.0 {
+            alone.left = Some(alone.exit.open());
+        }
+    }
+
+    /// The stream beneath, after an answer that granted another protocol; the connection is no more, and does not count
+    /// among those of its member.
+    ///
+    /// # Errors
+    /// When it broke at that very moment, or nobody said before that it may be left.
+    pub async fn leave(self) -> Result<Far, Failure> {
+        let Line::Alone(mut alone) = self.0 else {
+            return Err(Failure::of(Kind::Internal, "a connection that others share cannot be left"));
+        };
+        match alone.left.take() {
+            Some(left) => {
+                let far = left.await.map_err(|_| Failure::of(Kind::UpstreamReset, "the connection ended with its 101"));
+                alone.place.release();
+                far
+            }
+            None => Err(Failure::of(Kind::Internal, "the connection cannot be left")),
+        }
+    }
+
+    /// Sends a request and waits for the head of its answer. `interim` is told of 1xx answers but `100 Continue`, which
+    /// lets a body go that `expects` it. Dropping the future gives the exchange up, and closes a connection of HTTP/1.
+    ///
+    /// # Errors
+    /// With the body, when nothing of the request was sent.
+    pub async fn ask(
+        &mut self,
+        request: http::Request<Body>,
+        limits: Limits,
+        expects: bool,
+        interim: impl FnMut(Status, Fields),
+    ) -> Result<Answered, Unanswered> {
+        match &mut self.0 {
+            Line::Alone(alone) => alone.ask(request, limits, expects, interim).await,
+            Line::Shared(stream) => stream.ask(request, limits, expects, interim).await,
+        }
+    }
+}
+
+impl Alone {
+    pub(super) const fn of(
         sender: SendRequest<Upload>,
         endpoint: Arc<Endpoint>,
+        place: Place,
         deadline: Rc<Deadline>,
         codec: AbortHandle,
         exit: Exit,
     ) -> Self {
-        Self { sender, endpoint, deadline, codec, exit, left: None }
+        Self { sender, endpoint, place, deadline, codec, exit, left: None }
     }
 
     pub(super) const fn endpoint(&self) -> &Arc<Endpoint> {
         &self.endpoint
+    }
+
+    pub(super) const fn place(&self) -> &Place {
+        &self.place
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -71,79 +169,42 @@ impl Connection {
         self.sender.is_ready() || self.sender.ready().await.is_ok()
     }
 
-    /// The next request asks for another protocol: if it is granted, `leave` gives the stream.
-    pub fn may_leave(&mut self) {
-        self.left = Some(self.exit.open());
-    }
-
-    /// The stream beneath, after an answer that granted another protocol; the connection is no more.
-    ///
-    /// # Errors
-    /// When it broke at that very moment, or nobody said before that it may be left.
-    pub async fn leave(mut self) -> Result<Far, Failure> {
-        let broken = || Failure::of(Kind::UpstreamReset, "the connection ended with its 101");
-        match self.left.take() {
-            Some(left) => left.await.map_err(|_| broken()),
-            None => Err(Failure::of(Kind::Internal, "the connection cannot be left")),
-        }
-    }
-
-    /// Sends a request and waits for the head of its answer. `interim` is told of 1xx answers but `100 Continue`, which
-    /// lets a body go that `expects` it. Dropping the future gives the exchange up and closes the connection.
-    ///
-    /// # Errors
-    /// With the request, when nothing of it was sent.
-    pub async fn ask(
+    async fn ask(
         &mut self,
         request: http::Request<Body>,
         limits: Limits,
         expects: bool,
-        mut interim: impl FnMut(Status, Fields),
+        interim: impl FnMut(Status, Fields),
     ) -> Result<Answered, Unanswered> {
         let (head, body) = request.into_parts();
-        let stage = match (http_body::Body::is_end_stream(&body), expects) {
-            (true, _) => Stage::Answer,
-            (false, true) => Stage::Permission,
-            (false, false) => Stage::Member,
-        };
+        let stage = Stage::first(body.is_over(), expects);
         let progress = Progress::begin(self.deadline.clone(), limits, stage);
         let mut request = http::Request::from_parts(head, Upload::of(body, progress.clone()));
         let hints = Hints::default();
         hints.listen(&mut request);
         let mut sent = pin!(self.sender.try_send_request(request));
-        let mut heard = 0;
+        let mut waiting = Waiting::of(&progress, interim);
         let answer = poll_fn(|context| {
             for (status, fields) in hints.take(context) {
-                heard += 1;
-                if status == Status::CONTINUE {
-                    progress.permit();
-                } else if heard <= MOST_INTERIM {
-                    interim(status, fields);
-                } else {
-                    return Poll::Ready(Err(Failure::of(Kind::BadResponse, "more than 10 interim answers").into()));
+                if let Err(failure) = waiting.hear(status, fields) {
+                    return Poll::Ready(Err(failure.into()));
                 }
             }
             if let Poll::Ready(answer) = sent.as_mut().poll(context) {
                 return Poll::Ready(answer.map_err(|error| explain(error, &progress)));
             }
-            while progress.is_over(context) {
-                if progress.stage() != Stage::Permission {
-                    return Poll::Ready(Err(progress.overdue().into()));
-                }
-                progress.permit();
-            }
-            Poll::Pending
+            waiting.overdue(context).map_or(Poll::Pending, |failure| Poll::Ready(Err(failure.into())))
         });
         let response = answer.await?;
         progress.reach(Stage::Body);
         progress.rest();
-        Ok(Answered { response, progress })
+        Ok(Answered { response: response.map(Incoming::from), progress })
     }
 }
 
 /// Nobody waits for what the codec still does; without this a member that takes no byte would keep it, the request's body
 /// and the client's connection for ever.
-impl Drop for Connection {
+impl Drop for Alone {
     fn drop(&mut self) {
         self.codec.abort();
     }
@@ -151,22 +212,23 @@ impl Drop for Connection {
 
 impl From<Failure> for Unanswered {
     fn from(failure: Failure) -> Self {
-        Self { failure, unsent: None }
+        Self { failure, is_unsent: false, unsent: None }
     }
 }
 
 fn explain(mut error: hyper::client::conn::TrySendError<http::Request<Upload>>, progress: &Progress) -> Unanswered {
-    let unsent = error.take_message().map(|request| request.map(Upload::into_body));
+    let unsent = error.take_message().map(|request| request.into_body().into_body());
+    let is_unsent = unsent.is_some();
     if let Some(failure) = progress.failure() {
-        return Unanswered { failure, unsent };
+        return Unanswered { failure, is_unsent, unsent };
     }
     let error = error.into_error();
     let kind = if error.is_parse() { Kind::BadResponse } else { Kind::UpstreamReset };
-    Unanswered { failure: Failure::of(kind, chain(&error)), unsent }
+    Unanswered { failure: Failure::of(kind, chain(&error)), is_unsent, unsent }
 }
 
 /// An error with its causes, which is where the useful part is.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

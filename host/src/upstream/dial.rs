@@ -1,43 +1,101 @@
-//! From an address to a stream, and on to a connection that HTTP can be spoken on.
+//! From an endpoint to a connection that HTTP can be spoken on: a socket, the client's address in front, TLS, all in time.
 
-use std::io;
+use std::cell::Cell;
 use std::sync::Arc;
 
-use tokio::net::{TcpStream, UnixStream};
+use tokio::io::AsyncWriteExt;
 
+use super::race::Tried;
+use super::reach::reach;
+use super::socket::{Socket, Stream};
 use super::speak::speak;
-use super::{Connection, Endpoint};
+use super::{Connection, Endpoint, Preface};
 use crate::clock::{Duration, Ticker};
-use crate::config::MemberAddress;
+use crate::config::{Protocol, ProxyVersion, UpstreamTls};
 use crate::failure::{Failure, Kind};
+use crate::tls;
 
-/// Dials an endpoint. Every address of a name is tried in order, all within `timeout`. Cancellation safe.
+#[cfg(test)]
+mod tests;
+
+/// How far a dial came.
+#[derive(Default)]
+struct Course {
+    tried: Tried,
+    is_in_handshake: Cell<bool>,
+}
+
+/// Dials an endpoint, all within `timeout`. The preface is for members that speak the PROXY protocol, and goes unsaid to
+/// others; none is for connections that no client asked for. Cancellation safe.
 ///
 /// # Errors
-/// `ConnectTimeout`, or `ConnectRefused` for everything else.
-pub(super) async fn dial(endpoint: &Arc<Endpoint>, timeout: Duration, ticker: &Ticker) -> Result<Connection, Failure> {
-    match tokio::time::timeout(timeout, connect(endpoint, ticker)).await {
-        Ok(Ok(connection)) => Ok(connection),
-        Ok(Err(error)) => Err(Failure::of(Kind::ConnectRefused, format!("{endpoint}: {error}"))),
-        Err(_) => Err(Failure::of(Kind::ConnectTimeout, format!("{endpoint}: no connection within {timeout:?}"))),
+/// `ConnectTimeout`; `TlsFailed` when a connection stood, but not TLS or the protocol over it; `ConnectRefused` for
+/// everything else. Nothing of a request was sent.
+pub(super) async fn dial(
+    endpoint: &Arc<Endpoint>,
+    timeout: Duration,
+    preface: Option<&Preface>,
+    ticker: &Ticker,
+) -> Result<Connection, Failure> {
+    let course = Course::default();
+    match tokio::time::timeout(timeout, establish(endpoint, preface, &course, ticker)).await {
+        Ok(dialled) => dialled,
+        Err(_) => Err(course.overdue(endpoint, timeout)),
     }
 }
 
-async fn connect(endpoint: &Arc<Endpoint>, ticker: &Ticker) -> io::Result<Connection> {
-    match &endpoint.address {
-        MemberAddress::Tcp(address) => {
-            speak(without_delay(TcpStream::connect(address).await?)?, endpoint, ticker).await
-        }
-        MemberAddress::Name(name, port) => {
-            let stream = TcpStream::connect((name.as_str(), *port)).await?;
-            speak(without_delay(stream)?, endpoint, ticker).await
-        }
-        MemberAddress::Unix(path) => speak(UnixStream::connect(path).await?, endpoint, ticker).await,
-        MemberAddress::Service(_) | MemberAddress::Abstract(_) => Err(io::ErrorKind::Unsupported.into()),
+async fn establish(
+    endpoint: &Arc<Endpoint>,
+    preface: Option<&Preface>,
+    course: &Course,
+    ticker: &Ticker,
+) -> Result<Connection, Failure> {
+    let failed = |kind, error: &dyn std::fmt::Display| Failure::of(kind, format!("{endpoint}: {error}"));
+    let refused = |error| failed(Kind::ConnectRefused, &error);
+    let transport = &endpoint.transport;
+    let mut socket = reach(&endpoint.address, transport.source, &course.tried).await.map_err(refused)?;
+    if let Some(version) = transport.proxy_protocol {
+        socket.write_all(&header(preface, version, &socket)).await.map_err(refused)?;
     }
+    course.is_in_handshake.set(transport.tls.is_some());
+    let (stream, is_h2) = match &transport.tls {
+        Some(plan) => secure(endpoint, plan, socket).await.map_err(|why| failed(Kind::TlsFailed, &why))?,
+        None => (Stream::Bare(socket), transport.protocol == Protocol::Http2),
+    };
+    speak(stream, is_h2, endpoint, ticker).await.map_err(refused)
 }
 
-fn without_delay(stream: TcpStream) -> io::Result<TcpStream> {
-    stream.set_nodelay(true)?;
-    Ok(stream)
+/// The handshake, and whether HTTP/2 was agreed on in it.
+async fn secure(endpoint: &Endpoint, plan: &UpstreamTls, socket: Socket) -> Result<(Stream, bool), String> {
+    let client = endpoint.secured(plan).map_err(|error| error.to_string())?;
+    let stream = client.connect(socket, &endpoint.host()).await.map_err(|error| error.to_string())?;
+    let is_h2 = tls::chose_h2(&stream);
+    if endpoint.transport.protocol == Protocol::Http2 && !is_h2 {
+        return Err("the member did not choose HTTP/2 in the handshake (ALPN), and nothing else is allowed".to_owned());
+    }
+    Ok((Stream::Secured(Box::new(stream)), is_h2))
+}
+
+/// What a member hears of a connection of our own: in version 2 that it is one; in version 1, which has no word for that, the
+/// addresses of the connection itself (`proxy-protocol.txt`, section 2.1).
+fn header(preface: Option<&Preface>, version: ProxyVersion, socket: &Socket) -> Vec<u8> {
+    let own = || match version {
+        ProxyVersion::V1 => {
+            let (source, destination) = socket.ends();
+            Preface { source, destination }
+        }
+        ProxyVersion::V2 => Preface::default(),
+    };
+    preface.copied().unwrap_or_else(own).header(version)
+}
+
+impl Course {
+    fn overdue(&self, endpoint: &Endpoint, timeout: Duration) -> Failure {
+        let detail = match (self.is_in_handshake.get(), self.tried.is_empty()) {
+            (true, _) => format!("{endpoint}: no TLS handshake within {timeout:?}"),
+            (false, true) => format!("{endpoint}: no connection within {timeout:?}"),
+            (false, false) => format!("{endpoint}: no connection within {timeout:?}: {}", self.tried),
+        };
+        Failure::of(Kind::ConnectTimeout, detail)
+    }
 }

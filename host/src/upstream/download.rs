@@ -6,12 +6,10 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
-use hyper::body::Incoming;
 
-use super::connection::chain;
 use super::progress::Stage;
-use super::{Connection, Connections, Keeping, Progress};
-use crate::failure::{Failure, Kind};
+use super::{Connection, Connections, Incoming, Keeping, Progress};
+use crate::failure::Failure;
 
 /// A body being received. `guard` is dropped when the body is over, or is given up.
 pub struct Download<G> {
@@ -46,12 +44,13 @@ impl<G> Download<G> {
         download
     }
 
-    /// The exchange is whole: the connection may serve another, if its request was sent to its end too.
+    /// The exchange is whole: the connection may serve another, if its request was sent to its end too. One that is shared
+    /// goes on in any case; what was left of the request is cancelled.
     fn finish(&mut self) {
         self.guard = None;
         self.progress.rest();
         if let Some(Back { connection, to, keeping }) = self.back.take()
-            && self.progress.is_sent()
+            && (self.progress.is_sent() || connection.is_shared())
             && keeping.most > 0
         {
             to.keep(connection, keeping);
@@ -91,10 +90,10 @@ impl<G: Unpin> http_body::Body for Download<G> {
                 self.finish();
                 return Poll::Ready(None);
             }
-            Some(Err(error)) => {
+            Some(Err(failure)) => {
                 self.back = None;
                 self.guard = None;
-                return Poll::Ready(Some(Err(Failure::of(Kind::ResponseCut, chain(&error)))));
+                return Poll::Ready(Some(Err(failure)));
             }
         };
         if self.incoming.is_end_stream() {

@@ -1,18 +1,28 @@
-//! A thread's idle connections, the last one used first, so that the others can go cold and be closed.
+//! A thread's connections at rest, the last one used first, so that the others can go cold and be closed.
+//!
+//! A connection that carries many exchanges stands here while it has room; others only while they rest.
 
 use std::cell::RefCell;
-use std::rc::Rc;
+use std::mem;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
+use super::connection::Alone;
 use super::endpoint::Seat;
-use super::{Connection, Endpoint, dial};
-use crate::clock::{Duration, Instant, Ticker};
-use crate::failure::Failure;
+use super::opening::Openings;
+use super::permit::{self, Bell, Permit, Wish};
+use super::shared::{Home, Shared};
+use super::stream::Stream;
+use super::{Connection, Endpoint, Preface, dial};
+use crate::clock::{self, Duration, Instant, Ticker};
+use crate::failure::{Failure, Kind};
 
-/// One thread's connections to all endpoints.
+/// The connections of a thread to all endpoints, or of one client connection to those it has for itself.
 pub struct Connections {
-    idle: RefCell<Vec<Vec<Kept>>>,
-    ticker: Rc<Ticker>,
+    /// By the number of the endpoint.
+    shelves: RefCell<Vec<Shelf>>,
+    openings: Rc<Openings>,
+    home: Home,
 }
 
 /// What a pool wants of the connections to its members.
@@ -24,68 +34,235 @@ pub struct Keeping {
     pub idle_timeout: Duration,
 }
 
+#[derive(Default)]
+struct Shelf {
+    idle: Vec<Kept>,
+    shared: Vec<Rc<Shared>>,
+}
+
 struct Kept {
-    connection: Connection,
+    alone: Alone,
     until: Instant,
-    _seat: Seat,
+    _seat: Option<Seat>,
 }
 
 impl Connections {
-    /// A thread's connections: none yet.
+    /// A thread's connections: none yet. To be called inside the thread's runtime, where a task listens for other threads
+    /// that need what rests here.
     #[must_use]
     pub fn start(ticker: Rc<Ticker>) -> Rc<Self> {
-        Rc::new(Self { idle: RefCell::default(), ticker })
+        let bell = permit::bell();
+        let connections = Self::at(Home { bell: bell.clone(), is_private: false, ticker });
+        tokio::task::spawn_local(listen(bell, Rc::downgrade(&connections)));
+        connections
+    }
+
+    /// The connections of one client connection: nobody else is given one of them, they take no seats among the idle ones
+    /// of an endpoint and are not closed for others that wait, because the member may know the client by its connection.
+    /// They count as open like all others, and are closed when this is dropped, as far as no exchange uses them.
+    #[must_use]
+    pub fn private(ticker: Rc<Ticker>) -> Rc<Self> {
+        Self::at(Home { bell: Bell::default(), is_private: true, ticker })
+    }
+
+    fn at(home: Home) -> Rc<Self> {
+        Rc::new(Self { shelves: RefCell::default(), openings: Rc::default(), home })
     }
 
     /// A connection that was used before and is still good, if there is one. Cancellation safe but for the connection in
     /// hand, which is closed.
     pub async fn reuse(&self, endpoint: &Endpoint) -> Option<Connection> {
+        if let Some(connection) = self.share(endpoint) {
+            return Some(connection);
+        }
         while let Some(kept) = self.pop(endpoint) {
-            if kept.until < self.ticker.recent() {
+            if kept.until < self.home.ticker.recent() {
                 continue;
             }
-            let mut connection = kept.connection;
-            if connection.is_usable().await {
-                return Some(connection);
+            let mut alone = kept.alone;
+            if alone.is_usable().await {
+                return Some(Connection::alone(alone));
             }
         }
         None
     }
 
-    /// A connection that nobody used before. Cancellation safe.
+    /// A connection that nobody used before; or one that others dialled meanwhile, or gave back while this waited for one
+    /// of the `most` that may be open at once, over all threads. Members that speak the PROXY protocol hear the `preface`;
+    /// none means that no client asked for the connection. Cancellation safe.
     ///
     /// # Errors
-    /// When there is none to be had within `timeout`.
-    pub async fn dial(&self, endpoint: &Arc<Endpoint>, timeout: Duration) -> Result<Connection, Failure> {
-        dial::dial(endpoint, timeout, &self.ticker).await
+    /// When there is none to be had within `timeout`: `PoolFull` when that is because of `most`.
+    pub async fn dial(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        timeout: Duration,
+        preface: Option<&Preface>,
+        most: Option<usize>,
+    ) -> Result<Connection, Failure> {
+        let until = clock::now().checked_add(timeout);
+        if endpoint.likely_room() > 1
+            && let Ok(true) = tokio::time::timeout(timeout, self.openings.wait(endpoint)).await
+            && let Some(connection) = self.share(endpoint)
+        {
+            return Ok(connection);
+        }
+        let opening = self.openings.begin(endpoint);
+        let permit = match Permit::take(endpoint, most, &self.home.bell) {
+            Ok(permit) => permit,
+            Err(turn) => match tokio::time::timeout(left(until, timeout), self.await_turn(endpoint, turn)).await {
+                Ok(Ok(permit)) => permit,
+                Ok(Err(connection)) => return Ok(connection),
+                Err(_) => return Err(full(endpoint, most, timeout)),
+            },
+        };
+        let connection = dial::dial(endpoint, left(until, timeout), preface, &self.home.ticker).await?;
+        connection.place().fill(permit);
+        match connection.line() {
+            Some(shared) => {
+                shared.settle_in(self.home.clone(), opening);
+                self.shelf(endpoint.number, |shelf| shelf.shared.push(shared.clone()));
+            }
+            None => endpoint.learn_room(None),
+        }
+        Ok(connection)
     }
 
-    /// Takes a connection back after a whole exchange; closes it when there are enough.
+    /// Takes a connection back after a whole exchange; closes it when there are enough, or when another thread needs its
+    /// place.
     pub fn keep(&self, connection: Connection, keeping: Keeping) {
-        let Some(seat) = connection.endpoint().seat(keeping.most) else { return };
-        let number = connection.endpoint().number;
-        let mut idle = self.idle.borrow_mut();
-        if idle.len() <= number {
-            idle.resize_with(number + 1, Vec::new);
+        let alone = match connection.apart() {
+            Ok(alone) => alone,
+            Err(stream) => return stream.keep(keeping),
+        };
+        let endpoint = alone.endpoint();
+        if endpoint.gate.wish(&self.home.bell, alone.place()) == Wish::Close {
+            return;
         }
-        if let Some(list) = idle.get_mut(number) {
-            list.push(Kept { connection, until: self.ticker.recent() + keeping.idle_timeout, _seat: seat });
+        let seat = if self.home.is_private { None } else { endpoint.seat(keeping.most) };
+        if seat.is_none() && !self.home.is_private {
+            return;
         }
+        let until = self.home.ticker.recent() + keeping.idle_timeout;
+        let number = endpoint.number;
+        self.shelf(number, |shelf| shelf.idle.push(Kept { alone, until, _seat: seat }));
     }
 
     /// Closes what rested too long, was closed by the other side, or leads where nobody wants to go any more; to be called
     /// now and then.
     pub fn sweep(&self, is_wanted: impl Fn(&Endpoint) -> bool) {
-        for list in &mut *self.idle.borrow_mut() {
-            list.retain(|kept| {
-                kept.until >= self.ticker.recent()
-                    && !kept.connection.is_closed()
-                    && is_wanted(kept.connection.endpoint())
+        let recent = self.home.ticker.recent();
+        let mut closed = Vec::new();
+        for shelf in &mut *self.shelves.borrow_mut() {
+            let cold = shelf.idle.extract_if(.., |kept| {
+                kept.until < recent || kept.alone.is_closed() || !is_wanted(kept.alone.endpoint())
             });
+            closed.extend(cold.map(|kept| kept.alone));
+            shelf.shared.retain(|shared| {
+                let is_good = shared.is_usable() && !shared.is_cold(recent) && is_wanted(shared.endpoint());
+                if !is_good {
+                    shared.retire();
+                }
+                is_good
+            });
+        }
+        // Out of the borrow: closing wakes others.
+        drop(closed);
+    }
+
+    /// A place on a connection that has room for one more exchange, the oldest first, so that the others can go cold.
+    fn share(&self, endpoint: &Endpoint) -> Option<Connection> {
+        let mut shelves = self.shelves.borrow_mut();
+        let shelf = shelves.get_mut(endpoint.number)?;
+        if shelf.shared.is_empty() {
+            return None;
+        }
+        let recent = self.home.ticker.recent();
+        shelf.shared.retain(|shared| {
+            let is_good = shared.is_usable() && !shared.is_cold(recent);
+            if !is_good {
+                shared.retire();
+            }
+            is_good
+        });
+        let shared = shelf.shared.iter().find(|shared| shared.has_room())?.clone();
+        Some(Connection::shared(Stream::on(shared, &self.home.ticker)))
+    }
+
+    /// Waits for a permit, or for a connection on this shelf.
+    async fn await_turn(&self, endpoint: &Arc<Endpoint>, turn: permit::Turn) -> Result<Permit, Connection> {
+        loop {
+            turn.called().await;
+            if let Some(permit) = turn.permit() {
+                return Ok(permit);
+            }
+            if let Some(connection) = self.reuse(endpoint).await {
+                drop(turn);
+                // There may be room for the next one too.
+                endpoint.gate.call(&self.home.bell);
+                return Err(connection);
+            }
         }
     }
 
-    fn pop(&self, endpoint: &Endpoint) -> Option<Kept> {
-        self.idle.borrow_mut().get_mut(endpoint.number)?.pop()
+    /// Closes idle connections that are waited for, the coldest first, one for each exchange that waits.
+    fn make_room(&self) {
+        let mut closed = Vec::new();
+        for shelf in &mut *self.shelves.borrow_mut() {
+            while let Some(coldest) = shelf.idle.first()
+                && coldest.alone.endpoint().gate.promise(coldest.alone.place())
+            {
+                closed.push(shelf.idle.remove(0));
+            }
+            shelf.shared.retain(|shared| {
+                let is_promised = shared.is_idle() && shared.endpoint().gate.promise(shared.place());
+                if is_promised {
+                    shared.retire();
+                }
+                !is_promised
+            });
+        }
+        drop(closed);
     }
+
+    fn pop(&self, endpoint: &Endpoint) -> Option<Kept> {
+        self.shelves.borrow_mut().get_mut(endpoint.number)?.idle.pop()
+    }
+
+    fn shelf(&self, number: usize, change: impl FnOnce(&mut Shelf)) {
+        let mut shelves = self.shelves.borrow_mut();
+        if shelves.len() <= number {
+            shelves.resize_with(number + 1, Shelf::default);
+        }
+        if let Some(shelf) = shelves.get_mut(number) {
+            change(shelf);
+        }
+    }
+}
+
+/// What is shared ends with its last exchange; the task that listens is woken to end.
+impl Drop for Connections {
+    fn drop(&mut self) {
+        let shelves = mem::take(&mut *self.shelves.borrow_mut());
+        shelves.iter().flat_map(|shelf| &shelf.shared).for_each(|shared| shared.retire());
+        self.home.bell.notify_one();
+    }
+}
+
+/// Makes room for other threads whenever the bell rings.
+async fn listen(bell: Bell, connections: Weak<Connections>) {
+    loop {
+        bell.notified().await;
+        let Some(connections) = connections.upgrade() else { return };
+        connections.make_room();
+    }
+}
+
+fn left(until: Option<Instant>, timeout: Duration) -> Duration {
+    until.map_or(timeout, |until| until.saturating_duration_since(clock::now()))
+}
+
+fn full(endpoint: &Endpoint, most: Option<usize>, timeout: Duration) -> Failure {
+    let most = most.unwrap_or_default();
+    Failure::of(Kind::PoolFull, format!("{endpoint}: none of its {most} connections became free within {timeout:?}"))
 }

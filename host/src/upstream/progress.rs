@@ -15,7 +15,9 @@ use crate::message::{Fields, Status};
 /// A pool's time limits for one attempt; zero means none.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Between two reads, and to the first byte.
+    /// For the answer to begin.
+    pub head: Duration,
+    /// Between two reads of the answer's body.
     pub read: Duration,
     /// How long the member may take no byte.
     pub write: Duration,
@@ -94,7 +96,8 @@ impl Progress {
             Stage::Permission => PERMISSION,
             Stage::Client => Duration::ZERO,
             Stage::Member => self.limits.write,
-            Stage::Answer | Stage::Body => self.limits.read,
+            Stage::Answer => self.limits.head,
+            Stage::Body => self.limits.read,
         };
         match (after.is_zero(), self.limits.until) {
             (true, None) => self.deadline.disarm(),
@@ -133,12 +136,12 @@ impl Progress {
         if self.limits.until.is_some_and(|until| until <= now()) {
             return Failure::of(Kind::ExchangeTimeout, "the exchange took longer than the pool's timeout");
         }
-        let Limits { read, write, .. } = self.limits;
+        let Limits { head, read, write, .. } = self.limits;
         match self.stage.get() {
             Stage::Permission | Stage::Client | Stage::Member => {
                 Failure::of(Kind::UpstreamStalled, format!("it took no byte of the request's body within {write:?}"))
             }
-            Stage::Answer => Failure::of(Kind::ResponseTimeout, format!("no answer within {read:?}")),
+            Stage::Answer => Failure::of(Kind::ResponseTimeout, format!("no answer within {head:?}")),
             Stage::Body => Failure::of(Kind::ResponseCut, format!("no further byte within {read:?}")),
         }
     }
@@ -165,6 +168,17 @@ impl Progress {
 
     pub(super) fn await_permission(&self, context: &Context<'_>) {
         *self.uploader.borrow_mut() = Some(context.waker().clone());
+    }
+}
+
+impl Stage {
+    /// Where an attempt begins.
+    pub(super) const fn first(has_no_body: bool, expects: bool) -> Self {
+        match (has_no_body, expects) {
+            (true, _) => Stage::Answer,
+            (false, true) => Stage::Permission,
+            (false, false) => Stage::Member,
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! The ways an origin behaves, good and bad, each named after what it does.
 
+use std::collections::HashMap;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Behaviour, Exchange, Then};
 use crate::eventually::Gate;
+use crate::websocket::{Frames, accept, close_frame, text_frame};
 
 /// A piece of the large generated bodies.
 static BLOCK: [u8; 65536] = [b'w'; 65536];
@@ -54,6 +56,56 @@ pub fn answers_with(status: u16, fields: &[(&str, &str)], body: &str) -> Behavio
             exchange.write(&body)?;
         }
         Ok(Then::Keep)
+    })
+}
+
+/// Answers 200 and says in `X-Member` who it is.
+pub fn is_named(name: &str) -> Behaviour {
+    answers_with(200, &[("X-Member", name)], name)
+}
+
+/// Does what the other behaviour does for so many requests of a connection, and resets the connection at the next one.
+pub fn resets_after_requests(count: usize, before: Behaviour) -> Behaviour {
+    let served: Mutex<HashMap<usize, usize>> = Mutex::default();
+    does(move |exchange| {
+        let is_over = {
+            let mut served = served.lock().unwrap_or_else(PoisonError::into_inner);
+            let served = served.entry(exchange.request.connection).or_default();
+            *served += 1;
+            *served > count
+        };
+        if is_over { Ok(Then::Reset) } else { before(exchange) }
+    })
+}
+
+/// Answers in part, ends its sending side, and goes on reading until the other side ends too.
+pub fn half_closes(sent: usize) -> Behaviour {
+    does(move |exchange| {
+        exchange.read_body()?;
+        exchange.write_head(200, &[("Content-Length", "1000")])?;
+        exchange.write(vec![b'x'; sent])?;
+        exchange.half_close();
+        exchange.wait_for_end();
+        Ok(Then::Close)
+    })
+}
+
+/// Shakes hands as RFC 6455 says and sends every text back, until the other side closes.
+pub fn echoes_websockets() -> Behaviour {
+    does(|exchange| {
+        let Some(key) = exchange.request.fields.get("sec-websocket-key") else {
+            exchange.write_head(400, &[("Content-Length", "0")])?;
+            return Ok(Then::Keep);
+        };
+        let accept = accept(&key);
+        let fields = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Accept", accept.as_str())];
+        exchange.write_head(101, &fields)?;
+        let mut frames = Frames::default();
+        while let Some(text) = frames.text(true, || exchange.some())? {
+            exchange.write(text_frame(&text))?;
+        }
+        exchange.write(close_frame())?;
+        Ok(Then::Close)
     })
 }
 
@@ -319,6 +371,7 @@ pub fn speaks_http_1_0() -> Behaviour {
 pub(super) fn reason(status: u16) -> &'static str {
     match status {
         100 => "Continue",
+        101 => "Switching Protocols",
         103 => "Early Hints",
         200 => "OK",
         204 => "No Content",

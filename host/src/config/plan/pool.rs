@@ -258,8 +258,8 @@ pub struct UpstreamTls {
     pub pins: Vec<[u8; 32]>,
 }
 
-/// A PEM file that was read.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// A PEM file that was read. What was in it, a key perhaps, is never written to a log.
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Pem {
     /// Where it was.
     pub path: PathBuf,
@@ -505,4 +505,21 @@ pub struct Outlier {
     pub max_ejected: u32,
     /// When fewer than this percentage of members are fit, checks and ejections are ignored; 0 means never.
     pub panic_threshold: u32,
+}
+
+impl Pool {
+    /// For one attempt's answer to begin.
+    #[must_use]
+    pub fn try_timeout(&self) -> Duration {
+        match self.failover.try_timeout {
+            Duration::ZERO => self.read_timeout,
+            limit => limit.min(self.read_timeout),
+        }
+    }
+}
+
+impl std::fmt::Debug for Pem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Pem({})", self.path.display())
+    }
 }

@@ -1,0 +1,31 @@
+//! Who serves when a pool cannot: the route's fallback, or else the pool's.
+
+use std::ops::ControlFlow::{self, Break, Continue};
+
+use super::forward::Unserved;
+use super::route::{self, Bound};
+use super::{Answer, Exchange};
+use crate::config::Fallback;
+
+/// The request bound for another pool, or an answer: the fallback's, or the failure's when there is none.
+pub(super) fn find(exchange: &mut Exchange, bound: Bound, unserved: Unserved) -> ControlFlow<Answer, Bound> {
+    let local = exchange.local.clone();
+    let generation = &local.generation;
+    // A route's fallback stands for its own pool; pools that come after it have their own.
+    let of_route = match bound.is_fallback {
+        true => None,
+        false => generation.route(bound.key).and_then(|route| route.fallback.as_ref()),
+    };
+    let fallback = of_route.or_else(|| generation.pool(bound.pool)?.plan.fallback.as_ref());
+    match fallback.filter(|_| unserved.is_untouched) {
+        None => Break(Answer::of(exchange, &unserved.failure)),
+        Some(Fallback::Respond(respond)) => {
+            exchange.fail(&unserved.failure);
+            Break(route::respond_with(exchange, respond))
+        }
+        Some(Fallback::Pool(pool)) => {
+            tracing::debug!(failure = %unserved.failure, pool = ?exchange.facts.pool, "going to the fallback");
+            Continue(Bound { pool: *pool, is_fallback: true, ..bound })
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Limits of members, and the queue before them.
+
+use std::thread;
+use std::time::Duration;
+
+use weir_tests::{Config, Gate, Gateway, Origin, behaviour, eventually};
+
+/// One member that takes `most` exchanges at once, with these lines in its pool.
+fn full(origin: &Origin, limit: &str, lines: &str) -> Config {
+    Config::default().top("threads = 2").pool(&format!("member = [{{ url = \"{}\", {limit} }}]\n{lines}", origin.url()))
+}
+
+#[test]
+fn a_full_member_gets_no_more_and_the_client_is_told_when_to_come_back() {
+    for limit in ["max-requests = 2", "max-connections = 2"] {
+        let (origin, gate) = (Origin::start(), Gate::closed());
+        origin.otherwise(behaviour::waits_for(&gate, behaviour::answers(200, "done")));
+        let gateway = Gateway::start(&full(&origin, limit, ""));
+        let mut first = gateway.client();
+        first.send("GET /1 HTTP/1.1\r\nHost: x\r\n\r\n");
+        let mut second = gateway.client();
+        second.send("GET /2 HTTP/1.1\r\nHost: x\r\n\r\n");
+        origin.await_requests(2);
+        let response = gateway.get("/3");
+        assert!(!response.expect(503).field("retry-after").is_empty(), "{limit}");
+        gate.open();
+        first.response().expect(200);
+        second.response().expect(200);
+        eventually("there is room again", || (gateway.get("/4").status == 200).then_some(()));
+        assert!(origin.requests().len() >= 3 && origin.count("/3") == 0, "{limit}");
+    }
+}
+
+#[test]
+fn exchanges_wait_in_the_queue_in_their_order() {
+    let (origin, gate) = (Origin::start(), Gate::closed());
+    origin.on("/0", behaviour::waits_for(&gate, behaviour::answers(200, "done")));
+    let gateway = Gateway::start(&full(&origin, "max-requests = 1", "queue = { length = 3, timeout = \"30s\" }"));
+    let mut clients: Vec<_> = (0..4).map(|_| gateway.client()).collect();
+    clients[0].send("GET /0 HTTP/1.1\r\nHost: x\r\n\r\n");
+    origin.await_requests(1);
+    for (number, client) in clients.iter_mut().enumerate().skip(1) {
+        client.send(format!("GET /{number} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        // Each is known to stand in the queue before the next one comes.
+        thread::sleep(Duration::from_millis(50));
+    }
+    eventually("the queue is full", || (gateway.get("/late").status == 503).then_some(()));
+    gate.open();
+    for client in &mut clients {
+        client.response().expect(200);
+    }
+    let order: Vec<_> = origin.requests().into_iter().map(|request| request.target).collect();
+    assert_eq!(order.len(), 4, "{order:?}");
+    assert_eq!(origin.count("/late"), 0);
+}
+
+#[test]
+fn nobody_waits_longer_than_the_queue_allows() {
+    let (origin, gate) = (Origin::start(), Gate::closed());
+    origin.otherwise(behaviour::waits_for(&gate, behaviour::answers(200, "done")));
+    let gateway = Gateway::start(&full(&origin, "max-requests = 1", "queue = { length = 9, timeout = \"200ms\" }"));
+    let mut first = gateway.client();
+    first.send("GET /1 HTTP/1.1\r\nHost: x\r\n\r\n");
+    origin.await_requests(1);
+    gateway.get("/2").expect(503);
+    gate.open();
+    first.response().expect(200);
+}
+
+#[test]
+fn connections_are_limited_over_all_threads() {
+    let origin = Origin::that(behaviour::answers(200, "done"));
+    let lines = "queue = { length = 1000, timeout = \"30s\" }";
+    let gateway = Gateway::start(&full(&origin, "max-connections = 3", lines));
+    let most = thread::scope(|scope| {
+        let workers: Vec<_> = (0..16)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut most = 0;
+                    let mut client = gateway.client();
+                    for _ in 0..40 {
+                        client.get("/").expect(200);
+                        most = most.max(origin.open_connections());
+                    }
+                    most
+                })
+            })
+            .collect();
+        workers.into_iter().map(|worker| worker.join().unwrap()).max().unwrap()
+    });
+    // The origin hears of a connection's end a moment after the gateway closed it and may have dialled again.
+    assert!(most <= 5, "{most} connections at once");
+    assert_eq!(origin.requests().len(), 640);
+}
+
+#[test]
+fn a_client_that_leaves_the_queue_leaves_its_place() {
+    let (origin, gate) = (Origin::start(), Gate::closed());
+    origin.on("/1", behaviour::waits_for(&gate, behaviour::answers(200, "done")));
+    let gateway = Gateway::start(&full(&origin, "max-requests = 1", "queue = { length = 1, timeout = \"30s\" }"));
+    let mut first = gateway.client();
+    first.send("GET /1 HTTP/1.1\r\nHost: x\r\n\r\n");
+    origin.await_requests(1);
+    let mut leaver = gateway.client();
+    leaver.send("GET /gone HTTP/1.1\r\nHost: x\r\n\r\n");
+    eventually("the queue is full", || (gateway.get("/late").status == 503).then_some(()));
+    drop(leaver);
+    let mut third = gateway.client();
+    eventually("its place is free", || {
+        third = gateway.client();
+        third.send("GET /3 HTTP/1.1\r\nHost: x\r\n\r\n");
+        thread::sleep(Duration::from_millis(50));
+        (gateway.get("/late").status == 503 && origin.count("/3") == 0).then_some(())
+    });
+    gate.open();
+    first.response().expect(200);
+    third.response().expect(200);
+    assert_eq!(origin.count("/gone"), 0);
+}
