@@ -312,13 +312,8 @@ impl Exchange<'_> {
         self.write(head)
     }
 
-<<<<<<< HEAD
-    /// Says that nothing more will be sent, and goes on reading.
-    pub fn finish(&mut self) {
-=======
     /// Ends the sending side and goes on reading.
     pub fn half_close(&mut self) {
->>>>>>> fitness
         self.wire.shutdown(Shutdown::Write);
     }
 
