@@ -46,6 +46,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("rustls", &["tls/"]),
     ("tokio_rustls", &["tls/", "upstream/"]),
     ("moka", &["pool/"]),
+    ("rustix", &["pool/local/process.rs"]),
     ("quinn", &[]),
     ("unsafe", &["clock/thread_time.rs", "gateway/system.rs", "wasm/cache.rs"]),
     ("Instant::now", &["clock/mod.rs"]),

@@ -5,6 +5,7 @@
 
 mod client;
 mod config;
+mod dns;
 mod eventually;
 mod gateway;
 mod health_origin;
@@ -17,6 +18,7 @@ mod wire;
 
 pub use client::{Client, Response};
 pub use config::Config;
+pub use dns::{Dns, DnsMood};
 pub use eventually::{Gate, PATIENCE, eventually, never_while, stays};
 pub use gateway::{Gateway, Signal};
 pub use health_origin::{GrpcHealth, Health, Serving};

@@ -59,7 +59,7 @@ impl Caretaker {
 
     /// Stops what was started. Cancellation safe.
     pub async fn stop(&self) {
-        let mut programs = self.programs.take();
+        let mut programs = self.programs.replace(Programs::start());
         programs.stop_all().await;
     }
 

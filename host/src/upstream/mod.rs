@@ -36,7 +36,7 @@ pub use self::endpoint::Endpoint;
 pub use self::incoming::Incoming;
 pub use self::kept::{Connections, Keeping};
 pub use self::preface::Preface;
-pub use self::names::{Found, Resolver, Tell, Watch, Watched};
+pub use self::names::{Found, Resolver, Tell, Watch, Watched, addresses};
 pub use self::progress::{Hints, Limits, Progress};
 pub use self::tunnel::Far;
 pub use self::upload::Upload;

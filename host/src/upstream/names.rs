@@ -45,7 +45,7 @@ pub struct Resolver {
 ///
 /// # Errors
 /// When the name has no address as far as is known; that is asked again later, not by this call.
-pub(super) async fn addresses(name: &str) -> io::Result<Arc<[IpAddr]>> {
+pub async fn addresses(name: &str) -> io::Result<Arc<[IpAddr]>> {
     Table::shared().addresses(name).await
 }
 

@@ -247,6 +247,8 @@ fn listed(source: &Source) -> TokioResolver {
     let mut options = ResolverOpts::default();
     options.timeout = source.attempt;
     options.attempts = 1;
+    // Larger answers without TCP (RFC 6891); for the system's servers its own file decides.
+    options.edns0 = true;
     build(config, options)
 }
 
@@ -300,5 +302,19 @@ mod tests {
         ] {
             assert_eq!(clean(&Name::from_ascii(name).unwrap_or_default()).as_deref(), text, "{name}");
         }
+    }
+
+    #[tokio::test]
+    async fn without_name_servers_the_hosts_file_is_left() {
+        let mut hosts = Hosts::default();
+        hosts.read_hosts_conf("10.0.0.7 near.example near # here\n::7 near.example\n".as_bytes()).unwrap();
+        let resolver = Err("/etc/resolv.conf cannot be used: it is not there".to_owned());
+        let client = Client { source: Source::of(&[]), resolver, hosts, times: times() };
+        assert!(!client.is_outdated());
+        let forever = |address: &str| Answer::Found(vec![address.parse().unwrap()], Duration::MAX);
+        assert_eq!(client.addresses("near.example").await, [forever("10.0.0.7"), forever("::7")]);
+        assert_eq!(client.addresses("NEAR").await[0], forever("10.0.0.7"));
+        let failed = || Answer::Failed("/etc/resolv.conf cannot be used: it is not there".to_owned());
+        assert_eq!(client.addresses("far.example").await, [failed(), failed()]);
     }
 }
