@@ -568,6 +568,20 @@ fn a_tunnel_holds_its_seat_at_the_listener() {
 }
 
 #[test]
+fn a_tunnel_does_not_count_against_the_limits_of_its_member() {
+    let origin = Origin::start();
+    origin.on("/ws", echoes_bytes());
+    let limited = "member = [{ url = \"{origin}\", max-connections = 1, max-requests = 1 }]";
+    let gateway = Gateway::start(&to(&origin).pool(limited));
+    let mut tunnels: Vec<Client> = (0..3).map(|_| tunnel(&gateway)).collect();
+    gateway.get("/").expect(200);
+    tunnels.iter_mut().for_each(|client| echo(client, b"all of them"));
+    drop(tunnels);
+    eventually("the tunnels are closed", || (origin.open_connections() <= 1).then_some(()));
+    gateway.get("/").expect(200);
+}
+
+#[test]
 fn unix_sockets_on_both_sides_carry_tunnels_too() {
     let place = Place::fresh();
     let origin = Origin::on_unix(&place.path().join("app.sock"));
