@@ -34,7 +34,6 @@ struct Attempt<'a> {
     target: &'a Arc<Endpoint>,
     host: Value,
     timeout: Duration,
-    connections: &'a Connections,
     /// What is being waited for, to be named when the time is over.
     awaits: Cell<&'static str>,
 }
@@ -48,12 +47,10 @@ const UNLIMITED: Limits = Limits { head: Duration::ZERO, read: Duration::ZERO, w
 /// Checks once. Cancellation safe: dropping it closes the connection.
 pub(super) async fn check(target: &Arc<Endpoint>, host: Value, health: &Health, ticker: &Rc<Ticker>) -> Outcome {
     let connections = Connections::private(ticker.clone());
-    let timeout = health.timeout;
-    let attempt = Attempt { target, host, timeout, connections: &connections, awaits: Cell::new("connection") };
     let began = clock::now();
-    let finding = match tokio::time::timeout(timeout, attempt.run(&health.check)).await {
-        Ok(finding) => finding,
-        Err(_) => Err(format!("{target}: no {} within {timeout:?}", attempt.awaits.get())),
+    let finding = match connections.dial(target, health.timeout, None, None).await {
+        Ok(connection) => Attempt::of(target, host, health).within(began, connection, &health.check).await,
+        Err(failure) => Err(failure.to_string()),
     };
     Outcome::of(finding, began)
 }
@@ -78,14 +75,25 @@ impl Outcome {
     }
 }
 
-impl Attempt<'_> {
-    async fn run(&self, check: &Check) -> Finding {
-        let dialled = self.connections.dial(self.target, self.timeout, None, None).await;
-        let mut connection = dialled.map_err(|failure| failure.to_string())?;
+impl<'a> Attempt<'a> {
+    const fn of(target: &'a Arc<Endpoint>, host: Value, health: &Health) -> Self {
+        Self { target, host, timeout: health.timeout, awaits: Cell::new("answer") }
+    }
+
+    /// In what is left of the time: dialling keeps to it too, and knows better what it was waiting for.
+    async fn within(&self, began: clock::Instant, mut connection: Connection, check: &Check) -> Finding {
+        let left = self.timeout.saturating_sub(clock::now().saturating_duration_since(began));
+        match tokio::time::timeout(left, self.run(&mut connection, check)).await {
+            Ok(finding) => finding,
+            Err(_) => Err(format!("{}: no {} within {:?}", self.target, self.awaits.get(), self.timeout)),
+        }
+    }
+
+    async fn run(&self, connection: &mut Connection, check: &Check) -> Finding {
         match check {
             Check::Tcp => Ok("connected".to_owned()),
-            Check::Http(check) => self.http(&mut connection, check).await,
-            Check::Grpc(service) => self.grpc(&mut connection, service).await,
+            Check::Http(check) => self.http(connection, check).await,
+            Check::Grpc(service) => self.grpc(connection, service).await,
         }
     }
 
@@ -110,7 +118,6 @@ impl Attempt<'_> {
         request: http::Request<Body>,
         most: usize,
     ) -> Result<(Answer, bool), String> {
-        self.awaits.set("answer");
         let answered = connection.ask(request, UNLIMITED, false, |_, _| {}).await;
         let Answered { response, .. } = answered.map_err(|unanswered| unanswered.failure.to_string())?;
         self.awaits.set("end of the answer");

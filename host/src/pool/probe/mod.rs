@@ -27,7 +27,7 @@ use crate::message::Value;
 use crate::upstream::Endpoint;
 
 /// Who is told what was found about a member, and says what is to be found out.
-pub trait Judged: Send + Sync {
+pub(super) trait Judged: Send + Sync {
     /// Every check is told, passed or not, in order. Of re-probes only the one that got a connection is.
     fn judged(&self, outcome: &Outcome);
 
@@ -37,7 +37,7 @@ pub trait Judged: Send + Sync {
 
 /// What is to be done for a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
+pub(super) enum Wanted {
     /// Nothing: the operator stopped it.
     Nothing,
     /// Its active checks, if it has any.
@@ -48,7 +48,7 @@ pub enum Wanted {
 
 /// What a check found.
 #[derive(Debug, Clone)]
-pub struct Outcome {
+pub(super) struct Outcome {
     /// Whether the member passed.
     pub passed: bool,
     /// Why, for the operator: `status 503, expected 2xx 3xx`.
@@ -59,7 +59,7 @@ pub struct Outcome {
 
 /// A member, as far as checks are concerned.
 #[derive(Clone)]
-pub struct Subject {
+pub(super) struct Subject {
     /// The name of its pool.
     pub pool: Arc<str>,
     /// Its name, unique in the pool.
@@ -79,7 +79,7 @@ pub struct Subject {
 }
 
 /// All checks of a gateway. They end when it is dropped.
-pub struct Probes {
+pub(super) struct Probes {
     ticker: Rc<Ticker>,
     turns: Rc<Semaphore>,
     watches: RefCell<HashMap<Key, Watch>>,
@@ -95,13 +95,13 @@ const TURNS: usize = 64;
 impl Probes {
     /// No checks yet. To be called, like everything here, on the control thread, where `ticker` runs.
     #[must_use]
-    pub fn start(ticker: Rc<Ticker>) -> Self {
+    pub(super) fn start(ticker: Rc<Ticker>) -> Self {
         Self { ticker, turns: Rc::new(Semaphore::new(TURNS)), watches: RefCell::default() }
     }
 
     /// Looks after these members from now on, and after no others. What a member that was there before is checked for goes
     /// on undisturbed when it is the same, and is told to its new judge; of a member that is gone nothing more is told.
-    pub fn attend(&self, subjects: Vec<Subject>) {
+    pub(super) fn attend(&self, subjects: Vec<Subject>) {
         let mut before = self.watches.take();
         let mut after = HashMap::with_capacity(subjects.len());
         let mut fresh = Vec::new();

@@ -1,6 +1,7 @@
 //! Checks of members that answer, refuse, hang or lie, over real sockets on one local runtime.
 
 mod http2;
+mod tls;
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
