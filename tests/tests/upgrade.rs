@@ -306,7 +306,7 @@ fn what_the_route_does_not_list_is_not_asked_for() {
 #[test]
 fn of_a_list_only_what_is_allowed_goes_on_and_h2c_never_does() {
     let origin = Origin::start();
-    let gateway = Gateway::start(&Config::to(&origin).route("upgrade = [\"websocket\", \"tcp\", \"h2c\"]"));
+    let gateway = Gateway::start(&Config::to(&origin).route("upgrade = [\"websocket\", \"tcp\"]"));
     let asked = [("Connection", "Upgrade, HTTP2-Settings"), ("HTTP2-Settings", "AAMAAABkAAQAAP__")];
     for (upgrade, expected) in [
         ("h2c, WebSocket, foo/2", Some("WebSocket")),

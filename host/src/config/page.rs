@@ -15,29 +15,38 @@ const LARGEST: u64 = 1 << 20;
 const HTML: &str = "text/html; charset=utf-8";
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 
-/// `[404, "5xx"]`.
+/// `[404, "5xx"]`: errors.
 pub(super) fn statuses(item: &Item<'_>) -> StatusSet {
+    set(item, 4, STATUS)
+}
+
+/// `[200, "3xx"]`: any final status.
+pub(super) fn final_statuses(item: &Item<'_>) -> StatusSet {
+    set(item, 2, r#"a status from 200 to 599, or "2xx", "3xx", "4xx" or "5xx""#)
+}
+
+fn set(item: &Item<'_>, least: u16, expected: &str) -> StatusSet {
     let mut set = StatusSet::default();
     for item in item.list().unwrap_or_default() {
-        let text = item.as_str().map_or_else(|| item.as_integer().map(|it| it.to_string()), |it| Some(it.to_owned()));
-        match text.as_deref().and_then(parse) {
-            Some(one)
-                if one
-                    .exact
-                    .iter()
-                    .chain(&one.classes)
-                    .any(|it| set.exact.contains(it) || set.classes.contains(it)) =>
-            {
-                item.problem("the status is in the list already");
-            }
-            Some(one) => {
-                set.exact.extend(one.exact);
-                set.classes.extend(one.classes);
-            }
-            None => item.wrong(STATUS),
-        }
+        add(&item, least, &mut set, expected);
     }
     set
+}
+
+/// Adds an error status of a list, in which other words may stand too.
+pub(super) fn add_error(item: &Item<'_>, set: &mut StatusSet, expected: &str) {
+    add(item, 4, set, expected);
+}
+
+fn add(item: &Item<'_>, least: u16, set: &mut StatusSet, expected: &str) {
+    let text = item.as_str().map_or_else(|| item.as_integer().map(|it| it.to_string()), |it| Some(it.to_owned()));
+    let Some(one) = text.as_deref().and_then(|text| parse(text, least)) else { return item.wrong(expected) };
+    let is_known = |it: &u16| set.exact.contains(it) || set.classes.contains(it);
+    if one.exact.iter().chain(&one.classes).any(is_known) {
+        return item.problem("the status is in the list already");
+    }
+    set.exact.extend(one.exact);
+    set.classes.extend(one.classes);
 }
 
 /// `error-page`: single statuses come before classes, so that the first page that fits is the nearest.
@@ -49,7 +58,7 @@ pub(super) fn read_all(site: &Table<'_>) -> Vec<ErrorPage> {
 }
 
 fn page(item: &Item<'_>) -> Option<ErrorPage> {
-    let statuses = parse(&item.key);
+    let statuses = parse(&item.key, 4);
     if statuses.is_none() {
         item.say(format!("a page is for {STATUS}, not for {:?}", item.key));
     }
@@ -116,15 +125,14 @@ pub(super) fn value(item: &Item<'_>) -> Option<Value> {
     value
 }
 
-fn parse(text: &str) -> Option<StatusSet> {
-    match text {
-        "4xx" => Some(StatusSet { exact: Vec::new(), classes: vec![4] }),
-        "5xx" => Some(StatusSet { exact: Vec::new(), classes: vec![5] }),
-        _ => {
-            let status = text.parse().ok().filter(|status| (400..=599).contains(status) && text.len() == 3)?;
-            Some(StatusSet { exact: vec![status], classes: Vec::new() })
-        }
+/// A status, or a hundred of them, from a class on.
+fn parse(text: &str, least: u16) -> Option<StatusSet> {
+    if let Some(class) = text.strip_suffix("xx") {
+        let class = class.parse().ok().filter(|class| (least..=5).contains(class) && text.len() == 3)?;
+        return Some(StatusSet { exact: Vec::new(), classes: vec![class] });
     }
+    let status = text.parse().ok().filter(|status| (least * 100..=599).contains(status) && text.len() == 3)?;
+    Some(StatusSet { exact: vec![status], classes: Vec::new() })
 }
 
 /// A set as it would be written.

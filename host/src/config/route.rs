@@ -2,7 +2,7 @@
 
 use super::table::{Item, Table};
 use super::whole::Names;
-use super::{Action, PathMatch, PrefixChange, Route, StatusSet, condition, page, respond};
+use super::{Action, PathMatch, PrefixChange, Route, StatusSet, condition, page, pool, respond};
 use crate::message::{Method, target};
 
 /// A route, called by its name or path in problems.
@@ -20,6 +20,8 @@ pub(super) fn read(item: &Item<'_>, names: &Names, intercepts: &[StatusSet]) -> 
     let filters = names.chain(&table);
     let max_body = table.item("max-body").and_then(|item| item.size(&(0..=u64::MAX)));
     let own_intercepts = table.item("intercept-errors").map(|item| page::statuses(&item));
+    let upgrade = table.item("upgrade").map(|item| upgrade(&item)).unwrap_or_default();
+    let fallback = pool::fallback(&table, names);
     let action = action(&table, names);
     let action = action.inspect(|action| check_effects(&table, action));
     table.finish();
@@ -30,7 +32,6 @@ pub(super) fn read(item: &Item<'_>, names: &Names, intercepts: &[StatusSet]) -> 
         (None, Action::Respond(_) | Action::Exclude) => StatusSet::default(),
     };
     let place = table.place.clone();
-    let (upgrade, fallback) = (Vec::new(), None);
     Some(Route {
         name,
         path,
@@ -100,12 +101,36 @@ fn action(table: &Table<'_>, names: &Names) -> Option<Action> {
     }
 }
 
+/// Names of protocols (RFC 9110, section 7.8).
+fn upgrade(item: &Item<'_>) -> Vec<String> {
+    let mut protocols: Vec<String> = Vec::new();
+    for item in item.at_least_one() {
+        let Some(text) = item.string() else { continue };
+        let name = text.to_ascii_lowercase();
+        if !pool::is_token(&name) {
+            item.wrong("the name of a protocol such as \"websocket\"");
+        } else if name == "h2c" {
+            item.problem("h2c is never passed on: what it leads to would go past everything the gateway checks");
+        } else if protocols.contains(&name) {
+            item.problem("the protocol is in the list already");
+        } else {
+            protocols.push(name);
+        }
+    }
+    protocols
+}
+
 /// Keys that do nothing beside the route's action are slips.
 fn check_effects(table: &Table<'_>, action: &Action) {
     let (idle, why): (&[&'static str], _) = match action {
         Action::Pool(_) => return,
-        Action::Respond(_) => (&["strip-prefix", "replace-prefix", "intercept-errors"], "responds itself"),
-        Action::Exclude => (&["strip-prefix", "replace-prefix", "intercept-errors", "filters", "max-body"], "excludes"),
+        Action::Respond(_) => {
+            (&["strip-prefix", "replace-prefix", "intercept-errors", "upgrade", "fallback"], "responds itself")
+        }
+        Action::Exclude => (
+            &["strip-prefix", "replace-prefix", "intercept-errors", "filters", "max-body", "upgrade", "fallback"],
+            "excludes",
+        ),
     };
     for item in idle.iter().filter_map(|key| table.item(key)) {
         item.say(format!("{} does nothing on a route that {why}", item.key));

@@ -63,7 +63,7 @@ impl Plan {
 
     fn write_pool(&self, out: &mut Writer, pool: &Pool) {
         out.section(&format!("[pool.{}]", key(&pool.name)));
-        out.word("balance", &pool::BALANCE, ());
+        out.key("balance", pool::write_balance(&pool.balance, text));
         out.key(
             "member",
             list(

@@ -24,7 +24,8 @@ pub(super) fn members(
         let found = found.get(position).and_then(Option::as_deref);
         for single in singles(member, found) {
             let known = shared.member(&single, gated, since);
-            let program = single.command.as_ref().map(|command| Program::of(&plan.name, &single.name, command, &single.address));
+            let program =
+                single.command.as_ref().map(|command| Program::of(&plan.name, &single.name, command, &single.address));
             members.push(Enlisted { member: known, most: most(&single), plan: single, program });
         }
     }

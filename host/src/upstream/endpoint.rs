@@ -23,6 +23,8 @@ pub struct Endpoint {
     pub transport: Arc<Transport>,
     /// Its number: the index of its connections on every thread.
     pub(super) number: usize,
+    /// Connections tell the member who the client is, so each is for one client's.
+    pub(super) is_personal: bool,
     /// Its open connections, on all threads together.
     pub(super) gate: Gate,
     /// Connections kept idle, on all threads together.
@@ -67,6 +69,7 @@ impl Endpoint {
             address: address.clone(),
             transport: transport.clone(),
             number,
+            is_personal: transport.proxy_protocol.is_some(),
             gate: Gate::default(),
             idle: AtomicUsize::new(0),
             room: AtomicUsize::new(0),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::connection::Alone;
 use super::endpoint::Seat;
 use super::opening::Openings;
-use super::permit::{self, Bell, Permit, Wish};
+use super::permit::{self, Bell, Permit, Place, Wish};
 use super::shared::{Home, Shared};
 use super::stream::Stream;
 use super::{Connection, Endpoint, Preface, dial};
@@ -59,7 +59,8 @@ impl Connections {
 
     /// The connections of one client connection: nobody else is given one of them, they take no seats among the idle ones
     /// of an endpoint and are not closed for others that wait, because the member may know the client by its connection.
-    /// They count as open like all others, and are closed when this is dropped, as far as no exchange uses them.
+    /// They count as open like all others, and are closed when this is dropped, as far as no exchange uses them; before
+    /// that, one that rested too long is closed when it is asked for or swept.
     #[must_use]
     pub fn private(ticker: Rc<Ticker>) -> Rc<Self> {
         Self::at(Home { bell: Bell::default(), is_private: true, ticker })
@@ -101,7 +102,8 @@ impl Connections {
         most: Option<usize>,
     ) -> Result<Connection, Failure> {
         let until = clock::now().checked_add(timeout);
-        if endpoint.likely_room() > 1
+        if self.may_serve_others(endpoint)
+            && endpoint.likely_room() > 1
             && let Ok(true) = tokio::time::timeout(timeout, self.openings.wait(endpoint)).await
             && let Some(connection) = self.share(endpoint)
         {
@@ -119,10 +121,11 @@ impl Connections {
         let connection = dial::dial(endpoint, left(until, timeout), preface, &self.home.ticker).await?;
         connection.place().fill(permit);
         match connection.line() {
-            Some(shared) => {
+            Some(shared) if self.may_serve_others(endpoint) => {
                 shared.settle_in(self.home.clone(), opening);
                 self.shelf(endpoint.number, |shelf| shelf.shared.push(shared.clone()));
             }
+            Some(_) => {}
             None => endpoint.learn_room(None),
         }
         Ok(connection)
@@ -136,7 +139,7 @@ impl Connections {
             Err(stream) => return stream.keep(keeping),
         };
         let endpoint = alone.endpoint();
-        if endpoint.gate.wish(&self.home.bell, alone.place()) == Wish::Close {
+        if !self.may_serve_others(endpoint) || endpoint.gate.wish(&self.home.bell, alone.place()) == Wish::Close {
             return;
         }
         let seat = if self.home.is_private { None } else { endpoint.seat(keeping.most) };
@@ -168,6 +171,12 @@ impl Connections {
         }
         // Out of the borrow: closing wakes others.
         drop(closed);
+    }
+
+    /// Whether a connection may serve more exchanges than the one it was dialled for: one that names a client must not serve
+    /// another client's.
+    const fn may_serve_others(&self, endpoint: &Endpoint) -> bool {
+        self.home.is_private || !endpoint.is_personal
     }
 
     /// A place on a connection that has room for one more exchange, the oldest first, so that the others can go cold.
@@ -205,21 +214,22 @@ impl Connections {
         }
     }
 
-    /// Closes idle connections that are waited for, the coldest first, one for each exchange that waits.
+    /// Closes idle connections that are waited for elsewhere, the coldest first, one for each exchange that waits.
     fn make_room(&self) {
+        let gives_way = |endpoint: &Endpoint, place: &Place| endpoint.gate.wish(&self.home.bell, place) == Wish::Close;
         let mut closed = Vec::new();
         for shelf in &mut *self.shelves.borrow_mut() {
             while let Some(coldest) = shelf.idle.first()
-                && coldest.alone.endpoint().gate.promise(coldest.alone.place())
+                && gives_way(coldest.alone.endpoint(), coldest.alone.place())
             {
                 closed.push(shelf.idle.remove(0));
             }
             shelf.shared.retain(|shared| {
-                let is_promised = shared.is_idle() && shared.endpoint().gate.promise(shared.place());
-                if is_promised {
+                let is_over = shared.is_idle() && gives_way(shared.endpoint(), shared.place());
+                if is_over {
                     shared.retire();
                 }
-                !is_promised
+                !is_over
             });
         }
         drop(closed);

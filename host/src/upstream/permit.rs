@@ -92,19 +92,6 @@ impl Gate {
         }
     }
 
-    /// Promises a connection at rest to somebody who waits, if there is one who nothing is promised to yet.
-    pub(super) fn promise(&self, place: &Place) -> bool {
-        if !self.is_waited_for() {
-            return false;
-        }
-        let mut crowd = self.lock();
-        let is_wanted = crowd.queue.len() > crowd.closing;
-        if is_wanted {
-            crowd.promise(place);
-        }
-        is_wanted
-    }
-
     /// Tells whoever of a shelf waits longest to look there again.
     pub(super) fn call(&self, shelf: &Bell) {
         if self.is_waited_for()

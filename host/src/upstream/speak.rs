@@ -13,8 +13,8 @@ use super::patient::Patient;
 use super::permit::Place;
 use super::shared::{PULSE, Shared};
 use super::stream::Stream;
-use super::wire::Counted;
 use super::tunnel::Exit;
+use super::wire::Counted;
 use super::{Connection, Endpoint, Upload};
 use crate::clock::Ticker;
 

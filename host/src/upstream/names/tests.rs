@@ -205,23 +205,25 @@ fn members_names_are_resolved_ahead_and_believed_no_longer_than_allowed() {
 
 #[test]
 fn the_last_good_answer_outlives_a_server_in_any_trouble() {
-    for trouble in [Mood::Refuses, Mood::Sleeps, Mood::Babbles] {
-        locally(async {
-            let world = World::begin().await;
-            world.server.set("stale.example", 1, &["10.0.0.1"]);
-            assert_eq!(world.addresses("stale.example").await.unwrap(), ["10.0.0.1"]);
-            world.server.set("stale.example", 1, &["10.0.0.2"]);
-            let before = world.server.asked("stale.example");
-            world.server.feel(trouble);
-            eventually(async || {
-                assert_eq!(world.addresses("stale.example").await.unwrap(), ["10.0.0.1"]);
-                world.server.asked("stale.example") >= before + 4
-            })
-            .await;
-            world.server.feel(Mood::Answers);
-            world.soon_addresses("stale.example", &["10.0.0.2"]).await;
-        });
-    }
+    locally(async {
+        tokio::join!(outlives(Mood::Refuses), outlives(Mood::Sleeps), outlives(Mood::Babbles));
+    });
+}
+
+async fn outlives(trouble: Mood) {
+    let world = World::begin().await;
+    world.server.set("stale.example", 1, &["10.0.0.1"]);
+    assert_eq!(world.addresses("stale.example").await.unwrap(), ["10.0.0.1"]);
+    world.server.set("stale.example", 1, &["10.0.0.2"]);
+    let before = world.server.asked("stale.example");
+    world.server.feel(trouble);
+    eventually(async || {
+        assert_eq!(world.addresses("stale.example").await.unwrap(), ["10.0.0.1"]);
+        world.server.asked("stale.example") >= before + 4
+    })
+    .await;
+    world.server.feel(Mood::Answers);
+    world.soon_addresses("stale.example", &["10.0.0.2"]).await;
 }
 
 #[test]
@@ -285,7 +287,7 @@ fn a_service_is_every_address_of_every_target() {
 
         world.server.feel(Mood::Refuses);
         let before = world.server.asked("_http._tcp.example");
-        eventually(async || world.server.asked("_http._tcp.example") >= before + 4).await;
+        eventually(async || world.server.asked("_http._tcp.example") >= before + 2).await;
         assert_eq!(told.all().len(), 1, "trouble is no change");
 
         world.server.feel(Mood::Answers);

@@ -5,7 +5,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -19,6 +19,9 @@ use crate::clock::{self, Duration, Instant};
 
 /// Targets of one service that are asked about at the same time.
 const AT_ONCE: usize = 16;
+
+/// For asking about all targets of a service, before what is known of them is told.
+const ROUND: Duration = Duration::from_secs(10);
 
 /// Who is told. It is called on the control thread and shall not wait.
 pub type Tell = Arc<dyn Fn(&[Found]) + Send + Sync>;
@@ -267,23 +270,21 @@ impl Known {
         self.standing.retry()
     }
 
+    /// Asks about the targets that are due, within a bound: those that are left then are due again.
     async fn look_at_targets(&mut self, client: &Arc<Client>, most: Duration) {
         let names: BTreeSet<&String> = self.services.iter().map(|service| &service.target).collect();
         self.targets.retain(|name, _| names.contains(name));
-        let is_due = |name: &&&String| self.targets.get(**name).is_none_or(|target| target.due <= clock::now());
-        let mut waiting = names.iter().filter(is_due).map(|name| (*name).clone()).collect::<Vec<_>>().into_iter();
-        let mut asking = JoinSet::new();
-        loop {
-            for name in waiting.by_ref().take(AT_ONCE - asking.len()) {
-                let client = client.clone();
-                asking.spawn_local(async move { (client.addresses(&name).await, name) });
-            }
-            let Some(answered) = asking.join_next().await else { return };
-            let Ok((answers, name)) = answered else { continue };
-            let fresh = || Target { memory: Memory::of(&name), due: clock::now() };
-            let target = self.targets.entry(name.clone()).or_insert_with(fresh);
-            target.due = after(target.memory.learn(answers, most, clock::now()));
+        for name in names {
+            self.targets.entry(name.clone()).or_insert_with(|| Target::of(name));
         }
+        let is_due = |(name, target): (&String, &Target)| (target.due <= clock::now()).then(|| name.clone());
+        let due: Vec<_> = self.targets.iter().filter_map(is_due).collect();
+        let round = ask_all(client, due, |name, answers| {
+            if let Some(target) = self.targets.get_mut(name) {
+                target.due = after(target.memory.learn(answers, most, clock::now()));
+            }
+        });
+        let _ = tokio::time::timeout(ROUND, round).await;
     }
 
     fn found(&self) -> Vec<Found> {
@@ -293,6 +294,27 @@ impl Known {
             Some(places(&known.memory, &target, port, priority, weight).collect::<Vec<_>>())
         };
         self.services.iter().filter_map(places).flatten().collect()
+    }
+}
+
+impl Target {
+    fn of(name: &str) -> Self {
+        Self { memory: Memory::of(name), due: clock::now() }
+    }
+}
+
+async fn ask_all(client: &Arc<Client>, names: Vec<String>, mut learn: impl FnMut(&str, [Answer<IpAddr>; 2])) {
+    let (mut names, mut asking) = (names.into_iter(), JoinSet::new());
+    loop {
+        for name in names.by_ref().take(AT_ONCE - asking.len()) {
+            let client = client.clone();
+            asking.spawn_local(async move { (client.addresses(&name).await, name) });
+        }
+        match asking.join_next().await {
+            Some(Ok((answers, name))) => learn(&name, answers),
+            Some(Err(_)) => {}
+            None => return,
+        }
     }
 }
 

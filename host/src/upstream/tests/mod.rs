@@ -1,5 +1,6 @@
 //! Connections to members that live in the same thread: what they say and what becomes of it.
 
+mod endings;
 mod permits;
 mod shared;
 
@@ -24,7 +25,12 @@ use crate::config::{MemberAddress, Protocol, Transport};
 use crate::failure::Failure;
 
 const KEEPING: Keeping = Keeping { most: 16, idle_timeout: Duration::from_secs(60) };
-const LIMITS: Limits = Limits { head: Duration::from_secs(20), read: Duration::from_secs(20), write: Duration::from_secs(20), until: None };
+const LIMITS: Limits = Limits {
+    head: Duration::from_secs(20),
+    read: Duration::from_secs(20),
+    write: Duration::from_secs(20),
+    until: None,
+};
 const LONG: Duration = Duration::from_secs(20);
 
 /// Runs a test as a thread of the gateway runs.

@@ -5,6 +5,7 @@ use std::thread;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 
+use super::shared::{member, whole};
 use super::*;
 use crate::clock::now;
 use crate::failure::Kind;
@@ -79,7 +80,6 @@ fn each_connection_at_rest_is_promised_to_one_who_waits() {
     let first = Permit::take(&endpoint, Some(2), &there).err().unwrap();
     assert_eq!(endpoint.gate.wish(&here, &one), Wish::Close);
     assert_eq!(endpoint.gate.wish(&here, &other), Wish::Keep, "one is closing already");
-    assert!(!endpoint.gate.promise(&other));
     let second = Permit::take(&endpoint, Some(2), &here).err().unwrap();
     assert_eq!(endpoint.gate.wish(&here, &other), Wish::Leave, "whoever waits here may have it");
     one.release();
@@ -173,5 +173,82 @@ fn a_private_shelf_takes_no_seats_and_ends_with_its_client() {
         eventually(|| endpoint.open_connections() == 1).await;
         drop(private);
         eventually(|| endpoint.open_connections() == 0).await;
+    });
+}
+
+#[test]
+fn limits_hold_for_connections_that_are_shared() {
+    for (streams, tasks, most) in [(1, 10, 1), (1, 10, 3), (100, 300, 2), (7, 60, 2)] {
+        run(|connections, _| async move {
+            let (endpoint, seen) = member(streams, |_, _, reply| async move {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+                whole(reply, "ok");
+            })
+            .await;
+            let tasks = (0..tasks).map(|_| {
+                let (connections, endpoint) = (connections.clone(), endpoint.clone());
+                tokio::task::spawn_local(async move {
+                    for _ in 0..3 {
+                        assert_eq!(exchange(&connections, &endpoint, Some(most)).await, "ok");
+                        assert!(endpoint.open_connections() <= most);
+                    }
+                })
+            });
+            for task in tasks.collect::<Vec<_>>() {
+                task.await.unwrap();
+            }
+            assert!((1..=most).contains(&seen.get()), "{} connections, not {most}", seen.get());
+        });
+    }
+}
+
+#[test]
+fn an_idle_shared_connection_gives_way_to_another_thread() {
+    run(|connections, _| async move {
+        let (endpoint, seen) = member(9, |_, _, reply| async move { whole(reply, "ok") }).await;
+        exchange(&connections, &endpoint, Some(1)).await;
+        let (theirs, (tell, told)) = (endpoint.clone(), oneshot::channel());
+        let other = thread::spawn(move || {
+            run(|connections, _| async move {
+                exchange(&connections, &theirs, Some(1)).await.len() == 2 && tell.send(()).is_ok()
+            })
+        });
+        told.await.unwrap();
+        assert_eq!(seen.get(), 2);
+        assert!(other.join().unwrap());
+        assert!(connections.reuse(&endpoint).await.is_none());
+    });
+}
+
+#[test]
+fn what_rests_holds_its_endpoints_number() {
+    run(|connections, _| async move {
+        let first = simple().await;
+        exchange(&connections, &first, None).await;
+        let (number, address) = (first.number, first.address.clone());
+        let (transport, gone) = (first.transport.clone(), Arc::downgrade(&first));
+        drop(first);
+        let second = simple().await;
+        assert_ne!(second.number, number);
+        assert!(connections.reuse(&second).await.is_none());
+        // Whoever asks for the address again finds the connection.
+        assert!(connections.reuse(&Endpoint::of(&address, &transport)).await.is_some());
+        connections.sweep(|_| false);
+        eventually(|| gone.strong_count() == 0).await;
+    });
+}
+
+#[test]
+fn a_connection_that_names_a_client_rests_on_that_clients_shelf_only() {
+    run(|connections, ticker| async move {
+        let plain = simple().await;
+        let proxy_protocol = Some(crate::config::ProxyVersion::V1);
+        let transport = Transport { proxy_protocol, ..(*plain.transport).clone() };
+        let endpoint = Endpoint::of(&plain.address, &Arc::new(transport));
+        exchange(&connections, &endpoint, None).await;
+        assert!(connections.reuse(&endpoint).await.is_none());
+        let private = Connections::private(ticker);
+        exchange(&private, &endpoint, None).await;
+        assert!(private.reuse(&endpoint).await.is_some());
     });
 }
