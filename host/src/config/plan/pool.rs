@@ -456,7 +456,7 @@ pub enum Check {
     /// Connects (and agrees on TLS when the member speaks it).
     Tcp,
     /// Asks.
-    Http(Box<HttpCheck>),
+    Http(HttpCheck),
     /// `grpc.health.v1.Health/Check` for a service, over HTTP/2.
     Grpc(String),
 }

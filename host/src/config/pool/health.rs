@@ -113,7 +113,7 @@ fn check(table: &Table<'_>, written: &Written<'_, '_>) -> Option<Health> {
     let health = Health {
         check: match kind? {
             Kind::Tcp => Check::Tcp,
-            Kind::Http => Check::Http(Box::new(http)),
+            Kind::Http => Check::Http(http),
             Kind::Grpc => Check::Grpc(service.unwrap_or_default().to_owned()),
         },
         interval: written.duration("interval", Duration::from_secs(5)),
