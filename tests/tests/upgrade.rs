@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use weir_tests::origin::{Behaviour, Exchange, Then};
 use weir_tests::{
-    Client, Config, Fields, Gate, Gateway, Origin, PATIENCE, Place, Signal, behaviour, eventually, filter_file,
+    Client, Config, Fields, Gate, Gateway, Origin, PATIENCE, Place, Signal, Stream, WebSocket, behaviour, eventually,
+    filter_file,
 };
 
 const LOG: &str = "${response.status} ${failure} ${request.bytes} ${response.bytes} ${request.path}";
@@ -16,9 +17,6 @@ const LOG: &str = "${response.status} ${failure} ${request.bytes} ${response.byt
 /// The example of RFC 6455, section 1.3.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
-
-const TEXT: u8 = 0x81;
-const CLOSE: u8 = 0x88;
 
 fn to(origin: &Origin) -> Config {
     Config::to(origin).route("upgrade = [\"websocket\"]").access_log(LOG)
@@ -53,50 +51,6 @@ fn echoes_bytes() -> Behaviour {
             exchange.write(bytes)?;
         }
     })
-}
-
-/// Grants and speaks WebSocket: texts are sent back, a close is answered and ends it.
-fn echoes_frames() -> Behaviour {
-    behaviour::does(|exchange| {
-        grants(exchange)?;
-        let mut bytes = Vec::new();
-        loop {
-            let more = exchange.some()?;
-            if more.is_empty() {
-                return Ok(Then::Reset);
-            }
-            bytes.extend_from_slice(&more);
-            while let Some((kind, payload, length)) = read_frame(&bytes) {
-                exchange.write(frame(kind, &payload, false))?;
-                bytes.drain(..length);
-                if kind == CLOSE {
-                    return Ok(Then::Close);
-                }
-            }
-        }
-    })
-}
-
-/// A short frame (RFC 6455, section 5.2); clients mask.
-fn frame(kind: u8, payload: &[u8], masked: bool) -> Vec<u8> {
-    assert!(payload.len() < 126);
-    let mut frame = vec![kind, payload.len() as u8 | if masked { 0x80 } else { 0 }];
-    let mask = if masked { [7, 0, 255, 13] } else { [0; 4] };
-    if masked {
-        frame.extend_from_slice(&mask);
-    }
-    frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
-    frame
-}
-
-/// The frame at the front, if it is whole: its kind, its payload and its length on the wire.
-fn read_frame(bytes: &[u8]) -> Option<(u8, Vec<u8>, usize)> {
-    let (kind, second) = (*bytes.first()?, *bytes.get(1)?);
-    let (masked, length) = (second & 0x80 != 0, usize::from(second & 0x7f));
-    let begin = if masked { 6 } else { 2 };
-    let mask = if masked { bytes.get(2..6)? } else { &[0; 4][..] };
-    let payload = bytes.get(begin..begin + length)?;
-    Some((kind, payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect(), begin + length))
 }
 
 /// A client whose connection is a tunnel.
@@ -142,8 +96,24 @@ fn reload(gateway: &Gateway, config: &Config) {
 }
 
 #[test]
-fn websocket_frames_are_echoed_and_the_exchange_is_logged_at_the_tunnels_end() {
-    let origin = Origin::that(echoes_frames());
+fn websockets_are_echoed_and_the_exchange_is_logged_at_the_tunnels_end() {
+    let origin = Origin::that(behaviour::echoes_websockets());
+    let gateway = Gateway::start(&to(&origin));
+    let mut socket = WebSocket::open(&gateway.addr("web"), "any.example", "/ws").expect("a handshake");
+    let long = "l".repeat(60_000);
+    for text in ["one", "", &long] {
+        socket.echo(text);
+    }
+    assert!(gateway.lines("access.log").is_empty(), "it was logged before its end");
+    socket.close().expect("a close in good order");
+    // Two bytes a frame, two more for a long one, four for a client's mask; three texts and a close.
+    assert_eq!(gateway.access_lines(1), ["101 - 60029 60013 /ws"]);
+    assert_eq!(origin.violations(), Vec::<String>::new());
+}
+
+#[test]
+fn fields_of_the_handshake_pass_in_both_directions() {
+    let origin = Origin::that(echoes_bytes());
     let gateway = Gateway::start(&to(&origin));
     let mut client = gateway.client();
     client.send(asking("/ws"));
@@ -167,17 +137,6 @@ fn websocket_frames_are_echoed_and_the_exchange_is_logged_at_the_tunnels_end() {
     ] {
         assert_eq!(seen.fields.get(name).as_deref(), Some(value), "{name} in {seen:?}");
     }
-    for text in ["one", "", "three"] {
-        client.send(frame(TEXT, text.as_bytes(), true));
-        assert_eq!(receive(&mut client, 2 + text.len()), frame(TEXT, text.as_bytes(), false));
-    }
-    assert!(gateway.lines("access.log").is_empty(), "it was logged before its end");
-    client.send(frame(CLOSE, b"\x03\xe8", true));
-    assert_eq!(receive(&mut client, 4), frame(CLOSE, b"\x03\xe8", false));
-    client.expect_close();
-    drop(client);
-    assert_eq!(gateway.access_lines(1), ["101 - 34 18 /ws"]);
-    assert_eq!(origin.violations(), Vec::<String>::new());
 }
 
 #[test]
@@ -193,6 +152,10 @@ fn a_tunnel_survives_reloads_even_those_that_take_its_route_and_its_member_away(
         assert_eq!(gateway.get("/").status, 200);
         echo(&mut client, b"after a reload");
     }
+    let address = gateway.addr("web");
+    reload(&gateway, &to(&other).listener("bind = \"unix:{place}/web.sock\""));
+    eventually("its listener is gone", || Stream::connect(&address).is_err().then_some(()));
+    echo(&mut client, b"without a listener");
     client.finish();
     client.expect_close();
     eventually("the member's side is closed", || (origin.open_connections() == 0).then_some(()));
@@ -473,7 +436,7 @@ fn bytes_behind_an_upgrade_that_is_not_granted_are_requests() {
     client.expect_close();
     // And what is no request is refused, once.
     let mut client = gateway.client();
-    client.send([asking("/ws").as_bytes(), &frame(TEXT, b"too early\n", true)].concat());
+    client.send([asking("/ws").as_bytes(), b"\x81\x8a too early\n"].concat());
     assert_eq!(client.response().text(), "no");
     client.response().expect(400);
     client.expect_close();
@@ -602,6 +565,20 @@ fn a_tunnel_holds_its_seat_at_the_listener() {
         let asked = client.try_send(asking("/ws")).and_then(|()| client.try_response());
         asked.is_ok_and(|response| response.status == 101).then_some(())
     });
+}
+
+#[test]
+fn a_tunnel_does_not_count_against_the_limits_of_its_member() {
+    let origin = Origin::start();
+    origin.on("/ws", echoes_bytes());
+    let limited = "member = [{ url = \"{origin}\", max-connections = 1, max-requests = 1 }]";
+    let gateway = Gateway::start(&to(&origin).pool(limited));
+    let mut tunnels: Vec<Client> = (0..3).map(|_| tunnel(&gateway)).collect();
+    gateway.get("/").expect(200);
+    tunnels.iter_mut().for_each(|client| echo(client, b"all of them"));
+    drop(tunnels);
+    eventually("the tunnels are closed", || (origin.open_connections() <= 1).then_some(()));
+    gateway.get("/").expect(200);
 }
 
 #[test]

@@ -111,8 +111,8 @@ impl Tunnel {
         self.stage = Stage::Over;
         match ended {
             Ended::Whole => {}
-            Ended::Idle => {
-                self.exchange.fail(&Failure::of(Kind::TunnelIdle, format!("no byte within {:?}", self.idle)))
+            Ended::Idle(limit) => {
+                self.exchange.fail(&Failure::of(Kind::TunnelIdle, format!("no byte within {limit:?}")));
             }
             Ended::Near(error) => self.exchange.fail(&Failure::of(Kind::ClientGone, error.to_string())),
             Ended::Far(error) => self.exchange.fail(&Failure::of(Kind::UpstreamReset, error.to_string())),
@@ -153,29 +153,28 @@ mod tests {
 
     #[test]
     fn only_what_the_route_lists_is_asked_for() {
-        let post = Method::POST;
-        let cases: &[(&[&'static str], &[&str], Method, &[&str])] = &[
-            (&["websocket"], &["websocket"], Method::GET, &["websocket"]),
+        let none: &[&str] = &[];
+        for (asked, allowed, method, expected) in [
+            (&["websocket"][..], &["websocket"][..], Method::GET, &["websocket"][..]),
             (&["WebSocket/13"], &["websocket"], Method::GET, &["WebSocket/13"]),
             (&["a", "websocket", "b"], &["b", "a"], Method::GET, &["a", "b"]),
-            (&["websocket"], &[], Method::GET, &[]),
-            (&["websockets"], &["websocket"], Method::GET, &[]),
-            (&["h2c"], &["h2c"], Method::GET, &[]),
-            (&["websocket", "tcp"], &["websocket", "tcp"], post.clone(), &["tcp"]),
-            (&["tcp"], &["tcp"], Method::HEAD, &[]),
-        ];
-        for (asked, allowed, method, expected) in cases {
+            (&["websocket"], none, Method::GET, none),
+            (&["websockets"], &["websocket"], Method::GET, none),
+            (&["h2c"], &["h2c"], Method::GET, none),
+            (&["websocket", "tcp"], &["websocket", "tcp"], Method::POST, &["tcp"]),
+            (&["tcp"], &["tcp"], Method::HEAD, none),
+        ] {
             let allowed: Vec<_> = allowed.iter().map(|name| (*name).to_owned()).collect();
             let mut left = values(asked);
-            allow(&mut left, &allowed, &request(method.clone(), Version::HTTP_11), &Body::Empty);
-            assert_eq!(left, *expected, "{asked:?} {method}");
+            allow(&mut left, &allowed, &request(method, Version::HTTP_11), &Body::Empty);
+            assert_eq!(left, expected, "{asked:?} {allowed:?}");
         }
         let allowed = ["tcp".to_owned()];
         let mut left = values(&["tcp"]);
-        allow(&mut left, &allowed, &request(post.clone(), Version::HTTP_11), &Body::from(Bytes::from("x")));
+        allow(&mut left, &allowed, &request(Method::POST, Version::HTTP_11), &Body::from(Bytes::from("x")));
         assert!(left.is_empty());
         let mut left = values(&["tcp"]);
-        allow(&mut left, &allowed, &request(post, Version::HTTP_10), &Body::Empty);
+        allow(&mut left, &allowed, &request(Method::POST, Version::HTTP_10), &Body::Empty);
         assert!(left.is_empty());
     }
 

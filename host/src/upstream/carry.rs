@@ -30,8 +30,8 @@ pub struct Moved {
 pub enum Ended {
     /// Both sides came to their end.
     Whole,
-    /// Nothing moved for too long.
-    Idle,
+    /// Nothing moved for so long.
+    Idle(Duration),
     /// The client's side broke.
     Near(io::Error),
     /// The member's side broke.
@@ -96,13 +96,14 @@ pub async fn carry(
             (Poll::Pending | Poll::Ready(Ok(())), Poll::Pending | Poll::Ready(Ok(()))) => {}
         }
         let is_lone = down.stage == Stage::Over || up.stage == Stage::Over;
+        let limit = if is_lone && idle.is_zero() { LONE } else { idle };
         let now = Some((moved.up.get(), moved.down.get(), is_lone));
         if before != now {
             before = now;
-            deadline.arm(if is_lone && idle.is_zero() { LONE } else { idle });
+            deadline.arm(limit);
         }
         ready!(deadline.poll_over(context));
-        Poll::Ready(Ended::Idle)
+        Poll::Ready(Ended::Idle(limit))
     })
     .await
 }
@@ -281,7 +282,7 @@ mod tests {
             assert_eq!(rest(&mut member).await, "");
         })
         .await;
-        assert!(matches!(ended, Ended::Idle), "{ended:?}");
+        assert!(matches!(ended, Ended::Idle(_)), "{ended:?}");
         assert_eq!(moved.up.get(), 5);
     }
 
@@ -292,7 +293,7 @@ mod tests {
             drop(member);
         })
         .await;
-        assert!(matches!(ended, Ended::Idle), "{ended:?}");
+        assert!(matches!(ended, Ended::Idle(_)), "{ended:?}");
         assert_eq!(moved.up.get(), 64);
     }
 

@@ -41,7 +41,7 @@ where
     let exit = Exit::default();
     let leaving = exit.clone();
     let codec = tokio::task::spawn_local(async move {
-        if let Err(error) = leaving.run(codec).await {
+        if let Err(error) = leaving.run(codec, Patient::into_inner).await {
             tracing::trace!(%error, "upstream connection ended");
         }
     });

@@ -13,8 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::oneshot;
 
-use super::Upload;
-use super::patient::Patient;
+use crate::failure::Failure;
 
 /// The member's end of a tunnel.
 pub struct Far {
@@ -44,13 +43,19 @@ impl Exit {
         left
     }
 
-    /// Runs a codec to its end.
-    pub(super) async fn run<S>(self, codec: http1::Connection<TokioIo<Patient<S>>, Upload>) -> hyper::Result<()>
+    /// Runs a codec to its end. `bare` takes off its stream what is only for the codec.
+    pub(super) async fn run<S, T, B>(
+        self,
+        codec: http1::Connection<TokioIo<S>, B>,
+        bare: impl FnOnce(S) -> T,
+    ) -> hyper::Result<()>
     where
-        S: AsyncRead + AsyncWrite + Unpin + 'static,
+        S: AsyncRead + AsyncWrite + Unpin,
+        T: AsyncRead + AsyncWrite + Unpin + 'static,
+        B: http_body::Body<Data = Bytes, Error = Failure> + 'static,
     {
         let parts = codec.without_shutdown().await?;
-        let mut stream = parts.io.into_inner().into_inner();
+        let mut stream = bare(parts.io.into_inner());
         let waiting = self.0.borrow_mut().take();
         match waiting {
             // Whoever waited may be gone; the stream then closes.
@@ -60,5 +65,61 @@ impl Exit {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, DuplexStream, duplex};
+
+    use super::*;
+    use crate::body::Body;
+
+    /// Sends a request on a codec with this exit, to a member that says `answer`.
+    async fn ask(exit: Exit, answer: &'static str) -> (hyper::Result<()>, http::StatusCode, DuplexStream) {
+        let (stream, mut member) = duplex(1 << 10);
+        let (mut sender, codec) = http1::handshake::<_, Body>(TokioIo::new(stream)).await.unwrap();
+        let mut request = http::Request::new(Body::Empty);
+        request.headers_mut().insert(http::header::HOST, http::HeaderValue::from_static("a"));
+        let asked = async {
+            let status = sender.send_request(request).await.unwrap().status();
+            drop(sender);
+            status
+        };
+        let member = async {
+            let mut head = [0; 512];
+            assert!(member.read(&mut head).await.unwrap() > 0);
+            member.write_all(answer.as_bytes()).await.unwrap();
+            member
+        };
+        tokio::join!(exit.run(codec, |stream| stream), asked, member)
+    }
+
+    #[tokio::test]
+    async fn behind_a_101_the_stream_goes_on_with_what_was_read_too_far() {
+        let exit = Exit::default();
+        let left = exit.open();
+        let answer = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nglued";
+        let (ended, status, mut member) = ask(exit, answer).await;
+        assert!(ended.is_ok() && status == http::StatusCode::SWITCHING_PROTOCOLS);
+        let Far { mut stream, early } = left.await.unwrap();
+        assert_eq!(early, "glued");
+        stream.write_all(b"up").await.unwrap();
+        member.write_all(b"down").await.unwrap();
+        drop((stream.read_exact(&mut [0; 4]).await.unwrap(), stream));
+        let mut rest = String::new();
+        member.read_to_string(&mut rest).await.unwrap();
+        assert_eq!(rest, "up");
+    }
+
+    #[tokio::test]
+    async fn without_anybody_behind_the_exit_the_stream_is_closed() {
+        let waiting_no_more = Exit::default();
+        drop(waiting_no_more.open());
+        for exit in [Exit::default(), waiting_no_more] {
+            let (ended, status, mut member) = ask(exit, "HTTP/1.1 204 No Content\r\n\r\n").await;
+            assert!(ended.is_ok() && status == http::StatusCode::NO_CONTENT);
+            assert_eq!(member.read(&mut [0; 1]).await.unwrap(), 0);
+        }
     }
 }
