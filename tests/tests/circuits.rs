@@ -97,7 +97,8 @@ fn connections_are_limited_over_all_threads() {
 fn a_client_that_leaves_the_queue_leaves_its_place() {
     let (origin, gate) = (Origin::start(), Gate::closed());
     origin.on("/1", behaviour::waits_for(&gate, behaviour::answers(200, "done")));
-    let gateway = Gateway::start(&full(&origin, "max-requests = 1", "queue = { length = 1, timeout = \"30s\" }"));
+    let config = full(&origin, "max-requests = 1", "queue = { length = 1, timeout = \"30s\" }");
+    let gateway = Gateway::start(&config.access_log("${request.path} ${response.status}"));
     let mut first = gateway.client();
     first.send("GET /1 HTTP/1.1\r\nHost: x\r\n\r\n");
     origin.await_requests(1);
@@ -105,13 +106,11 @@ fn a_client_that_leaves_the_queue_leaves_its_place() {
     leaver.send("GET /gone HTTP/1.1\r\nHost: x\r\n\r\n");
     eventually("the queue is full", || (gateway.get("/late").status == 503).then_some(()));
     drop(leaver);
+    eventually("it is gone", || gateway.lines("access.log").contains(&"/gone 499".to_owned()).then_some(()));
     let mut third = gateway.client();
-    eventually("its place is free", || {
-        third = gateway.client();
-        third.send("GET /3 HTTP/1.1\r\nHost: x\r\n\r\n");
-        thread::sleep(Duration::from_millis(50));
-        (gateway.get("/late").status == 503 && origin.count("/3") == 0).then_some(())
-    });
+    third.send("GET /3 HTTP/1.1\r\nHost: x\r\n\r\n");
+    // Nothing tells when it stands in the queue; should it come later, it is served all the same.
+    thread::sleep(Duration::from_millis(50));
     gate.open();
     first.response().expect(200);
     third.response().expect(200);

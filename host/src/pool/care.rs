@@ -52,6 +52,7 @@ impl Caretaker {
     /// Looks after these pools from now on.
     pub fn attend(&self, pools: Vec<Arc<Pool>>, resolvers: &[SocketAddr]) {
         self.resolver.reconfigure(resolvers);
+        self.resolver.hold(&pools.iter().flat_map(|pool| names(pool)).collect::<Vec<_>>());
         self.resolver.attend(pools.iter().flat_map(|pool| watches(pool)).collect());
         *self.pools.borrow_mut() = pools;
         self.attend_members();
@@ -130,6 +131,15 @@ fn subject(pool: &Pool, enlisted: &Enlisted) -> Subject {
         connect_timeout: plan.connect_timeout,
         judge: Arc::new(Checked { member, health, state: enlisted.plan.state }),
     }
+}
+
+/// The names that members are dialled by, and how long their addresses hold.
+fn names(pool: &Pool) -> Vec<(String, Duration)> {
+    let name = |member: &crate::config::Member| match &member.address {
+        MemberAddress::Name(name, _) => Some((name.clone(), pool.plan.address_ttl)),
+        _ => None,
+    };
+    pool.plan.members.iter().filter_map(name).collect()
 }
 
 /// The names of a pool whose addresses are its members.
