@@ -1,13 +1,17 @@
 //! Limits of members, and the queue before them.
 
 use std::thread;
-use std::time::Duration;
 
 use weir_tests::{Config, Gate, Gateway, Origin, behaviour, eventually};
 
 /// One member that takes `most` exchanges at once, with these lines in its pool.
 fn full(origin: &Origin, limit: &str, lines: &str) -> Config {
     Config::default().top("threads = 2").pool(&format!("member = [{{ url = \"{}\", {limit} }}]\n{lines}", origin.url()))
+}
+
+/// Waits until this many exchanges have come to the queue.
+fn await_queue(gateway: &Gateway, count: usize) {
+    eventually("they wait", || (gateway.log_count("waiting for a member") >= count).then_some(()));
 }
 
 #[test]
@@ -41,16 +45,15 @@ fn exchanges_wait_in_the_queue_in_their_order() {
     origin.await_requests(1);
     for (number, client) in clients.iter_mut().enumerate().skip(1) {
         client.send(format!("GET /{number} HTTP/1.1\r\nHost: x\r\n\r\n"));
-        // Each is known to stand in the queue before the next one comes.
-        thread::sleep(Duration::from_millis(50));
+        await_queue(&gateway, number);
     }
-    eventually("the queue is full", || (gateway.get("/late").status == 503).then_some(()));
+    gateway.get("/late").expect(503);
     gate.open();
     for client in &mut clients {
         client.response().expect(200);
     }
     let order: Vec<_> = origin.requests().into_iter().map(|request| request.target).collect();
-    assert_eq!(order.len(), 4, "{order:?}");
+    assert_eq!(order, ["/0", "/1", "/2", "/3"]);
     assert_eq!(origin.count("/late"), 0);
 }
 
@@ -104,13 +107,13 @@ fn a_client_that_leaves_the_queue_leaves_its_place() {
     origin.await_requests(1);
     let mut leaver = gateway.client();
     leaver.send("GET /gone HTTP/1.1\r\nHost: x\r\n\r\n");
-    eventually("the queue is full", || (gateway.get("/late").status == 503).then_some(()));
+    await_queue(&gateway, 1);
+    gateway.get("/late").expect(503);
     drop(leaver);
     eventually("it is gone", || gateway.lines("access.log").contains(&"/gone 499".to_owned()).then_some(()));
     let mut third = gateway.client();
     third.send("GET /3 HTTP/1.1\r\nHost: x\r\n\r\n");
-    // Nothing tells when it stands in the queue; should it come later, it is served all the same.
-    thread::sleep(Duration::from_millis(50));
+    await_queue(&gateway, 2);
     gate.open();
     first.response().expect(200);
     third.response().expect(200);

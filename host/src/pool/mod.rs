@@ -103,6 +103,7 @@ impl Pool {
     /// When the queue is full, or it took too long.
     pub async fn wait(self: &Arc<Self>, ask: &Ask<'_>, longest: Duration) -> Result<Lease, Refusal> {
         let place = self.shared.queue.stand(self.plan.queue.length).ok_or(Refusal::Full)?;
+        tracing::debug!(pool = &*self.plan.name, id = &*ask.facts.request_id, "waiting for a member");
         let leased = async {
             loop {
                 let called = place.called();
