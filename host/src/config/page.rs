@@ -17,27 +17,31 @@ pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 
 /// `[404, "5xx"]`.
 pub(super) fn statuses(item: &Item<'_>) -> StatusSet {
+    statuses_from(item, 400, STATUS)
+}
+
+/// As `statuses`, from another least one on; `expected` says what may stand there.
+pub(super) fn statuses_from(item: &Item<'_>, least: u16, expected: &str) -> StatusSet {
     let mut set = StatusSet::default();
     for item in item.list().unwrap_or_default() {
-        let text = item.as_str().map_or_else(|| item.as_integer().map(|it| it.to_string()), |it| Some(it.to_owned()));
-        match text.as_deref().and_then(parse) {
-            Some(one)
-                if one
-                    .exact
-                    .iter()
-                    .chain(&one.classes)
-                    .any(|it| set.exact.contains(it) || set.classes.contains(it)) =>
-            {
-                item.problem("the status is in the list already");
-            }
-            Some(one) => {
-                set.exact.extend(one.exact);
-                set.classes.extend(one.classes);
-            }
-            None => item.wrong(STATUS),
-        }
+        add_status(&item, &mut set, least, expected);
     }
     set
+}
+
+/// One more status or class of them.
+pub(super) fn add_status(item: &Item<'_>, set: &mut StatusSet, least: u16, expected: &str) {
+    let text = item.as_str().map_or_else(|| item.as_integer().map(|it| it.to_string()), |it| Some(it.to_owned()));
+    let Some(one) = text.as_deref().and_then(|text| parse(text, least)) else {
+        item.wrong(expected);
+        return;
+    };
+    if one.exact.iter().chain(&one.classes).any(|it| set.exact.contains(it) || set.classes.contains(it)) {
+        item.problem("the status is in the list already");
+    } else {
+        set.exact.extend(one.exact);
+        set.classes.extend(one.classes);
+    }
 }
 
 /// `error-page`: single statuses come before classes, so that the first page that fits is the nearest.
@@ -49,7 +53,7 @@ pub(super) fn read_all(site: &Table<'_>) -> Vec<ErrorPage> {
 }
 
 fn page(item: &Item<'_>) -> Option<ErrorPage> {
-    let statuses = parse(&item.key);
+    let statuses = parse(&item.key, 400);
     if statuses.is_none() {
         item.say(format!("a page is for {STATUS}, not for {:?}", item.key));
     }
@@ -116,15 +120,14 @@ pub(super) fn value(item: &Item<'_>) -> Option<Value> {
     value
 }
 
-fn parse(text: &str) -> Option<StatusSet> {
-    match text {
-        "4xx" => Some(StatusSet { exact: Vec::new(), classes: vec![4] }),
-        "5xx" => Some(StatusSet { exact: Vec::new(), classes: vec![5] }),
-        _ => {
-            let status = text.parse().ok().filter(|status| (400..=599).contains(status) && text.len() == 3)?;
-            Some(StatusSet { exact: vec![status], classes: Vec::new() })
-        }
+/// `404`, or `4xx`; from a least one on.
+fn parse(text: &str, least: u16) -> Option<StatusSet> {
+    let class = ["1xx", "2xx", "3xx", "4xx", "5xx"].iter().position(|name| *name == text);
+    if let Some(class) = class.and_then(|index| u16::try_from(index + 1).ok()) {
+        return (class * 100 >= least).then(|| StatusSet { exact: Vec::new(), classes: vec![class] });
     }
+    let status = text.parse().ok().filter(|status| (least..=599).contains(status) && text.len() == 3)?;
+    Some(StatusSet { exact: vec![status], classes: Vec::new() })
 }
 
 /// A set as it would be written.

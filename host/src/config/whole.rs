@@ -1,7 +1,7 @@
 //! The config as a whole: what stands at its top, the logs, and its sections put together.
 
 use std::env;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +44,7 @@ pub(super) fn read<'d>(source: &'d Source<'d>, document: &'d Spanned<DeTable<'d>
     let threads = top.count("threads", cores(), 1..=MOST_THREADS);
     let shutdown_timeout = top.duration_or_none("shutdown-timeout", Duration::from_secs(30));
     let trusted_proxies = top.item("trusted-proxies").and_then(|item| item.list()).unwrap_or_default();
+    let resolvers = top.item("resolvers").and_then(|item| item.list()).unwrap_or_default();
     let cache_directory = cache_directory(&top);
     let log = log(&top);
     let access_log = access_log(&top);
@@ -51,21 +52,23 @@ pub(super) fn read<'d>(source: &'d Source<'d>, document: &'d Spanned<DeTable<'d>
     let pools = top.named("pool");
     let filters = top.named("filter");
     let names = Names { pools: names_of(&pools), filters: names_of(&filters) };
-    let pools: Vec<_> = pools.iter().filter_map(|(name, table)| pool::read(name, table, &names)).collect();
+    let templates = pool::health::Templates::read(&top);
+    let pools: Vec<_> = pools.iter().map(|(name, table)| pool::read(name, table, &names, &templates)).collect();
+    pool::check_fallbacks(&pools);
     let filters = filters.iter().filter_map(|(name, table)| filter::read(name, table)).collect();
-    let intercepts: Vec<_> = pools.iter().map(|(_, intercepts)| intercepts.clone()).collect();
+    let intercepts: Vec<_> = pools.iter().map(|found| found.intercepts.clone()).collect();
     let (sites, default_site) = site::read_all(&top, &names, &intercepts);
     top.finish();
     Some(Plan {
         threads: usize::try_from(threads).ok()?,
         shutdown_timeout,
         trusted_proxies: trusted_proxies.iter().filter_map(network).collect(),
-        resolvers: Vec::new(),
+        resolvers: resolvers.iter().filter_map(resolver).collect(),
         cache_directory,
         log,
         access_log,
         listeners,
-        pools: pools.into_iter().map(|(pool, _)| pool).collect(),
+        pools: pools.into_iter().map(|found| found.pool).collect(),
         filters,
         sites,
         default_site,
@@ -85,7 +88,8 @@ impl Names {
     }
 }
 
-fn find(item: &Item<'_>, what: &str, names: &[Arc<str>]) -> Option<usize> {
+/// Index of what a value names.
+pub(super) fn find(item: &Item<'_>, what: &str, names: &[Arc<str>]) -> Option<usize> {
     let wanted = item.string()?;
     let found = names.iter().position(|name| **name == *wanted);
     if found.is_none() {
@@ -104,6 +108,17 @@ fn names_of(tables: &[(String, Table<'_>)]) -> Vec<Arc<str>> {
 fn cores() -> u32 {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     u32::try_from(cores).unwrap_or(1).min(MOST_THREADS)
+}
+
+/// A name server; without a port it is DNS's own (RFC 1035, section 4.2).
+fn resolver(item: &Item<'_>) -> Option<SocketAddr> {
+    let text = item.string()?;
+    let address = text.parse().ok().or_else(|| Some(SocketAddr::from((text.parse::<IpAddr>().ok()?, 53))));
+    let address = address.filter(|address| address.port() != 0);
+    if address.is_none() {
+        item.wrong(r#"a name server's address such as "127.0.0.1:53" or "[::1]:53""#);
+    }
+    address
 }
 
 /// `/24` or nothing after an address. Bits beyond the prefix are a slip of one or the other, so they are a problem.
