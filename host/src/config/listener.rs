@@ -11,7 +11,7 @@ use super::{Bind, Listener, value};
 /// What a parser below can take at most: the `http` crate refuses targets beyond this.
 const LONGEST_TARGET: u64 = 64 << 10;
 /// `sun_path` has 108 bytes, the last one zero (unix(7)).
-const LONGEST_SOCKET_PATH: usize = 107;
+pub(super) const LONGEST_SOCKET_PATH: usize = 107;
 
 const ADDRESS: &str = r#"an address such as "127.0.0.1:8080", "[::1]:8080", ":8080" or "unix:/run/weir.sock""#;
 

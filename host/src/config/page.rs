@@ -15,38 +15,33 @@ const LARGEST: u64 = 1 << 20;
 const HTML: &str = "text/html; charset=utf-8";
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 
-/// `[404, "5xx"]`: errors.
+/// `[404, "5xx"]`.
 pub(super) fn statuses(item: &Item<'_>) -> StatusSet {
-    set(item, 4, STATUS)
+    statuses_from(item, 400, STATUS)
 }
 
-/// `[200, "3xx"]`: any final status.
-pub(super) fn final_statuses(item: &Item<'_>) -> StatusSet {
-    set(item, 2, r#"a status from 200 to 599, or "2xx", "3xx", "4xx" or "5xx""#)
-}
-
-fn set(item: &Item<'_>, least: u16, expected: &str) -> StatusSet {
+/// As `statuses`, from another least one on; `expected` says what may stand there.
+pub(super) fn statuses_from(item: &Item<'_>, least: u16, expected: &str) -> StatusSet {
     let mut set = StatusSet::default();
     for item in item.list().unwrap_or_default() {
-        add(&item, least, &mut set, expected);
+        add_status(&item, &mut set, least, expected);
     }
     set
 }
 
-/// Adds an error status of a list, in which other words may stand too.
-pub(super) fn add_error(item: &Item<'_>, set: &mut StatusSet, expected: &str) {
-    add(item, 4, set, expected);
-}
-
-fn add(item: &Item<'_>, least: u16, set: &mut StatusSet, expected: &str) {
+/// One more status or class of them.
+pub(super) fn add_status(item: &Item<'_>, set: &mut StatusSet, least: u16, expected: &str) {
     let text = item.as_str().map_or_else(|| item.as_integer().map(|it| it.to_string()), |it| Some(it.to_owned()));
-    let Some(one) = text.as_deref().and_then(|text| parse(text, least)) else { return item.wrong(expected) };
-    let is_known = |it: &u16| set.exact.contains(it) || set.classes.contains(it);
-    if one.exact.iter().chain(&one.classes).any(is_known) {
-        return item.problem("the status is in the list already");
+    let Some(one) = text.as_deref().and_then(|text| parse(text, least)) else {
+        item.wrong(expected);
+        return;
+    };
+    if one.exact.iter().chain(&one.classes).any(|it| set.exact.contains(it) || set.classes.contains(it)) {
+        item.problem("the status is in the list already");
+    } else {
+        set.exact.extend(one.exact);
+        set.classes.extend(one.classes);
     }
-    set.exact.extend(one.exact);
-    set.classes.extend(one.classes);
 }
 
 /// `error-page`: single statuses come before classes, so that the first page that fits is the nearest.
@@ -58,7 +53,7 @@ pub(super) fn read_all(site: &Table<'_>) -> Vec<ErrorPage> {
 }
 
 fn page(item: &Item<'_>) -> Option<ErrorPage> {
-    let statuses = parse(&item.key, 4);
+    let statuses = parse(&item.key, 400);
     if statuses.is_none() {
         item.say(format!("a page is for {STATUS}, not for {:?}", item.key));
     }
@@ -125,13 +120,13 @@ pub(super) fn value(item: &Item<'_>) -> Option<Value> {
     value
 }
 
-/// A status, or a hundred of them, from a class on.
+/// `404`, or `4xx`; from a least one on.
 fn parse(text: &str, least: u16) -> Option<StatusSet> {
-    if let Some(class) = text.strip_suffix("xx") {
-        let class = class.parse().ok().filter(|class| (least..=5).contains(class) && text.len() == 3)?;
-        return Some(StatusSet { exact: Vec::new(), classes: vec![class] });
+    let class = ["1xx", "2xx", "3xx", "4xx", "5xx"].iter().position(|name| *name == text);
+    if let Some(class) = class.and_then(|index| u16::try_from(index + 1).ok()) {
+        return (class * 100 >= least).then(|| StatusSet { exact: Vec::new(), classes: vec![class] });
     }
-    let status = text.parse().ok().filter(|status| (least * 100..=599).contains(status) && text.len() == 3)?;
+    let status = text.parse().ok().filter(|status| (least..=599).contains(status) && text.len() == 3)?;
     Some(StatusSet { exact: vec![status], classes: Vec::new() })
 }
 

@@ -22,7 +22,7 @@ pub(super) fn read(item: &Item<'_>) -> Option<Respond> {
     let mut fields = Vec::new();
     let explicit = table.item("content-type").and_then(|item| page::value(&item));
     let location = redirect.and_then(|item| page::value(&item));
-    let written = table.item("fields").map(|item| written(&item)).unwrap_or_default();
+    let written = table.item("fields").map(|item| fields_of(&item)).unwrap_or_default();
     let is_written = |wanted: &Name| written.iter().any(|(name, _)| name == wanted);
     for (field, value) in [(name::CONTENT_TYPE, &explicit), (name::LOCATION, &location)] {
         if value.is_some() && is_written(&field) {
@@ -62,7 +62,8 @@ fn body(table: &Table<'_>) -> (String, Option<Value>) {
     }
 }
 
-fn written(item: &Item<'_>) -> Vec<(Name, Value)> {
+/// Fields by name, one line or a list of them.
+pub(super) fn fields_of(item: &Item<'_>) -> Vec<(Name, Value)> {
     let mut fields: Vec<(Name, Value)> = Vec::new();
     for item in item.inner_table().iter().flat_map(Table::items) {
         let Ok(name) = item.key.parse::<Name>() else {

@@ -2,8 +2,11 @@
 
 use super::table::{Item, Table};
 use super::whole::Names;
-use super::{Action, PathMatch, PrefixChange, Route, StatusSet, condition, page, pool, respond};
+use super::{Action, Fallback, PathMatch, PrefixChange, Route, StatusSet, condition, page, pool, respond};
 use crate::message::{Method, target};
+
+/// Keys about what is passed on.
+const IDLE_WITHOUT_POOL: [&str; 5] = ["strip-prefix", "replace-prefix", "intercept-errors", "upgrade", "fallback"];
 
 /// A route, called by its name or path in problems.
 pub(super) fn read(item: &Item<'_>, names: &Names, intercepts: &[StatusSet]) -> Option<Route> {
@@ -20,9 +23,15 @@ pub(super) fn read(item: &Item<'_>, names: &Names, intercepts: &[StatusSet]) -> 
     let filters = names.chain(&table);
     let max_body = table.item("max-body").and_then(|item| item.size(&(0..=u64::MAX)));
     let own_intercepts = table.item("intercept-errors").map(|item| page::statuses(&item));
-    let upgrade = table.item("upgrade").map(|item| upgrade(&item)).unwrap_or_default();
-    let fallback = pool::fallback(&table, names);
+    let upgrade = upgrade(&table);
+    let fallback_item = table.item("fallback");
+    let fallback = fallback_item.as_ref().and_then(|item| pool::failover::fallback(item, names));
     let action = action(&table, names);
+    if let (Some(item), Some(Fallback::Pool(one)), Some(Action::Pool(other))) = (&fallback_item, &fallback, &action)
+        && one == other
+    {
+        item.problem("is the route's own pool");
+    }
     let action = action.inspect(|action| check_effects(&table, action));
     table.finish();
     let (path, action) = (path?, action?);
@@ -101,40 +110,40 @@ fn action(table: &Table<'_>, names: &Names) -> Option<Action> {
     }
 }
 
-/// Names of protocols (RFC 9110, section 7.8).
-fn upgrade(item: &Item<'_>) -> Vec<String> {
-    let mut protocols: Vec<String> = Vec::new();
-    for item in item.at_least_one() {
-        let Some(text) = item.string() else { continue };
-        let name = text.to_ascii_lowercase();
-        if !pool::is_token(&name) {
-            item.wrong("the name of a protocol such as \"websocket\"");
-        } else if name == "h2c" {
-            item.problem("h2c is never passed on: what it leads to would go past everything the gateway checks");
-        } else if protocols.contains(&name) {
-            item.problem("the protocol is in the list already");
-        } else {
-            protocols.push(name);
-        }
-    }
-    protocols
-}
-
 /// Keys that do nothing beside the route's action are slips.
 fn check_effects(table: &Table<'_>, action: &Action) {
     let (idle, why): (&[&'static str], _) = match action {
         Action::Pool(_) => return,
-        Action::Respond(_) => {
-            (&["strip-prefix", "replace-prefix", "intercept-errors", "upgrade", "fallback"], "responds itself")
-        }
+        Action::Respond(_) => (&IDLE_WITHOUT_POOL, "responds itself"),
         Action::Exclude => (
-            &["strip-prefix", "replace-prefix", "intercept-errors", "filters", "max-body", "upgrade", "fallback"],
+            &["strip-prefix", "replace-prefix", "intercept-errors", "upgrade", "fallback", "filters", "max-body"],
             "excludes",
         ),
     };
     for item in idle.iter().filter_map(|key| table.item(key)) {
         item.say(format!("{} does nothing on a route that {why}", item.key));
     }
+}
+
+/// `upgrade`: protocols by name, compared without case (RFC 9110, section 7.8).
+fn upgrade(table: &Table<'_>) -> Vec<String> {
+    let mut protocols: Vec<String> = Vec::new();
+    for item in table.item("upgrade").and_then(|item| item.list()).unwrap_or_default() {
+        let Some(text) = item.string() else { continue };
+        let protocol = text.to_ascii_lowercase();
+        let (name, version) = protocol.split_once('/').map_or((&*protocol, None), |(name, it)| (name, Some(it)));
+        if !pool::is_token(name) || !version.is_none_or(pool::is_token) {
+            item.wrong("a protocol such as \"websocket\"");
+        } else if name == "h2c" {
+            // It was taken out of HTTP (RFC 9113, section 3.1), and forwarding it smuggles requests past every rule here.
+            item.problem("h2c is never passed on");
+        } else if protocols.contains(&protocol) {
+            item.problem(format!("{protocol:?} is in the list already"));
+        } else {
+            protocols.push(protocol);
+        }
+    }
+    protocols
 }
 
 /// `strip-prefix` or `replace-prefix`.

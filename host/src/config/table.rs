@@ -48,6 +48,12 @@ impl<'d> Table<'d> {
         Self { source, label, place, entries, known: RefCell::default() }
     }
 
+    /// A table without keys, in place of one that a value could have been.
+    pub(super) fn empty(item: &Item<'d>) -> Self {
+        let (label, place) = (labelled(&item.label, &item.key), item.place.clone());
+        Self { source: item.source, label, place, entries: Vec::new(), known: RefCell::default() }
+    }
+
     /// Reports something about the table as a whole.
     pub(super) fn problem(&self, text: impl AsRef<str>) {
         self.source.report(&self.place, labelled(&self.label, text.as_ref()));
@@ -55,7 +61,10 @@ impl<'d> Table<'d> {
 
     /// The value of a key, if it is there.
     pub(super) fn item(&self, key: &'static str) -> Option<Item<'d>> {
-        self.known.borrow_mut().push(key);
+        let mut known = self.known.borrow_mut();
+        if !known.contains(&key) {
+            known.push(key);
+        }
         let (_, value) = self.entries.iter().find(|(name, _)| name.get_ref() == key)?;
         Some(self.entry(key.to_owned(), value))
     }

@@ -52,10 +52,11 @@ pub(super) fn read<'d>(source: &'d Source<'d>, document: &'d Spanned<DeTable<'d>
     let pools = top.named("pool");
     let filters = top.named("filter");
     let names = Names { pools: names_of(&pools), filters: names_of(&filters) };
-    let templates = pool::templates(&top);
-    let pools: Vec<_> = pools.iter().filter_map(|(name, table)| pool::read(name, table, &names, &templates)).collect();
+    let templates = pool::health::Templates::read(&top);
+    let pools: Vec<_> = pools.iter().map(|(name, table)| pool::read(name, table, &names, &templates)).collect();
+    pool::check_fallbacks(&pools);
     let filters = filters.iter().filter_map(|(name, table)| filter::read(name, table)).collect();
-    let intercepts: Vec<_> = pools.iter().map(|(_, intercepts)| intercepts.clone()).collect();
+    let intercepts: Vec<_> = pools.iter().map(|found| found.intercepts.clone()).collect();
     let (sites, default_site) = site::read_all(&top, &names, &intercepts);
     top.finish();
     Some(Plan {
@@ -67,7 +68,7 @@ pub(super) fn read<'d>(source: &'d Source<'d>, document: &'d Spanned<DeTable<'d>
         log,
         access_log,
         listeners,
-        pools: pools.into_iter().map(|(pool, _)| pool).collect(),
+        pools: pools.into_iter().map(|found| found.pool).collect(),
         filters,
         sites,
         default_site,
@@ -87,7 +88,8 @@ impl Names {
     }
 }
 
-fn find(item: &Item<'_>, what: &str, names: &[Arc<str>]) -> Option<usize> {
+/// Index of what a value names.
+pub(super) fn find(item: &Item<'_>, what: &str, names: &[Arc<str>]) -> Option<usize> {
     let wanted = item.string()?;
     let found = names.iter().position(|name| **name == *wanted);
     if found.is_none() {
@@ -108,12 +110,13 @@ fn cores() -> u32 {
     u32::try_from(cores).unwrap_or(1).min(MOST_THREADS)
 }
 
-/// A name server: port 53 unless another is given.
+/// A name server; without a port it is DNS's own (RFC 1035, section 4.2).
 fn resolver(item: &Item<'_>) -> Option<SocketAddr> {
     let text = item.string()?;
-    let address = text.parse().ok().or_else(|| Some(SocketAddr::new(text.parse().ok()?, 53)));
+    let address = text.parse().ok().or_else(|| Some(SocketAddr::from((text.parse::<IpAddr>().ok()?, 53))));
+    let address = address.filter(|address| address.port() != 0);
     if address.is_none() {
-        item.wrong(r#"a name server's address such as "10.0.0.2" or "[fd00::2]:53""#);
+        item.wrong(r#"a name server's address such as "127.0.0.1:53" or "[::1]:53""#);
     }
     address
 }

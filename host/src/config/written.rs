@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use super::value::{write_duration, write_size};
 use super::{
-    AccessFormat, Action, Filter, Listener, LogOutput, Member, MemberAddress, Module, PathMatch, Plan, Pool, Respond,
-    Route, Site, Test, filter, listener, page, pool, whole,
+    AccessFormat, Action, Filter, Listener, LogOutput, Module, PathMatch, Plan, Respond, Route, Site, Test, filter,
+    listener, page, whole,
 };
-use crate::message::{Name, Value};
+use crate::message::Value;
+
+mod pool;
 
 impl Plan {
     /// The plan as a config: itself valid, and parsed it gives this plan again. Pages and bodies that came from files
@@ -22,7 +24,7 @@ impl Plan {
             write_listener(&mut out, listener);
         }
         for pool in &self.pools {
-            self.write_pool(&mut out, pool);
+            pool::write(&mut out, self, pool);
         }
         for filter in &self.filters {
             write_filter(&mut out, filter);
@@ -38,6 +40,7 @@ impl Plan {
         out.key("threads", self.threads);
         out.duration("shutdown-timeout", self.shutdown_timeout);
         out.key("trusted-proxies", list(proxies));
+        out.list("resolvers", self.resolvers.iter().map(|address| text(&address.to_string())));
         out.key("cache-directory", self.cache_directory.as_deref().map_or_else(|| text(whole::OFF), path_text));
         out.section("[log]");
         out.word("level", &whole::LEVELS, self.log.level);
@@ -59,29 +62,6 @@ impl Plan {
                 AccessFormat::Custom(template) => template,
             },
         );
-    }
-
-    fn write_pool(&self, out: &mut Writer, pool: &Pool) {
-        out.section(&format!("[pool.{}]", key(&pool.name)));
-        out.key("balance", pool::write_balance(&pool.balance, text));
-        out.key(
-            "member",
-            list(
-                pool.members
-                    .iter()
-                    .map(|member| format!("{{ url = {}, weight = {} }}", text(&member_url(member)), member.weight)),
-            ),
-        );
-        out.key("preserve-host", pool.preserve_host);
-        out.key("keepalive", pool.keepalive);
-        out.key("max-idle-connections", pool.max_idle_connections);
-        out.duration("connect-timeout", pool.connect_timeout);
-        out.duration("read-timeout", pool.read_timeout);
-        out.duration("write-timeout", pool.write_timeout);
-        out.duration("timeout", pool.timeout);
-        out.duration("idle-timeout", pool.idle_timeout);
-        out.key("forwarded", pool.forwarded);
-        out.key("filters", self.chain(&pool.filters));
     }
 
     fn write_site(&self, out: &mut Writer, site: &Site, is_default: bool) {
@@ -128,6 +108,10 @@ impl Plan {
                 let statuses = page::names(&route.intercept_errors);
                 out.key("intercept-errors", list(statuses.iter().map(|status| text(status))));
                 out.text("pool", self.pools.get(*pool).map_or("", |pool| &pool.name));
+                out.list("upgrade", route.upgrade.iter().map(|protocol| text(protocol)));
+                if let Some(fallback) = &route.fallback {
+                    out.key("fallback", pool::fallback_value(self, fallback));
+                }
             }
             Action::Respond(respond) => out.key("respond", respond_table(respond)),
             Action::Exclude => out.key("exclude", true),
@@ -238,15 +222,6 @@ fn list(items: impl Iterator<Item = String>) -> String {
     format!("[{}]", items.collect::<Vec<_>>().join(", "))
 }
 
-fn member_url(member: &Member) -> String {
-    match &member.address {
-        MemberAddress::Unix(path) => format!("unix:{}", path.display()),
-        MemberAddress::Abstract(name) => format!("unix:@{}", String::from_utf8_lossy(name)),
-        MemberAddress::Service(name) => format!("srv://{name}"),
-        MemberAddress::Tcp(_) | MemberAddress::Name(..) => member.name.to_string(),
-    }
-}
-
 fn condition(name: &str, test: &Test) -> String {
     let test = match test {
         Test::Present(present) => format!("present = {present}"),
@@ -258,22 +233,12 @@ fn condition(name: &str, test: &Test) -> String {
 
 fn respond_table(respond: &Respond) -> String {
     let body = std::str::from_utf8(&respond.body).unwrap_or_default();
-    let mut names: Vec<&Name> = Vec::new();
-    for (name, _) in &respond.fields {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    let fields = names.iter().map(|name| {
-        let values = respond.fields.iter().filter(|(other, _)| other == *name).map(|(_, value)| value_text(value));
-        format!("{} = {}", text(name.as_str()), list(values))
-    });
     let mut keys = vec![format!("status = {}", respond.status.as_u16())];
     if !body.is_empty() {
         keys.push(format!("body = {}", text(body)));
     }
-    if !names.is_empty() {
-        keys.push(format!("fields = {{ {} }}", fields.collect::<Vec<_>>().join(", ")));
+    if !respond.fields.is_empty() {
+        keys.push(format!("fields = {}", pool::fields_value(&respond.fields)));
     }
     format!("{{ {} }}", keys.join(", "))
 }

@@ -1,12 +1,30 @@
-//! `balance`: a method by name, or with its settings.
+//! `balance`: how a member is chosen.
 
 use crate::config::table::{Item, Table};
 use crate::config::{Balance, Hash, HashKey, HashTable};
 use crate::message::Name;
 
-/// The methods that need no more than their name.
+/// Methods without settings; `hash` has some, and `ip-hash` is one case of it.
+pub(in crate::config) const WORDS: [(&str, Method); 10] = [
+    ("round-robin", Method::RoundRobin),
+    ("least-requests", Method::LeastRequests),
+    ("by-traffic", Method::ByTraffic),
+    ("by-busyness", Method::ByBusyness),
+    ("random-two", Method::RandomTwo),
+    ("peak-ewma", Method::PeakEwma),
+    ("by-load", Method::ByLoad),
+    ("ip-hash", Method::IpHash),
+    ("hash", Method::Hash),
+    ("first", Method::First),
+];
+
+pub(in crate::config) const TABLES: [(&str, HashTable); 2] = [("ring", HashTable::Ring), ("maglev", HashTable::Maglev)];
+
+const KEY: &str = r#""client", "header:NAME", "cookie:NAME", "query:NAME", "path" or "uri""#;
+
+/// A word for a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::config) enum Word {
+pub(in crate::config) enum Method {
     RoundRobin,
     LeastRequests,
     ByTraffic,
@@ -15,124 +33,102 @@ pub(in crate::config) enum Word {
     PeakEwma,
     ByLoad,
     IpHash,
-    First,
     Hash,
+    First,
 }
 
-/// Every method, by the word it is called by.
-pub(in crate::config) const METHODS: [(&str, Word); 10] = [
-    ("round-robin", Word::RoundRobin),
-    ("least-requests", Word::LeastRequests),
-    ("by-traffic", Word::ByTraffic),
-    ("by-busyness", Word::ByBusyness),
-    ("random-two", Word::RandomTwo),
-    ("peak-ewma", Word::PeakEwma),
-    ("by-load", Word::ByLoad),
-    ("ip-hash", Word::IpHash),
-    ("first", Word::First),
-    ("hash", Word::Hash),
-];
+/// `balance`, a word or a table with `method`.
+pub(super) fn read(pool: &Table<'_>) -> Balance {
+    let Some(item) = pool.item("balance") else { return Balance::RoundRobin };
+    let balance = if item.is_table() { of_table(&item) } else { of_word(&item) };
+    balance.unwrap_or(Balance::RoundRobin)
+}
 
-const TABLES: [(&str, HashTable); 2] = [("ring", HashTable::Ring), ("maglev", HashTable::Maglev)];
-const KEY: &str = r#""client", "path", "uri", "header:NAME", "cookie:NAME" or "query:NAME""#;
-const EXAMPLE: &str = r#"{ method = "hash", key = "header:X-User" }"#;
-
-pub(super) fn read(table: &Table<'_>) -> Balance {
-    let Some(item) = table.item("balance") else { return Balance::RoundRobin };
-    if item.is_table() {
-        return item.inner_table().and_then(|table| of_table(&table)).unwrap_or(Balance::RoundRobin);
-    }
-    match item.choice(&METHODS) {
-        Some(Word::Hash) => {
-            item.problem(format!("hash needs a key, such as balance = {EXAMPLE}"));
-            Balance::RoundRobin
-        }
-        Some(word) => of_word(word),
-        None => Balance::RoundRobin,
+/// The word that a method is written with.
+pub(in crate::config) const fn method(balance: &Balance) -> Method {
+    match balance {
+        Balance::RoundRobin => Method::RoundRobin,
+        Balance::LeastRequests => Method::LeastRequests,
+        Balance::ByTraffic => Method::ByTraffic,
+        Balance::ByBusyness => Method::ByBusyness,
+        Balance::RandomTwo => Method::RandomTwo,
+        Balance::PeakEwma => Method::PeakEwma,
+        Balance::ByLoad => Method::ByLoad,
+        Balance::Hash(_) => Method::Hash,
+        Balance::First => Method::First,
     }
 }
 
-fn of_table(table: &Table<'_>) -> Option<Balance> {
-    let method = table.required("method", "\"hash\"").and_then(|item| item.choice(&METHODS));
+/// What is hashed, as it is written.
+pub(in crate::config) fn write_key(key: &HashKey) -> String {
+    match key {
+        HashKey::Client => "client".to_owned(),
+        HashKey::Field(name) => format!("header:{name}"),
+        HashKey::Cookie(name) => format!("cookie:{name}"),
+        HashKey::Query(name) => format!("query:{name}"),
+        HashKey::Path => "path".to_owned(),
+        HashKey::Uri => "uri".to_owned(),
+    }
+}
+
+fn of_word(item: &Item<'_>) -> Option<Balance> {
+    let method = item.choice(&WORDS)?;
+    if method == Method::Hash {
+        item.problem(r#"hash needs a key, such as balance = { method = "hash", key = "header:X-User" }"#);
+        return None;
+    }
+    Some(plain(method))
+}
+
+fn of_table(item: &Item<'_>) -> Option<Balance> {
+    let table = item.inner_table()?;
+    let method = table.required("method", "\"hash\"").and_then(|item| item.choice(&WORDS));
     let balance = match method {
-        Some(Word::Hash) => hash(table).map(Balance::Hash),
-        Some(word) => Some(of_word(word)),
-        None => None,
+        Some(Method::Hash) => {
+            let hashed = table.required("key", "\"header:X-User\"").and_then(|item| key(&item));
+            let load_factor = table.item("load-factor").and_then(|item| item.count(101..=10_000));
+            let table = table.choice("table", HashTable::Ring, &TABLES);
+            hashed.map(|key| Balance::Hash(Hash { key, table, load_factor }))
+        }
+        Some(method) => Some(plain(method)),
+        None => return None,
     };
-    // Without a method nobody knows which keys belong there.
-    if method.is_some() {
-        table.finish();
-    }
+    table.finish();
     balance
 }
 
-fn hash(table: &Table<'_>) -> Option<Hash> {
-    let key = table.required("key", "\"client\"").and_then(|item| key(&item));
-    let laid = table.choice("table", HashTable::Ring, &TABLES);
-    let load_factor = table.item("load-factor").and_then(|item| item.count(101..=10_000));
-    Some(Hash { key: key?, table: laid, load_factor })
+const fn plain(method: Method) -> Balance {
+    match method {
+        Method::RoundRobin => Balance::RoundRobin,
+        Method::LeastRequests => Balance::LeastRequests,
+        Method::ByTraffic => Balance::ByTraffic,
+        Method::ByBusyness => Balance::ByBusyness,
+        Method::RandomTwo => Balance::RandomTwo,
+        Method::PeakEwma => Balance::PeakEwma,
+        Method::ByLoad => Balance::ByLoad,
+        Method::IpHash | Method::Hash => {
+            Balance::Hash(Hash { key: HashKey::Client, table: HashTable::Ring, load_factor: None })
+        }
+        Method::First => Balance::First,
+    }
 }
 
 fn key(item: &Item<'_>) -> Option<HashKey> {
     let text = item.string()?;
-    let (kind, name) = text.split_once(':').map_or((text, None), |(kind, name)| (kind, Some(name)));
-    let found = match (kind, name.filter(|name| !name.is_empty())) {
-        ("client", None) if name.is_none() => Some(HashKey::Client),
-        ("path", None) if name.is_none() => Some(HashKey::Path),
-        ("uri", None) if name.is_none() => Some(HashKey::Uri),
-        ("header", Some(name)) => name.parse::<Name>().ok().map(HashKey::Field),
-        ("cookie", Some(name)) if super::sticky::is_token(name) => Some(HashKey::Cookie(name.to_owned())),
-        ("query", Some(name)) => Some(HashKey::Query(name.to_owned())),
-        _ => None,
+    let key = match text.split_once(':') {
+        None => match text {
+            "client" => Some(HashKey::Client),
+            "path" => Some(HashKey::Path),
+            "uri" => Some(HashKey::Uri),
+            _ => None,
+        },
+        Some(("header", name)) => name.parse::<Name>().ok().map(HashKey::Field),
+        Some(("cookie", name)) => super::is_token(name).then(|| HashKey::Cookie(name.to_owned())),
+        Some(("query", name)) => (!name.is_empty()).then(|| HashKey::Query(name.to_owned())),
+        Some(_) => None,
     };
-    if found.is_none() {
+    if key.is_none() {
         item.wrong(KEY);
     }
-    found
-}
-
-const fn of_word(word: Word) -> Balance {
-    match word {
-        Word::RoundRobin => Balance::RoundRobin,
-        Word::LeastRequests => Balance::LeastRequests,
-        Word::ByTraffic => Balance::ByTraffic,
-        Word::ByBusyness => Balance::ByBusyness,
-        Word::RandomTwo => Balance::RandomTwo,
-        Word::PeakEwma => Balance::PeakEwma,
-        Word::ByLoad => Balance::ByLoad,
-        Word::First => Balance::First,
-        Word::IpHash | Word::Hash => {
-            Balance::Hash(Hash { key: HashKey::Client, table: HashTable::Ring, load_factor: None })
-        }
-    }
-}
-
-/// A balance as it is written.
-pub(in crate::config) fn write(balance: &Balance, text: impl Fn(&str) -> String) -> String {
-    let word = match balance {
-        Balance::RoundRobin => Word::RoundRobin,
-        Balance::LeastRequests => Word::LeastRequests,
-        Balance::ByTraffic => Word::ByTraffic,
-        Balance::ByBusyness => Word::ByBusyness,
-        Balance::RandomTwo => Word::RandomTwo,
-        Balance::PeakEwma => Word::PeakEwma,
-        Balance::ByLoad => Word::ByLoad,
-        Balance::First => Word::First,
-        Balance::Hash(hash) => return write_hash(hash, text),
-    };
-    text(METHODS.iter().find(|(_, known)| *known == word).map_or("", |(name, _)| name))
-}
-
-fn write_hash(hash: &Hash, text: impl Fn(&str) -> String) -> String {
-    let key = match &hash.key {
-        HashKey::Client => "client".to_owned(),
-        HashKey::Path => "path".to_owned(),
-        HashKey::Uri => "uri".to_owned(),
-        HashKey::Field(name) => format!("header:{name}"),
-        HashKey::Cookie(name) => format!("cookie:{name}"),
-        HashKey::Query(name) => format!("query:{name}"),
-    };
-    let table = TABLES.iter().find(|(_, known)| *known == hash.table).map_or("", |(name, _)| name);
-    let factor = hash.load_factor.map_or_else(String::new, |factor| format!(", load-factor = {factor}"));
-    format!("{{ method = \"hash\", key = {}, table = \"{table}\"{factor} }}", text(&key))
+    key
 }

@@ -1,20 +1,17 @@
-//! `failover`: what is tried again, and how often.
+//! `failover`, `queue` and `fallback`: what happens when a member, or every one, could not serve.
 
 use std::time::Duration;
 
 use crate::config::table::{Item, Table};
-use crate::config::{Failover, FailoverOn, page};
+use crate::config::whole::Names;
+use crate::config::{Failover, FailoverOn, Fallback, Queue, page, respond};
 
-/// The kinds of failure that may be listed, in the order they are written in.
-pub(in crate::config) const KINDS: [&str; 5] = ["connect", "tls", "reset", "timeout", "bad-response"];
+const ON: &str = r#""connect", "tls", "reset", "timeout", "bad-response", a status from 400 to 599, "4xx" or "5xx""#;
 
-const EXPECTED: &str =
-    r#""connect", "tls", "reset", "timeout", "bad-response", a status from 400 to 599, or "4xx" or "5xx""#;
-
+/// Attempts beyond the first. By default only what certainly reached nobody, or was cut before an answer began.
 pub(super) fn read(pool: &Table<'_>) -> Failover {
-    let table = pool.item("failover").and_then(|item| item.inner_table());
     let on = FailoverOn { connect: true, tls: true, reset: true, ..FailoverOn::default() };
-    let default = Failover {
+    let mut failover = Failover {
         attempts: 3,
         on,
         try_timeout: Duration::ZERO,
@@ -23,39 +20,75 @@ pub(super) fn read(pool: &Table<'_>) -> Failover {
         replay_body: 64 << 10,
         non_idempotent: false,
     };
-    let Some(table) = table else { return default };
-    let replay = table.item("replay-body").and_then(|item| item.size(&(0..=(1 << 30))));
-    let failover = Failover {
-        attempts: table.count("attempts", default.attempts, 1..=100),
-        on: table.item("on").map_or(default.on, |item| kinds(&item)),
-        try_timeout: table.duration_or_none("try-timeout", Duration::ZERO),
-        budget: table.count("budget", default.budget, 0..=1000),
-        budget_floor: table.count("budget-floor", default.budget_floor, 0..=1_000_000),
-        replay_body: replay.and_then(|size| usize::try_from(size).ok()).unwrap_or(default.replay_body),
-        non_idempotent: table.boolean("non-idempotent", false),
-    };
+    let Some(table) = pool.item("failover").and_then(|item| item.inner_table()) else { return failover };
+    // With more attempts than that, a request is better off with an error page.
+    failover.attempts = table.count("attempts", failover.attempts, 1..=20);
+    if let Some(item) = table.item("on") {
+        failover.on = on_of(&item);
+    }
+    failover.try_timeout = table.duration_or_none("try-timeout", failover.try_timeout);
+    failover.budget = table.count("budget", failover.budget, 0..=1000);
+    failover.budget_floor = table.count("budget-floor", failover.budget_floor, 0..=100_000);
+    let size = table.item("replay-body").and_then(|item| item.size(&(0..=64 << 20)));
+    failover.replay_body = size.and_then(|size| usize::try_from(size).ok()).unwrap_or(failover.replay_body);
+    failover.non_idempotent = table.boolean("non-idempotent", failover.non_idempotent);
     table.finish();
     failover
 }
 
-fn kinds(item: &Item<'_>) -> FailoverOn {
+/// What is tried again, as it is written.
+pub(in crate::config) fn write_on(on: &FailoverOn) -> Vec<String> {
+    let words = [
+        (on.connect, "connect"),
+        (on.tls, "tls"),
+        (on.reset, "reset"),
+        (on.timeout, "timeout"),
+        (on.bad_response, "bad-response"),
+    ];
+    let words = words.iter().filter(|(is, _)| *is).map(|(_, word)| (*word).to_owned());
+    words.chain(page::names(&on.statuses).iter().map(ToString::to_string)).collect()
+}
+
+/// Exchanges that wait when every usable member is full.
+pub(super) fn queue(pool: &Table<'_>) -> Queue {
+    let mut queue = Queue { length: 0, timeout: Duration::from_secs(5) };
+    if let Some(table) = pool.item("queue").and_then(|item| item.inner_table()) {
+        queue.length = usize::try_from(table.count("length", 0, 0..=1_000_000)).unwrap_or(0);
+        queue.timeout = table.duration("timeout", queue.timeout);
+        table.finish();
+    }
+    queue
+}
+
+/// A pool by its name, or an answer; of a pool or of a route.
+pub(in crate::config) fn fallback(item: &Item<'_>, names: &Names) -> Option<Fallback> {
+    if item.is_table() {
+        return respond::read(item).map(Fallback::Respond);
+    }
+    if item.as_str().is_none() {
+        item.wrong("the name of a pool, or a table as for respond");
+        return None;
+    }
+    names.pool(item).map(Fallback::Pool)
+}
+
+fn on_of(item: &Item<'_>) -> FailoverOn {
     let mut on = FailoverOn::default();
     for item in item.list().unwrap_or_default() {
-        match item.as_str() {
-            Some("connect") => on.connect = true,
-            Some("tls") => on.tls = true,
-            Some("reset") => on.reset = true,
-            Some("timeout") => on.timeout = true,
-            Some("bad-response") => on.bad_response = true,
-            _ => page::add_error(&item, &mut on.statuses, EXPECTED),
+        let word = match item.as_str() {
+            Some("connect") => &mut on.connect,
+            Some("tls") => &mut on.tls,
+            Some("reset") => &mut on.reset,
+            Some("timeout") => &mut on.timeout,
+            Some("bad-response") => &mut on.bad_response,
+            _ => {
+                page::add_status(&item, &mut on.statuses, 400, ON);
+                continue;
+            }
+        };
+        if std::mem::replace(word, true) {
+            item.problem(format!("{:?} is in the list already", item.as_str().unwrap_or_default()));
         }
     }
     on
-}
-
-/// What is listed, as it is written.
-pub(in crate::config) fn write(on: &FailoverOn) -> Vec<String> {
-    let flags = [on.connect, on.tls, on.reset, on.timeout, on.bad_response];
-    let kinds = KINDS.iter().zip(flags).filter(|(_, is_on)| *is_on).map(|(kind, _)| (*kind).to_owned());
-    kinds.chain(page::names(&on.statuses).iter().map(ToString::to_string)).collect()
 }

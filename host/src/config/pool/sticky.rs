@@ -1,151 +1,160 @@
-//! `sticky`: how clients stay with a member. One of three ways: by route, by a cookie of ours, by learning.
+//! `sticky`: how clients stay with a member.
 
 use std::time::Duration;
 
-use crate::config::table::{Item, LONGEST, Table};
-use crate::config::{Member, SameSite, Sticky, StickyBy, StickyFallback, StickyInsert, StickyLearn, StickyRoute};
+use super::is_token;
+use crate::config::table::{Item, Table};
+use crate::config::{SameSite, Sticky, StickyBy, StickyFallback, StickyInsert, StickyLearn, StickyRoute};
+use crate::message::host;
 
-/// `SameSite`, by the words it is written in.
-pub(in crate::config) const SAME_SITE: [(&str, SameSite); 3] =
-    [("strict", SameSite::Strict), ("lax", SameSite::Lax), ("none", SameSite::None)];
-
-const FALLBACK: [(&str, StickyFallback); 2] =
+pub(in crate::config) const FALLBACKS: [(&str, StickyFallback); 2] =
     [("rebalance", StickyFallback::Rebalance), ("fail", StickyFallback::Fail)];
+pub(in crate::config) const SAME_SITES: [(&str, Option<SameSite>); 4] = [
+    ("strict", Some(SameSite::Strict)),
+    ("lax", Some(SameSite::Lax)),
+    ("none", Some(SameSite::None)),
+    (crate::config::whole::OFF, None),
+];
 
-/// A separator that is none: the whole value is the route.
-const OFF: &str = "off";
-
-/// Shorter secrets can be guessed from a cookie.
+/// Shorter secrets can be guessed by trying.
 const SHORTEST_SECRET: usize = 16;
 
-pub(super) fn read(pool: &Table<'_>, members: &[Member]) -> Option<Sticky> {
-    let item = pool.item("sticky")?;
-    let table = item.inner_table()?;
-    let fallback = table.choice("fallback", StickyFallback::Rebalance, &FALLBACK);
-    let by = match (table.item("insert"), table.item("learn")) {
-        (Some(_), Some(learn)) => {
-            learn.say("sessions are kept in one way: insert or learn, not both");
+pub(super) fn read(pool: &Table<'_>) -> Option<Sticky> {
+    let table = pool.item("sticky")?.inner_table()?;
+    let fallback = table.choice("fallback", StickyFallback::Rebalance, &FALLBACKS);
+    let (insert, learn) = (table.item("insert"), table.item("learn"));
+    let by = match (&insert, &learn) {
+        (Some(insert), None) => insert.inner_table().map(|table| StickyBy::Insert(self::insert(&table))),
+        (None, Some(learn)) => learn.inner_table().and_then(|table| self::learn(&table)).map(StickyBy::Learn),
+        (None, None) => route(&table).map(StickyBy::Route),
+        (Some(_), Some(_)) => {
+            table.problem("is either by insert or by learn, not both");
             None
         }
-        (Some(insert), None) => self::insert(&insert).map(StickyBy::Insert),
-        (None, Some(learn)) => self::learn(&learn).map(StickyBy::Learn),
-        (None, None) => route(&table, members).map(StickyBy::Route),
     };
-    if by.is_some() {
-        table.finish();
-    }
-    by.map(|by| Sticky { by, fallback })
+    table.finish();
+    Some(Sticky { by: by?, fallback })
 }
 
-fn route(table: &Table<'_>, members: &[Member]) -> Option<StickyRoute> {
-    let cookies = table.item("cookie").map(|item| item.at_least_one()).unwrap_or_default();
-    let cookies: Vec<_> = cookies.iter().filter_map(token).collect();
-    let parameter = table.item("parameter").and_then(|item| token(&item));
-    if table.item("cookie").is_none() && table.item("parameter").is_none() {
-        table.problem(r#"needs cookie or parameter, such as cookie = "JSESSIONID"; or insert, or learn"#);
+fn route(table: &Table<'_>) -> Option<StickyRoute> {
+    let (cookie, parameter) = (table.item("cookie"), parameter(table));
+    if cookie.is_none() && table.item("parameter").is_none() {
+        table.problem("cookie or parameter is missing (or insert or learn), such as cookie = \"JSESSIONID\"");
         return None;
     }
-    let separator = match table.item("separator") {
-        None => Some('.'),
-        Some(item) if item.as_str() == Some(OFF) => None,
-        Some(item) => character(&item),
-    };
-    let ranked = table.item("ranked");
-    let between = ranked.as_ref().and_then(character);
-    if let Some(ranked) = ranked.filter(|_| between.is_some() && between == separator) {
-        ranked.problem("is the separator already, so no value could have more than one route");
+    let cookies = cookie.map(|item| item.at_least_one()).unwrap_or_default();
+    let separator = table.item("separator").map_or(Some('.'), |item| mark(&item));
+    let ranked = table.item("ranked").and_then(|item| mark(&item));
+    if let Some(item) = table.item("ranked").filter(|_| ranked.is_some() && ranked == separator) {
+        item.problem("is the separator already");
     }
-    if members.iter().all(|member| member.route.is_none()) {
-        table
-            .problem(r#"no member has a route, such as { url = "...", route = "node1" }, so no session would be kept"#);
-    }
-    Some(StickyRoute { cookies, parameter, separator, ranked: between })
+    let cookies = cookies.iter().filter_map(cookie_name).collect();
+    Some(StickyRoute { cookies, parameter, separator, ranked })
 }
 
-fn insert(item: &Item<'_>) -> Option<StickyInsert> {
-    let table = item.inner_table()?;
-    let name = table.required("name", "\"WEIRID\"").and_then(|item| token(&item));
-    let path =
-        table.item("path").map_or(Some("/".to_owned()), |item| attribute(&item).filter(|path| path.starts_with('/')));
-    if path.is_none() {
-        table.problem("path: expected a path that begins with a slash");
-    }
-    let max_age = table.item("max-age").and_then(|item| item.duration(&(Duration::from_secs(1)..=LONGEST)));
-    let same_site = table.item("same-site").and_then(|item| item.choice(&SAME_SITE));
-    let secure = table.boolean("secure", false);
-    if same_site == Some(SameSite::None) && !secure {
-        table.problem("same-site = \"none\" needs secure = true: browsers drop the cookie otherwise");
-    }
-    let secret = table.item("secret").and_then(|item| secret(&item));
+fn insert(table: &Table<'_>) -> StickyInsert {
     let insert = StickyInsert {
-        name: name.unwrap_or_default(),
-        path: path.unwrap_or_default(),
-        domain: table.item("domain").and_then(|item| attribute(&item)),
-        max_age,
-        secure,
+        name: table.item("name").and_then(|item| cookie_name(&item)).unwrap_or_else(|| "WEIRID".to_owned()),
+        path: table.item("path").and_then(|item| path(&item)).unwrap_or_else(|| "/".to_owned()),
+        domain: table.item("domain").and_then(|item| domain(&item)),
+        max_age: table.item("max-age").and_then(|item| max_age(&item)),
+        secure: table.boolean("secure", false),
         http_only: table.boolean("http-only", true),
-        same_site,
-        secret,
+        same_site: table.choice("same-site", Some(SameSite::Lax), &SAME_SITES),
+        secret: table.item("secret").and_then(|item| secret(&item)).map(Into::into),
     };
+    if insert.same_site == Some(SameSite::None) && !insert.secure {
+        table.problem("same-site = \"none\" needs secure = true, or browsers drop the cookie");
+    }
+    // RFC 6265bis, section 4.1.3: browsers drop cookies that break the promise of their names.
+    if insert.name.starts_with("__Secure-") && !insert.secure {
+        table.problem("a name that begins with __Secure- needs secure = true");
+    }
+    if insert.name.starts_with("__Host-") && (!insert.secure || insert.path != "/" || insert.domain.is_some()) {
+        table.problem("a name that begins with __Host- needs secure = true, path = \"/\" and no domain");
+    }
     table.finish();
-    Some(insert)
+    insert
 }
 
-fn learn(item: &Item<'_>) -> Option<StickyLearn> {
-    let table = item.inner_table()?;
-    let cookie = table.required("cookie", "\"sid\"").and_then(|item| token(&item));
-    let learn = StickyLearn {
-        cookie: cookie.unwrap_or_default(),
-        parameter: table.item("parameter").and_then(|item| token(&item)),
-        timeout: table.duration("timeout", Duration::from_secs(30 * 60)),
-        capacity: u64::from(table.count("capacity", 100_000, 1..=100_000_000)),
-    };
+fn learn(table: &Table<'_>) -> Option<StickyLearn> {
+    let cookie = table.required("cookie", "\"sid\"").and_then(|item| cookie_name(&item));
+    let parameter = parameter(table);
+    let timeout = table.duration("timeout", Duration::from_secs(30 * 60));
+    let capacity = table.count("capacity", 100_000, 1..=100_000_000).into();
     table.finish();
-    Some(learn)
+    Some(StickyLearn { cookie: cookie?, parameter, timeout, capacity })
 }
 
-fn secret(item: &Item<'_>) -> Option<std::sync::Arc<str>> {
+fn cookie_name(item: &Item<'_>) -> Option<String> {
+    let name = item.string()?;
+    if !is_token(name) {
+        item.wrong("a cookie's name");
+        return None;
+    }
+    Some(name.to_owned())
+}
+
+fn parameter(table: &Table<'_>) -> Option<String> {
+    let item = table.item("parameter")?;
+    let name = item.string()?;
+    if !is_token(name) {
+        item.wrong("a parameter's name");
+        return None;
+    }
+    Some(name.to_owned())
+}
+
+/// A character that parts a value; `"off"` means none.
+fn mark(item: &Item<'_>) -> Option<char> {
+    let text = item.string()?;
+    if text == crate::config::whole::OFF {
+        return None;
+    }
+    let mut letters = text.chars();
+    match (letters.next(), letters.next()) {
+        // What a cookie's value cannot hold (RFC 6265, section 4.1.1) would never be found.
+        (Some(one), None) if one.is_ascii_punctuation() && !matches!(one, '"' | ',' | ';' | '\\') => Some(one),
+        _ => {
+            item.wrong("one punctuation character that a cookie's value can hold, or \"off\"");
+            None
+        }
+    }
+}
+
+fn path(item: &Item<'_>) -> Option<String> {
+    let text = item.string()?;
+    if !text.starts_with('/') || text.bytes().any(|byte| !byte.is_ascii_graphic() || byte == b';') {
+        item.wrong("a path that begins with a slash");
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+fn domain(item: &Item<'_>) -> Option<String> {
+    let text = item.string()?;
+    match host::parse(text.as_bytes()) {
+        Ok(name) if name.port().is_none() && !text.starts_with('[') => Some(host::key(name.host()).into_owned()),
+        Ok(_) | Err(_) => {
+            item.wrong("a domain such as \"shop.example\"");
+            None
+        }
+    }
+}
+
+/// `Max-Age` is whole seconds (RFC 6265, section 4.1.1).
+fn max_age(item: &Item<'_>) -> Option<Duration> {
+    let age = item.duration(&(Duration::from_secs(1)..=crate::config::table::LONGEST))?;
+    if age.subsec_nanos() != 0 {
+        item.wrong("whole seconds");
+    }
+    Some(age)
+}
+
+fn secret<'d>(item: &Item<'d>) -> Option<&'d str> {
     let text = item.string()?;
     if text.len() < SHORTEST_SECRET {
-        item.problem(format!("a secret has at least {SHORTEST_SECRET} characters"));
-        return None;
+        item.problem(format!("a secret has at least {SHORTEST_SECRET} bytes"));
     }
-    Some(text.into())
-}
-
-/// The name of a cookie or parameter.
-fn token(item: &Item<'_>) -> Option<String> {
-    let text = item.string()?;
-    if !is_token(text) {
-        item.wrong("a name of letters, digits and any of !#$%&'*+-.^_`|~ (RFC 6265, section 4.1.1)");
-        return None;
-    }
-    Some(text.to_owned())
-}
-
-/// Whether a text is a token (RFC 9110, section 5.6.2).
-pub(in crate::config) fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
-}
-
-/// An attribute's value: no semicolon ends it, and no control character breaks the line.
-fn attribute(item: &Item<'_>) -> Option<String> {
-    let text = item.string()?;
-    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b';' && byte != b',') {
-        item.wrong("visible ASCII without \";\" and \",\"");
-        return None;
-    }
-    Some(text.to_owned())
-}
-
-fn character(item: &Item<'_>) -> Option<char> {
-    let text = item.string()?;
-    let mut characters = text.chars();
-    match (characters.next(), characters.next()) {
-        (Some(one), None) if one.is_ascii_graphic() && one != ';' && one != '=' => Some(one),
-        _ => {
-            item.wrong(r#"one visible character, not ";" or "=""#);
-            None
-        }
-    }
+    Some(text)
 }

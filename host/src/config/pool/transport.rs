@@ -1,197 +1,172 @@
-//! How members are spoken to: `protocol`, `tls`, `source-address`, `proxy-protocol`; of a pool, of a member, of a check.
+//! How members are spoken to: version of HTTP, TLS, local address, PROXY protocol.
 
 use std::fs;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::path::PathBuf;
 
+use super::base64;
 use crate::config::table::{Item, Table};
-use crate::config::{Pem, Protocol, ProxyVersion, Transport, UpstreamTls};
+use crate::config::{Pem, Protocol, ProxyVersion, UpstreamTls};
 use crate::message::host;
 
 pub(in crate::config) const PROTOCOLS: [(&str, Protocol); 3] =
     [("http/1.1", Protocol::Http1), ("h2", Protocol::Http2), ("auto", Protocol::Auto)];
+pub(in crate::config) const PROXY_VERSIONS: [(&str, ProxyVersion); 2] =
+    [("v1", ProxyVersion::V1), ("v2", ProxyVersion::V2)];
 
-pub(in crate::config) const PROXY: [(&str, ProxyVersion); 2] = [("v1", ProxyVersion::V1), ("v2", ProxyVersion::V2)];
+/// What stands before a pin: the digest that it is made with.
+pub(in crate::config) const PIN: &str = "sha256/";
+/// A bundle of every authority there is has a quarter of that.
+const LARGEST_PEM: u64 = 1 << 20;
 
-/// Larger files are no certificates.
-const LARGEST: u64 = 8 << 20;
+/// TLS when nobody says anything of it.
+pub(super) const PLAIN_TLS: UpstreamTls =
+    UpstreamTls { server_name: None, verify: true, ca: None, certificate: None, pins: Vec::new() };
 
-/// How a pin begins, as curl and HPKP (RFC 7469, section 2.1.1) write it.
-const PIN: &str = "sha256/";
-
-/// What was said about the ways to members; what was not said comes from the pool, then from the URL.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Ways {
-    protocol: Option<Protocol>,
-    tls: Option<UpstreamTls>,
-    source: Option<IpAddr>,
-    proxy: Option<ProxyVersion>,
+/// What a pool says for all its members.
+pub(super) struct Defaults<'d> {
+    pub(super) protocol: Option<Protocol>,
+    pub(super) tls: UpstreamTls,
+    /// Where it was written.
+    pub(super) tls_item: Option<Item<'d>>,
+    pub(super) source: Option<IpAddr>,
+    pub(super) source_item: Option<Item<'d>>,
+    pub(super) proxy_protocol: Option<ProxyVersion>,
+    /// Why a connection belongs to one client alone, if it does.
+    pub(super) single: Option<&'static str>,
+    pub(super) max_connections: Option<usize>,
+    pub(super) max_requests: Option<usize>,
 }
 
-pub(super) fn read(table: &Table<'_>) -> Ways {
-    Ways {
-        protocol: table.item("protocol").and_then(|item| item.choice(&PROTOCOLS)),
-        tls: table.item("tls").and_then(|item| tls(&item)),
-        source: table.item("source-address").and_then(|item| source(&item)),
-        proxy: table.item("proxy-protocol").and_then(|item| item.choice(&PROXY)),
-    }
-}
-
-impl Ways {
-    /// These, and `pool`'s where nothing was said.
-    pub(super) fn or(self, pool: &Ways) -> Ways {
-        Ways {
-            protocol: self.protocol.or(pool.protocol),
-            tls: self.tls.or_else(|| pool.tls.clone()),
-            source: self.source.or(pool.source),
-            proxy: self.proxy.or(pool.proxy),
-        }
-    }
-
-    /// How a member is spoken to whose URL says whether it is under TLS.
-    pub(super) fn transport(self, item: &Item<'_>, is_secure: bool) -> Arc<Transport> {
-        let usual = if is_secure { Protocol::Auto } else { Protocol::Http1 };
-        let protocol = match self.protocol.unwrap_or(usual) {
-            // Nobody can choose without TLS.
-            Protocol::Auto if !is_secure => Protocol::Http1,
-            // A connection that belongs to one client carries one exchange at a time anyway.
-            Protocol::Auto if self.proxy.is_some() => Protocol::Http1,
-            protocol => protocol,
+impl<'d> Defaults<'d> {
+    pub(super) fn read(pool: &Table<'d>, exclusive: bool) -> Self {
+        let tls_item = pool.item("tls");
+        let source_item = pool.item("source-address");
+        let proxy_protocol = pool.item("proxy-protocol").and_then(|item| item.choice(&PROXY_VERSIONS));
+        let single = match (exclusive, proxy_protocol) {
+            (true, _) => Some("exclusive"),
+            (false, Some(_)) => Some("proxy-protocol"),
+            (false, None) => None,
         };
-        if protocol == Protocol::Http2 && self.proxy.is_some() {
-            item.problem(
-                "proxy-protocol and protocol = \"h2\" exclude each other: many clients share a connection of HTTP/2",
-            );
+        Self {
+            protocol: protocol(pool, single),
+            tls: tls_item.as_ref().and_then(|item| tls(item, &PLAIN_TLS)).unwrap_or(PLAIN_TLS),
+            tls_item,
+            source: source_item.as_ref().and_then(source),
+            source_item,
+            proxy_protocol,
+            single,
+            max_connections: limit(pool.item("max-connections")),
+            max_requests: limit(pool.item("max-requests")),
         }
-        let tls = is_secure.then(|| self.tls.unwrap_or_else(plain));
-        Arc::new(Transport { protocol, tls, source: self.source, proxy_protocol: self.proxy })
-    }
-
-    /// Whether TLS was spoken of.
-    pub(super) const fn has_tls(&self) -> bool {
-        self.tls.is_some()
     }
 }
 
-/// TLS as it is without a word about it.
-pub(super) const fn plain() -> UpstreamTls {
-    UpstreamTls { server_name: None, verify: true, ca: None, certificate: None, pins: Vec::new() }
+/// `max-connections` or `max-requests`.
+pub(super) fn limit(item: Option<Item<'_>>) -> Option<usize> {
+    item.and_then(|item| item.count(1..=1_000_000)).and_then(|limit| usize::try_from(limit).ok())
 }
 
-pub(super) fn tls(item: &Item<'_>) -> Option<UpstreamTls> {
+/// `protocol`. A connection that belongs to one client alone cannot be shared, which is all that HTTP/2 would be for.
+pub(super) fn protocol(table: &Table<'_>, single: Option<&str>) -> Option<Protocol> {
+    let item = table.item("protocol")?;
+    let protocol = item.choice(&PROTOCOLS)?;
+    if let Some(key) = single.filter(|_| protocol != Protocol::Http1) {
+        item.problem(format!("with {key} a connection belongs to one client, so it is \"http/1.1\""));
+    }
+    Some(protocol)
+}
+
+/// A `tls` table: what it does not say is taken from `base`.
+pub(super) fn tls(item: &Item<'_>, base: &UpstreamTls) -> Option<UpstreamTls> {
     let table = item.inner_table()?;
-    let certificate = table.item("certificate").map(|item| pem(&item, "CERTIFICATE"));
-    let key = table.item("key").map(|item| pem(&item, "PRIVATE KEY"));
-    if certificate.is_some() != key.is_some() {
-        table.problem("certificate and key go together");
-    }
-    let pins = table.item("pins").and_then(|item| item.list()).unwrap_or_default();
     let tls = UpstreamTls {
-        server_name: table.item("server-name").and_then(|item| server_name(&item)),
-        verify: table.boolean("verify", true),
-        ca: table.item("ca").and_then(|item| pem(&item, "CERTIFICATE")),
-        certificate: certificate.flatten().zip(key.flatten()),
-        pins: pins.iter().filter_map(pin).collect(),
+        server_name: table.item("server-name").and_then(|item| server_name(&item)).or_else(|| base.server_name.clone()),
+        verify: table.boolean("verify", base.verify),
+        ca: table.item("ca").and_then(|item| pem(&item, "CERTIFICATE")).or_else(|| base.ca.clone()),
+        certificate: certificate(&table).or_else(|| base.certificate.clone()),
+        pins: table.item("pins").map_or_else(|| base.pins.clone(), |item| pins(&item)),
     };
+    if let Some(item) = table.item("ca").filter(|_| !tls.verify) {
+        item.problem("does nothing with verify = false");
+    }
     table.finish();
     Some(tls)
 }
 
-fn server_name(item: &Item<'_>) -> Option<String> {
-    let text = item.string()?;
-    if !host::is_valid(text.as_bytes()) || text.contains(':') {
-        item.wrong("a host name");
-        return None;
-    }
-    Some(text.to_owned())
-}
-
-/// A file with at least one block of a kind; whether it is good is seen when it is used for the first time.
-fn pem(item: &Item<'_>, kind: &str) -> Option<Pem> {
-    let path = item.source.resolve(item.string()?);
-    let read = match fs::metadata(&path) {
-        Ok(found) if found.len() > LARGEST => Err("larger than any certificate".to_owned()),
-        Ok(_) | Err(_) => fs::read(&path).map_err(|error| format!("cannot be read: {error}")),
-    };
-    match read {
-        Ok(text) if holds(&text, kind) => Some(Pem { path, text: text.into() }),
-        Ok(_) => {
-            item.problem(format!("{} has no PEM block that ends in {kind:?}", path.display()));
-            None
-        }
-        Err(why) => {
-            item.problem(format!("{} {why}", path.display()));
-            None
-        }
-    }
-}
-
-fn holds(text: &[u8], kind: &str) -> bool {
-    let text = String::from_utf8_lossy(text);
-    text.lines().any(|line| {
-        line.trim_end()
-            .strip_suffix("-----")
-            .is_some_and(|line| line.starts_with("-----BEGIN ") && line.ends_with(kind))
-    })
-}
-
+/// The local address of connections.
 fn source(item: &Item<'_>) -> Option<IpAddr> {
-    let address = item.string()?.parse().ok();
+    let address = item.string()?.parse::<IpAddr>().ok();
     if address.is_none() {
-        item.wrong(r#"an address of this machine, such as "10.0.0.5""#);
+        item.wrong(r#"an address such as "127.0.0.2" or "::1""#);
     }
     address
 }
 
+fn server_name(item: &Item<'_>) -> Option<String> {
+    let text = item.string()?;
+    match host::parse(text.as_bytes()) {
+        Ok(name) if name.port().is_none() => Some(host::key(name.host()).into_owned()),
+        Ok(_) | Err(_) => {
+            item.wrong("a host without a port, such as \"app.internal\"");
+            None
+        }
+    }
+}
+
+/// `certificate` and `key`, neither without the other.
+fn certificate(table: &Table<'_>) -> Option<(Pem, Pem)> {
+    match (table.item("certificate"), table.item("key")) {
+        (Some(certificate), Some(key)) => {
+            let (certificate, key) = (pem(&certificate, "CERTIFICATE"), pem(&key, "PRIVATE KEY"));
+            Some((certificate?, key?))
+        }
+        (Some(one), None) => {
+            one.problem("a certificate needs its key, such as key = \"client.key\"");
+            None
+        }
+        (None, Some(one)) => {
+            one.problem("a key needs its certificate, such as certificate = \"client.pem\"");
+            None
+        }
+        (None, None) => None,
+    }
+}
+
+/// A PEM file with at least one block of a kind. Whether the block makes sense is found where TLS is set up.
+fn pem(item: &Item<'_>, kind: &str) -> Option<Pem> {
+    let path = item.source.resolve(item.string()?);
+    let text = read(&path).map_err(|error| item.problem(format!("{} {error}", path.display()))).ok()?;
+    let has = |edge: &str| {
+        String::from_utf8_lossy(&text).lines().any(|line| {
+            let label = line.trim().strip_prefix(edge).and_then(|rest| rest.strip_suffix("-----"));
+            label.is_some_and(|label| label == kind || (kind == "PRIVATE KEY" && label.ends_with(" PRIVATE KEY")))
+        })
+    };
+    if !(has("-----BEGIN ") && has("-----END ")) {
+        item.problem(format!("{} has no block -----BEGIN {kind}----- (PEM)", path.display()));
+        return None;
+    }
+    Some(Pem { path, text: text.into() })
+}
+
+fn read(path: &PathBuf) -> Result<Vec<u8>, String> {
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.len() > LARGEST_PEM => return Err("is larger than 1MiB".to_owned()),
+        Ok(_) | Err(_) => {}
+    }
+    fs::read(path).map_err(|error| format!("cannot be read: {error}"))
+}
+
+fn pins(item: &Item<'_>) -> Vec<[u8; 32]> {
+    item.list().unwrap_or_default().iter().filter_map(pin).collect()
+}
+
 fn pin(item: &Item<'_>) -> Option<[u8; 32]> {
-    let pin = item.string()?.strip_prefix(PIN).and_then(decode).and_then(|bytes| bytes.try_into().ok());
+    let text = item.string()?;
+    let pin = text.strip_prefix(PIN).and_then(base64::decode).and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
     if pin.is_none() {
-        item.wrong(r#""sha256/" and the base64 of the 32 bytes of a public key's digest"#);
+        item.wrong("\"sha256/\" and 32 bytes in base64 (44 characters)");
     }
     pin
-}
-
-/// A pin as it is written.
-pub(in crate::config) fn write_pin(pin: &[u8; 32]) -> String {
-    let digit = |bits: u32| char::from(BASE64.get((bits & 63) as usize).copied().unwrap_or(b'='));
-    let mut text = PIN.to_owned();
-    for group in pin.chunks(3) {
-        let bits = group.iter().fold(0_u32, |bits, byte| (bits << 8) | u32::from(*byte)) << (8 * (3 - group.len()));
-        for place in 0..4 {
-            text.push(if place <= group.len() { digit(bits >> (18 - 6 * place)) } else { '=' });
-        }
-    }
-    text
-}
-
-const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-/// Base64 (RFC 4648, section 4), padding optional.
-fn decode(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let (mut bits, mut held) = (0_u32, 0_u32);
-    for letter in text.trim_end_matches('=').bytes() {
-        let value = BASE64.iter().position(|known| *known == letter)?;
-        bits = (bits << 6) | u32::try_from(value).ok()?;
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            bytes.push(u8::try_from((bits >> held) & 255).ok()?);
-        }
-    }
-    Some(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pins_are_read_as_they_are_written() {
-        let pin: [u8; 32] = std::array::from_fn(|place| u8::try_from(place * 7 % 256).unwrap());
-        let written = write_pin(&pin);
-        assert_eq!(written.len(), "sha256/".len() + 44);
-        assert_eq!(decode(written.strip_prefix(PIN).unwrap()).unwrap(), pin);
-        assert_eq!(decode("a b"), None);
-    }
 }
