@@ -56,15 +56,14 @@ pub(super) fn checked_path(item: &Item<'_>) -> Option<String> {
 /// A regular expression.
 pub(super) fn pattern(item: &Item<'_>) -> Option<Regex> {
     let text = item.string()?;
-    match Regex::new(text) {
-        Ok(regex) => Some(regex),
-        Err(error) => {
-            let error = error.to_string();
-            let last = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
-            item.problem(format!("{text:?} is not a regular expression: {last}"));
-            None
-        }
-    }
+    Regex::new(text).map_err(|error| not_a_pattern(item, text, &error)).ok()
+}
+
+/// Reports what is wrong with a regular expression, in a line.
+pub(super) fn not_a_pattern(item: &Item<'_>, text: &str, error: &regex::Error) {
+    let error = error.to_string();
+    let last = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
+    item.problem(format!("{text:?} is not a regular expression: {last}"));
 }
 
 /// `method = ["GET", "HEAD"]`.

@@ -20,11 +20,9 @@ pub(super) fn read(item: &Item<'_>, address: Option<&MemberAddress>) -> Option<C
         item.problem("the member is on another machine; a program can only be started on this one");
     }
     let table = if item.is_table() { item.inner_table()? } else { Table::empty(item) };
-    let argv = match table.required_or("argv", item) {
-        Some(argv) => argv,
-        None => return None,
-    };
-    let words: Vec<String> = argv.at_least_one().iter().filter_map(word).collect();
+    let argv = if item.is_table() { table.required("argv", r#"["python3", "app.py"]"#) } else { Some(item.clone()) };
+    let argv = argv.as_ref();
+    let words: Vec<String> = argv.map(|argv| argv.at_least_one()).iter().flatten().filter_map(word).collect();
     let environment = table.item("environment").map(|item| environment(&item)).unwrap_or_default();
     let inherit_environment = table.boolean("inherit-environment", true);
     let (user, group) = identity(&table);
@@ -35,16 +33,9 @@ pub(super) fn read(item: &Item<'_>, address: Option<&MemberAddress>) -> Option<C
     let path = environment.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.clone());
     let path = path.or_else(|| env::var("PATH").ok()).unwrap_or_default();
     let (first, rest) = words.split_first()?;
-    let program = program(&argv, first, &path)?;
+    let program = program(argv?, first, &path)?;
     let argv = [program].into_iter().chain(rest.iter().cloned()).collect();
     Some(Command { argv, environment, inherit_environment, user, group, directory, start_timeout, stop_timeout })
-}
-
-impl<'d> Table<'d> {
-    /// A key that must be there, or a value in place of the whole table.
-    fn required_or(&self, key: &'static str, whole: &Item<'d>) -> Option<Item<'d>> {
-        if whole.is_table() { self.required(key, r#"["python3", "app.py"]"#) } else { Some(whole.clone()) }
-    }
 }
 
 /// Whether only this machine can be meant.

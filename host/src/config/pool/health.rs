@@ -197,7 +197,6 @@ fn fields(item: &Item<'_>) -> Vec<(crate::message::Name, Value)> {
 
 /// A regular expression over bytes: a body need not be UTF-8.
 fn pattern(item: &Item<'_>) -> Option<Regex> {
-    condition::pattern(item)?;
     let text = item.string()?;
-    Regex::new(text).map_err(|error| item.problem(error.to_string())).ok()
+    Regex::new(text).map_err(|error| condition::not_a_pattern(item, text, &error)).ok()
 }
