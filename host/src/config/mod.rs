@@ -1,7 +1,8 @@
 //! The config: TOML as written, checked into a `Plan`, with every problem found at once.
 //!
 //! Nobody else knows TOML. A plan is only handed out when there is no problem at all, so whoever holds one need not
-//! check it again. Files that a page or a fixed answer names are read here; nothing else is touched.
+//! check it again. Files that a page, a fixed answer or TLS to members names are read here, and programs, users and groups
+//! are looked up; nothing else is touched.
 
 use std::fs;
 use std::path::Path;
