@@ -58,7 +58,6 @@ const LONG: usize = 450;
 
 /// Files that are longer, and why.
 const LONGER: &[(&str, &str)] = &[
-    ("config/plan.rs", "every type of the plan in one place, to be read as a list"),
     ("config/plan/pool.rs", "every type of a pool in one place, to be read as a list"),
     ("front/gate.rs", "one state machine, read from its top to its bottom"),
 ];
