@@ -1,7 +1,8 @@
 //! The config: TOML as written, checked into a `Plan`, with every problem found at once.
 //!
 //! Nobody else knows TOML. A plan is only handed out when there is no problem at all, so whoever holds one need not
-//! check it again. Files that a page or a fixed answer names are read here; nothing else is touched.
+//! check it again. Files that a page, a fixed answer or TLS to members names are read here, and programs, users and groups
+//! are looked up; nothing else is touched.
 
 use std::fs;
 use std::path::Path;
@@ -109,6 +110,41 @@ host = ["shop.example", "*.shop.example"]
             assert_eq!(written, again.to_toml());
             assert_eq!(without_places(&plan), without_places(&again), "{written}");
         }
+    }
+
+    #[test]
+    fn a_members_url_says_how_it_is_spoken_to() {
+        for (url, address, host, protocol, tls) in [
+            ("http://A.example", MemberAddress::Name("a.example".into(), 80), "A.example", Protocol::Http1, false),
+            ("https://a.example", MemberAddress::Name("a.example".into(), 443), "a.example", Protocol::Auto, true),
+            ("https://[::1]:1", MemberAddress::Tcp("[::1]:1".parse().unwrap()), "[::1]:1", Protocol::Auto, true),
+            ("unix:@app", MemberAddress::Abstract(b"app".to_vec()), "localhost", Protocol::Http1, false),
+            ("https://unix:/a", MemberAddress::Unix("/a".into()), "localhost", Protocol::Auto, true),
+            ("srv://_a._tcp.B.c", MemberAddress::Service("_a._tcp.b.c".into()), "b.c", Protocol::Http1, false),
+            ("srvs://b.c", MemberAddress::Service("b.c".into()), "b.c", Protocol::Auto, true),
+        ] {
+            let text = SAMPLE.replace("unix:/run/app.sock", url);
+            let plan = parse(&text, "weir.toml", Path::new("/etc/weir")).unwrap();
+            let member = &plan.pools[0].members[2];
+            assert_eq!((&member.address, member.host.to_str().unwrap()), (&address, host), "{url}");
+            assert_eq!((member.transport.protocol, member.transport.tls.is_some()), (protocol, tls), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_a_member_or_a_check_says_itself_goes_before_what_is_shared() {
+        let text = SAMPLE.replace("[pool.app]", "[health.web]\npath = \"/a\"\nfails = 9\n[pool.app]").replace(
+            "balance = \"round-robin\"",
+            "health = { template = \"web\", path = \"/b\" }\nmax-requests = 5\ntls = { server-name = \"s\", verify = false }",
+        );
+        let own = "{ url = \"https://b\", max-requests = 6, tls = { verify = true } }, \"unix:/run";
+        let plan = parse(&text.replace("\"unix:/run", own), "weir.toml", Path::new("/etc/weir")).unwrap();
+        let (pool, health) = (&plan.pools[0], plan.pools[0].health.clone().unwrap());
+        let tls = pool.members[2].transport.tls.clone().unwrap();
+        assert_eq!((tls.server_name.as_deref(), tls.verify), (Some("s"), true));
+        assert_eq!((pool.members[0].max_requests, pool.members[2].max_requests), (Some(5), Some(6)));
+        assert!(matches!(&health.check, Check::Http(check) if check.path == "/b"));
+        assert_eq!(health.fails, 9);
     }
 
     #[test]

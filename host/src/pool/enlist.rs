@@ -7,7 +7,6 @@ use super::roster::Enlisted;
 use super::state::Shared;
 use crate::clock::Instant;
 use crate::config::{self, MemberAddress, Protocol, Transport};
-use crate::message::Value;
 use crate::upstream::Found;
 
 /// The members, in the order of the plan. `found` says by position what names are; `since` when members that nobody knew
@@ -62,18 +61,19 @@ fn of_service(member: &config::Member, found: &[Found]) -> Vec<config::Member> {
         let rank = priorities.iter().position(|priority| *priority == found.priority).unwrap_or(0);
         let set = usize::from(member.set).saturating_add(rank).min(99);
         let weight = u32::from(found.weight).clamp(1, 1000);
-        let host = format!("{}:{}", found.target.trim_end_matches('.'), found.address.port());
-        let host = Value::from_str(&host).unwrap_or_else(|_| member.host.clone());
-        config::Member { set: u8::try_from(set).unwrap_or(99), weight, host, ..at(member, found) }
+        config::Member { set: u8::try_from(set).unwrap_or(99), weight, ..at(member, found) }
     };
     found.iter().map(of_target).collect()
 }
 
-/// A member at one of its addresses; its certificate must still carry its name.
+/// A member at one of its addresses. Its certificate must still carry the name that the config has, not one that a name
+/// server made of it (RFC 6125, section 6.2.1).
 fn at(member: &config::Member, found: &Found) -> config::Member {
     let mut transport = Transport::clone(&member.transport);
     if let Some(tls) = &mut transport.tls {
-        tls.server_name.get_or_insert_with(|| found.target.trim_end_matches('.').to_owned());
+        let host = member.host.to_str().unwrap_or_default();
+        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+        tls.server_name.get_or_insert_with(|| name.trim_end_matches('.').to_owned());
     }
     config::Member {
         name: format!("{}#{}", member.name, found.address).into(),

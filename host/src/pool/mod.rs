@@ -109,7 +109,12 @@ impl Pool {
                 let called = place.called();
                 match self.choose(&Ask { now: clock::now(), ..*ask }) {
                     Err(Refusal::Full) => called.await,
-                    settled => return settled,
+                    Ok(lease) => return Ok(lease),
+                    Err(refusal) => {
+                        // What it was called for is there for the next one.
+                        self.shared.queue.make_room();
+                        return Err(refusal);
+                    }
                 }
             }
         };

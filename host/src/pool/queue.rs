@@ -63,10 +63,10 @@ impl Place<'_> {
     }
 }
 
-/// One that leaves may have been called and not have heard it; the next one is called in its place.
+/// Nobody is called in its place: a call that was not heard goes to the next one by itself, and calling for nothing would
+/// send whoever is called back to the end.
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, Ordering::SeqCst);
-        self.0.make_room();
     }
 }

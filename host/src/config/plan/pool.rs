@@ -452,6 +452,7 @@ pub struct Health {
 
 /// What a check does.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each pool, behind an `Arc`")]
 pub enum Check {
     /// Connects (and agrees on TLS when the member speaks it).
     Tcp,

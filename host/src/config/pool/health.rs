@@ -84,7 +84,7 @@ struct Layers<'t, 'd>(Vec<&'t Table<'d>>);
 impl<'d> Layers<'_, 'd> {
     /// Every table is asked, so that each knows the key.
     fn item(&self, key: &'static str) -> Option<Item<'d>> {
-        self.0.iter().filter_map(|table| table.item(key)).last()
+        self.0.iter().fold(None, |found, table| table.item(key).or(found))
     }
 
     fn count(&self, key: &'static str, default: u32) -> u32 {

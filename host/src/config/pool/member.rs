@@ -118,10 +118,10 @@ fn member(item: &Item<'_>, defaults: &Defaults<'_>) -> Option<Member> {
     let address = url.as_ref().map(|url| &url.address);
     let command = table.item("command").and_then(|item| command::read(&item, address)).map(Arc::new);
     let transport = transport(&table, url.as_ref().map(|url| url.tls), defaults);
-    if let Some(item) = table.item("each-address").filter(|_| each_address) {
-        if !matches!(address, None | Some(MemberAddress::Name(..))) {
-            item.problem("is for a name that has addresses");
-        }
+    if let Some(item) = table.item("each-address").filter(|_| each_address)
+        && !matches!(address, None | Some(MemberAddress::Name(..)))
+    {
+        item.problem("is for a name that has addresses");
     }
     table.finish();
     let url = url?;
