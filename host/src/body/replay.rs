@@ -127,7 +127,7 @@ impl http_body::Body for View {
 
     fn size_hint(&self) -> SizeHint {
         let source = self.source.borrow();
-        if self.next == 0 && source.is_whole { source.size.clone() } else { source.body.size_hint() }
+        if self.next == 0 && source.is_whole { source.size } else { source.body.size_hint() }
     }
 }
 

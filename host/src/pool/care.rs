@@ -53,7 +53,7 @@ impl Caretaker {
     pub fn attend(&self, pools: Vec<Arc<Pool>>, resolvers: &[SocketAddr]) {
         self.resolver.reconfigure(resolvers);
         self.resolver.hold(&pools.iter().flat_map(|pool| names(pool)).collect::<Vec<_>>());
-        self.resolver.attend(pools.iter().flat_map(|pool| watches(pool)).collect());
+        self.resolver.attend(pools.iter().flat_map(watches).collect());
         *self.pools.borrow_mut() = pools;
         self.attend_members();
     }

@@ -10,7 +10,7 @@ use crate::message::{Fields, Name, RequestHead, host, name, query};
 /// The hash of a request's key. `None` when the request does not carry it, or carries it empty: those without a key must
 /// not all meet at the one member that the hash of nothing belongs to.
 #[must_use]
-pub fn key(plan: &HashKey, request: &RequestHead, client: Option<IpAddr>) -> Option<u64> {
+pub(super) fn key(plan: &HashKey, request: &RequestHead, client: Option<IpAddr>) -> Option<u64> {
     match plan {
         HashKey::Client => client.map(address),
         // `Host` is not among the fields; it is asked of the authority, in the spelling that hosts are compared in.

@@ -30,7 +30,7 @@ const SLACK: Duration = Duration::from_secs(1);
 
 /// A program, known by its pool, its member, its command and its address; shared by all threads.
 #[derive(Debug)]
-pub struct Program {
+pub(super) struct Program {
     pool: Arc<str>,
     member: Arc<str>,
     command: Arc<Command>,
@@ -58,7 +58,7 @@ enum Phase {
 
 /// The programs of the current generation, on the control thread.
 #[derive(Debug)]
-pub struct Programs {
+pub(super) struct Programs {
     attended: Vec<Attended>,
     tasks: JoinSet<()>,
     /// Those that are being stopped, until they have ended.
@@ -76,7 +76,7 @@ struct Attended {
 impl Program {
     /// The program of a member; the same one for the same pool, member, command and address as long as anybody has it.
     #[must_use]
-    pub fn of(pool: &Arc<str>, member: &Arc<str>, command: &Arc<Command>, address: &MemberAddress) -> Arc<Self> {
+    pub(super) fn of(pool: &Arc<str>, member: &Arc<str>, command: &Arc<Command>, address: &MemberAddress) -> Arc<Self> {
         type Known = HashMap<(Arc<str>, Arc<str>), Vec<Weak<Program>>>;
         static KNOWN: OnceLock<Mutex<Known>> = OnceLock::new();
         let mut known = KNOWN.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
@@ -105,7 +105,7 @@ impl Program {
     ///
     /// # Errors
     /// What went wrong, for the operator. While the program fails again and again, most calls fail at once.
-    pub async fn listen(&self) -> Result<(), String> {
+    pub(super) async fn listen(&self) -> Result<(), String> {
         let mut phase = self.phase.subscribe();
         let mut last = self.refusal(&phase.borrow_and_update())?;
         self.wanted.notify_one();
@@ -159,13 +159,13 @@ impl Program {
 impl Programs {
     /// None yet.
     #[must_use]
-    pub fn start() -> Self {
+    pub(super) fn start() -> Self {
         Self { attended: Vec::new(), tasks: JoinSet::new(), leaving: Vec::new() }
     }
 
     /// The programs from now on: those that were there before go on as they are, others are stopped, and a fresh one
     /// waits until whatever had its address before has ended. Must be called on a local runtime.
-    pub fn attend(&mut self, programs: Vec<Arc<Program>>) {
+    pub(super) fn attend(&mut self, programs: Vec<Arc<Program>>) {
         while self.tasks.try_join_next().is_some() {}
         self.leaving.retain(|(_, ended)| ended.has_changed().is_ok());
         let is_wanted = |known: &Attended| programs.iter().any(|program| Arc::ptr_eq(program, &known.program));
@@ -184,7 +184,7 @@ impl Programs {
 
     /// Stops all of them, at the same time, and returns when they have ended: after the longest of their stop timeouts
     /// at most, and a little. Cancellation safe, but then the programs that are left are killed.
-    pub async fn stop_all(&mut self) {
+    pub(super) async fn stop_all(&mut self) {
         self.attend(Vec::new());
         while self.tasks.join_next().await.is_some() {}
     }

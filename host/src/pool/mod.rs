@@ -196,9 +196,8 @@ impl Pool {
             }
         }
         // Whoever was not tried was full a moment ago, whether or not that is still so.
-        let is_left = |position: &usize| {
-            roster.members.get(*position).is_some_and(|enlisted| !view.is_tried(&enlisted.member))
-        };
+        let is_left =
+            |position: &usize| roster.members.get(*position).is_some_and(|enlisted| !view.is_tried(&enlisted.member));
         Err(if standing.candidates.iter().any(is_left) { Refusal::Full } else { Refusal::Nobody })
     }
 

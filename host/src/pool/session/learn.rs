@@ -27,7 +27,7 @@ const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// Session values and the names of the members that they belong to. Outlives a reload: one pool, one table.
 #[derive(Debug)]
-pub struct Learned {
+pub(crate) struct Learned {
     sessions: Cache<Digest, Arc<str>>,
     plan: Option<(Duration, u64)>,
 }
@@ -44,7 +44,7 @@ pub(super) struct Learn {
 impl Learned {
     /// An empty table; one that never holds anything when sessions are not learned.
     #[must_use]
-    pub fn of(plan: &Sticky) -> Self {
+    pub(crate) fn of(plan: &Sticky) -> Self {
         let plan = settings(plan);
         let (timeout, capacity) = plan.unwrap_or_default();
         // The session that rested longest goes first; by how often sessions are used (the cache's own way), a full table
@@ -59,7 +59,7 @@ impl Learned {
 
     /// Whether it has the size and time that a plan asks for, and so can serve on after a reload.
     #[must_use]
-    pub fn suits(&self, plan: &Sticky) -> bool {
+    pub(crate) fn suits(&self, plan: &Sticky) -> bool {
         self.plan == settings(plan)
     }
 

@@ -14,7 +14,7 @@ mod tests;
 
 use std::sync::Arc;
 
-pub use self::learn::Learned;
+pub(super) use self::learn::Learned;
 
 use self::chains::Chains;
 use self::insert::Insert;
@@ -25,7 +25,7 @@ use crate::message::{Fields, RequestHead, ResponseHead};
 
 /// What sessions know a member by. A member's position is its place in the list that `Sessions::of` is given.
 #[derive(Debug, Clone)]
-pub struct SeatName {
+pub(super) struct SeatName {
     /// Its name; addresses of one name may share it, and then share sessions.
     pub name: Arc<str>,
     /// The route that session values name it by.
@@ -36,7 +36,7 @@ pub struct SeatName {
 
 /// The sessions of a pool.
 #[derive(Debug)]
-pub struct Sessions(By);
+pub(super) struct Sessions(By);
 
 #[derive(Debug)]
 enum By {
@@ -47,7 +47,7 @@ enum By {
 
 /// The session that a request brings.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Session {
+pub(super) struct Session {
     positions: Vec<usize>,
     /// The member that the session itself names, before any redirect.
     named: Option<usize>,
@@ -58,7 +58,7 @@ pub struct Session {
 impl Sessions {
     /// Prepares tables for the members of a pool. `learned` outlives this and is used only by sessions that are learned.
     #[must_use]
-    pub fn of(plan: &Sticky, pool: &str, seats: &[SeatName], learned: Arc<Learned>) -> Self {
+    pub(super) fn of(plan: &Sticky, pool: &str, seats: &[SeatName], learned: Arc<Learned>) -> Self {
         let chains = Chains::of(seats);
         Self(match &plan.by {
             StickyBy::Route(plan) => By::Route(Route::of(plan, chains)),
@@ -70,7 +70,7 @@ impl Sessions {
     /// What the request says; `None` when it carries no session. When several values are there (a cookie twice, a
     /// parameter and a cookie), the first that names a member of this pool counts.
     #[must_use]
-    pub fn read(&self, request: &RequestHead) -> Option<Session> {
+    pub(super) fn read(&self, request: &RequestHead) -> Option<Session> {
         match &self.0 {
             By::Route(route) => route.read(request),
             By::Insert(insert) => insert.read(&request.fields),
@@ -80,7 +80,7 @@ impl Sessions {
 
     /// After an answer from `position`: adds our cookie when the client has none that names this member, or remembers the
     /// session that the member began.
-    pub fn settle(&self, session: Option<&Session>, position: usize, response: &mut ResponseHead) {
+    pub(super) fn settle(&self, session: Option<&Session>, position: usize, response: &mut ResponseHead) {
         match &self.0 {
             // The members put their routes into session values themselves.
             By::Route(_) => {}
@@ -91,7 +91,7 @@ impl Sessions {
 
     /// Takes our own cookie out of a request before a member sees it: it says nothing to members, and one that logged or
     /// echoed it would give a client's place away (as haproxy's `indirect`). Members' own cookies stay.
-    pub fn hide(&self, request_fields: &mut Fields) {
+    pub(super) fn hide(&self, request_fields: &mut Fields) {
         if let By::Insert(insert) = &self.0 {
             insert.hide(request_fields);
         }
@@ -102,7 +102,7 @@ impl Session {
     /// Positions in order of preference: those that are named, each followed by those that it redirects to. Empty when
     /// nobody known is named; the request is balanced as any other then, whatever the fallback.
     #[must_use]
-    pub fn positions(&self) -> &[usize] {
+    pub(super) fn positions(&self) -> &[usize] {
         &self.positions
     }
 }
