@@ -56,9 +56,7 @@ impl Load {
     /// Waits until so many more requests were answered.
     fn goes_on(&self, count: usize) {
         let before = self.answered.load(Ordering::Acquire);
-        eventually("requests are answered", || {
-            (self.answered.load(Ordering::Acquire) >= before + count).then_some(())
-        });
+        eventually("requests are answered", || (self.answered.load(Ordering::Acquire) >= before + count).then_some(()));
     }
 }
 

@@ -8,6 +8,7 @@ use http::header;
 use http::uri::PathAndQuery;
 
 use super::Exchange;
+use super::counted::counted;
 use super::route::Bound;
 use crate::clock::{self, Duration};
 use crate::failure::{Failure, Kind};
@@ -131,7 +132,7 @@ impl Attempt<'_> {
         } else if self.bound.trailers {
             hops::welcome_trailers(&mut fields);
         }
-        let mut request = http::Request::new(self.bound.body.view());
+        let mut request = http::Request::new(counted(self.bound.body.view(), self.pool, self.lease.member()));
         *request.method_mut() = head.method.clone();
         *request.uri_mut() = uri(head.target());
         *request.headers_mut() = fields.into();

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use http::header;
 
 use super::attempt::{Attempt, Failed};
+use super::counted::counted;
 use super::route::Bound;
 use super::{Answer, Exchange, tunnel};
 use crate::body::Body;
@@ -159,9 +160,10 @@ impl Attempts<'_> {
         let mut head = ResponseHead { status: parts.status, fields: parts.headers.into() };
         check(&mut head)?;
         lease.settle(&mut head);
+        let member = lease.member().clone();
         let download = Download::of(incoming, progress, connection, self.back(), lease);
         let body = match semantics::has_body(&exchange.facts.request.method, head.status) {
-            true => Body::stream(download),
+            true => counted(Body::stream(download), self.pool, &member),
             false => {
                 drop(download);
                 Body::Empty

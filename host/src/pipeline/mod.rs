@@ -6,6 +6,7 @@
 mod answer;
 mod arrive;
 mod attempt;
+mod counted;
 mod exchange;
 mod fallback;
 mod finish;

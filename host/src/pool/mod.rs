@@ -145,6 +145,12 @@ impl Pool {
         self.plan.balance == config::Balance::PeakEwma
     }
 
+    /// Whether it matters to the pool how many bytes its members carry.
+    #[must_use]
+    pub fn wants_traffic(&self) -> bool {
+        self.plan.balance == config::Balance::ByTraffic
+    }
+
     /// Whether an address is one of its members'.
     #[must_use]
     pub fn leads_to(&self, endpoint: &Endpoint) -> bool {
