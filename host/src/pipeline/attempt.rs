@@ -38,7 +38,7 @@ impl Attempt<'_> {
     pub(super) async fn run(&self, exchange: &mut Exchange) -> Result<(Connection, Answered), Failed> {
         exchange.record.attempts += 1;
         if self.pool.keeping().most > 0
-            && let Some(connection) = self.shelf.reuse(&self.lease.member().endpoint).await
+            && let Some(connection) = self.reuse().await
         {
             match self.ask(exchange, connection).await {
                 Ok(answered) => return Ok(answered),
@@ -65,6 +65,13 @@ impl Attempt<'_> {
         self.bound.body.is_whole() && (failed.is_unsent || is_harmless || self.pool.plan.failover.non_idempotent)
     }
 
+    async fn reuse(&self) -> Option<Connection> {
+        match self.bound.upgrade.is_empty() {
+            true => self.shelf.reuse(&self.lease.member().endpoint).await,
+            false => self.shelf.reuse(&self.lease.simple_endpoint()).await,
+        }
+    }
+
     /// Where nobody listens, the gateway may have to start who should.
     async fn connect(&self) -> Result<Connection, Failure> {
         let dialled = self.dial().await;
@@ -85,7 +92,9 @@ impl Attempt<'_> {
         if left.is_zero() {
             return Err(Failure::of(Kind::ExchangeTimeout, "the exchange took longer than the pool's timeout"));
         }
-        let (endpoint, most) = (&self.lease.member().endpoint, self.lease.most_connections());
+        let most = self.lease.most_connections();
+        let simple = (!self.bound.upgrade.is_empty()).then(|| self.lease.simple_endpoint());
+        let endpoint = simple.as_ref().unwrap_or(&self.lease.member().endpoint);
         let timeout = plan.connect_timeout.min(left).min(plan.try_timeout());
         self.shelf.dial(endpoint, timeout, self.preface, most).await
     }

@@ -159,6 +159,7 @@ impl Attempts<'_> {
         let mut head = ResponseHead { status: parts.status, fields: parts.headers.into() };
         check(&mut head)?;
         lease.settle(&mut head);
+        lease.carried(exchange.uploaded.as_ref().map_or(0, |uploaded| uploaded.get()));
         let download = Download::of(incoming, progress, connection, self.back(), lease);
         let body = match semantics::has_body(&exchange.facts.request.method, head.status) {
             true => Body::stream(download),

@@ -149,7 +149,7 @@ impl Pool {
     #[must_use]
     pub fn leads_to(&self, endpoint: &Endpoint) -> bool {
         let standing = self.standing.load();
-        standing.roster.members.iter().any(|enlisted| std::ptr::eq(&raw const *enlisted.member.endpoint, endpoint))
+        standing.roster.members.iter().any(|enlisted| enlisted.member.is_at(endpoint))
     }
 
     /// How connections to the members are kept.
