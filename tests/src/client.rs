@@ -1,5 +1,6 @@
 //! A client that sends whatever bytes it is told to and reads responses by the letter.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::Shutdown;
@@ -72,6 +73,16 @@ impl Client {
     #[track_caller]
     pub fn get(&mut self, target: &str) -> Response {
         self.ask(target, &[])
+    }
+
+    /// Who answers so many GETs, by their `X-Member`.
+    #[track_caller]
+    pub fn tally(&mut self, count: usize) -> BTreeMap<String, usize> {
+        let mut tally = BTreeMap::new();
+        for _ in 0..count {
+            *tally.entry(self.get("/").expect(200).field("x-member")).or_default() += 1;
+        }
+        tally
     }
 
     /// A GET with more field lines; a `Host` among them replaces the usual one.

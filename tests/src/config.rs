@@ -28,6 +28,13 @@ impl Config {
         Config::default().fill("origin", url)
     }
 
+    /// The same with these members: URLs, or tables as they are written in a config.
+    pub fn of(members: &[impl AsRef<str>]) -> Config {
+        let written = |member: &str| if member.starts_with('{') { member.to_owned() } else { format!("{member:?}") };
+        let members: Vec<String> = members.iter().map(|member| written(member.as_ref())).collect();
+        Config::default().pool(&format!("member = [{}]", members.join(", ")))
+    }
+
     /// A text of one's own with `{name}` where `fill` puts something.
     pub fn text(text: &str) -> Config {
         Config { text: text.to_owned(), ..Config::default() }

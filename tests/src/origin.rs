@@ -111,6 +111,11 @@ impl Origin {
         origin
     }
 
+    /// One that says who it is.
+    pub fn named(name: &str) -> Origin {
+        Origin::that(behaviour::is_named(name))
+    }
+
     pub fn on_ipv6() -> Origin {
         Origin::on_tcp("[::1]:0")
     }

@@ -160,7 +160,7 @@ impl Pool {
     }
 
     fn choose(self: &Arc<Self>, ask: &Ask<'_>) -> Result<Lease, Refusal> {
-        let standing = self.standing(ask.now);
+        let standing = self.standing(ask);
         let roster = &standing.roster;
         let session = roster.sessions.as_ref().and_then(|sessions| sessions.read(&ask.facts.request));
         let view = View { roster, tried: ask.tried, now: ask.now };
@@ -201,16 +201,18 @@ impl Pool {
         Err(if standing.candidates.iter().any(is_left) { Refusal::Full } else { Refusal::Nobody })
     }
 
-    /// Who may be chosen now. One thread looks when something changed, the others go by what they know meanwhile.
-    fn standing(&self, now: Instant) -> Guard<Arc<Standing>> {
-        let standing = self.standing.load();
+    /// Who may be chosen now. One thread looks when something changed, the others go by what they know meanwhile; but who
+    /// has tried somebody already may need the very member that the look is about to find.
+    fn standing(&self, ask: &Ask<'_>) -> Guard<Arc<Standing>> {
+        let (standing, now) = (self.standing.load(), ask.now);
         if standing.holds(&self.shared, now) {
             return standing;
         }
         let renewing = match self.renewing.try_lock() {
             Ok(renewing) => renewing,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return standing,
+            Err(TryLockError::WouldBlock) if ask.tried.is_empty() => return standing,
+            Err(TryLockError::WouldBlock) => self.renewing.lock().unwrap_or_else(PoisonError::into_inner),
         };
         let roster = self.standing.load().roster.clone();
         self.standing.store(Arc::new(Standing::of(&roster, &self.plan, &self.shared, now)));
