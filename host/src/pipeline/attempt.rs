@@ -50,7 +50,8 @@ impl Attempt<'_> {
             }
         }
         let dialling = clock::now();
-        let connection = self.connect().await;
+        // Boxed, like everything that seldom happens: every exchange would carry the room for it otherwise.
+        let connection = Box::pin(self.connect()).await;
         exchange.record.connect = Some(clock::now().saturating_duration_since(dialling));
         match connection {
             Ok(connection) => self.ask(exchange, connection).await,

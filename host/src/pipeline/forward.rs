@@ -97,7 +97,7 @@ impl Attempts<'_> {
         if matches!(leased, Err(Refusal::Full)) && self.plan().queue.length > 0 {
             let longest =
                 self.limits.until.map_or(clock::Duration::MAX, |until| until.saturating_duration_since(clock::now()));
-            leased = self.pool.wait(&ask, longest).await;
+            leased = Box::pin(self.pool.wait(&ask, longest)).await;
         }
         leased.map_err(|refusal| Unserved { failure: refused(refusal, self.plan()), is_untouched: true })
     }
@@ -150,7 +150,8 @@ impl Attempts<'_> {
     ) -> Result<Answer, Unserved> {
         if tunnel::is_switch(&answered, &self.bound.upgrade) {
             let idle = self.plan().tunnel_idle_timeout;
-            let mut answer = tunnel::switch(exchange, connection, answered, &self.bound.upgrade, idle).await?;
+            let switched = tunnel::switch(exchange, connection, answered, &self.bound.upgrade, idle);
+            let mut answer = Box::pin(switched).await?;
             lease.settle(&mut answer.head);
             return Ok(answer);
         }
