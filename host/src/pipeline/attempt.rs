@@ -34,6 +34,9 @@ pub(super) struct Failed {
     pub(super) is_unsent: bool,
 }
 
+/// Longer than anything that is waited for.
+const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
 impl Attempt<'_> {
     pub(super) async fn run(&self, exchange: &mut Exchange) -> Result<(Connection, Answered), Failed> {
         exchange.record.attempts += 1;
@@ -80,16 +83,16 @@ impl Attempt<'_> {
         if failure.kind != Kind::ConnectRefused {
             return Err(failure);
         }
-        match self.lease.rouse().await {
-            Ok(()) => self.dial().await,
-            Err(None) => Err(failure),
-            Err(Some(why)) => Err(Failure::of(Kind::ConnectRefused, why)),
+        match tokio::time::timeout(self.time_left(), self.lease.rouse()).await {
+            Ok(Ok(())) => self.dial().await,
+            Ok(Err(Some(why))) => Err(Failure::of(Kind::ConnectRefused, why)),
+            Ok(Err(None)) | Err(_) => Err(failure),
         }
     }
 
     async fn dial(&self) -> Result<Connection, Failure> {
         let plan = &self.pool.plan;
-        let left = self.limits.until.map_or(Duration::MAX, |until| until.saturating_duration_since(clock::now()));
+        let left = self.time_left();
         if left.is_zero() {
             return Err(Failure::of(Kind::ExchangeTimeout, "the exchange took longer than the pool's timeout"));
         }
@@ -98,6 +101,11 @@ impl Attempt<'_> {
         let endpoint = simple.as_ref().unwrap_or(&self.lease.member().endpoint);
         let timeout = plan.connect_timeout.min(left).min(plan.try_timeout());
         self.shelf.dial(endpoint, timeout, self.preface, most).await
+    }
+
+    /// Of the exchange's time, where it is limited.
+    fn time_left(&self) -> Duration {
+        self.limits.until.map_or(FAR, |until| until.saturating_duration_since(clock::now()))
     }
 
     async fn ask(&self, exchange: &mut Exchange, mut connection: Connection) -> Result<(Connection, Answered), Failed> {

@@ -83,7 +83,8 @@ impl Attempts<'_> {
                     let next =
                         if helps && attempt.may_repeat(exchange, &failed) { self.next(exchange, &lease) } else { None };
                     let Some(next) = next else { return Err(self.unserved(failed)) };
-                    tracing::debug!(failure = %failed.failure, member = &*lease.member().name, "trying another member");
+                    let (id, failed) = (&*exchange.facts.request_id, &failed.failure);
+                    tracing::info!(id, failure = %failed, pool = &*pool.plan.name, "trying another member");
                     lease = next;
                 }
             }
@@ -92,7 +93,7 @@ impl Attempts<'_> {
 
     /// The first lease; waits for one when the pool lets exchanges wait.
     async fn lease(&self, exchange: &Exchange) -> Result<Lease, Unserved> {
-        let ask = Ask { facts: &exchange.facts, tried: &[], now: exchange.began };
+        let ask = Ask { facts: &exchange.facts, tried: &[], now: exchange.local.thread.ticker.recent() };
         let mut leased = self.pool.lease(&ask);
         if matches!(leased, Err(Refusal::Full)) && self.plan().queue.length > 0 {
             let longest =
@@ -202,7 +203,7 @@ impl From<Failure> for Unserved {
 /// Whether another member may do better, as the plan sees it.
 const fn helps(on: &FailoverOn, kind: Kind) -> bool {
     match kind {
-        Kind::ConnectRefused | Kind::ConnectTimeout => on.connect,
+        Kind::ConnectRefused | Kind::ConnectTimeout | Kind::PoolFull => on.connect,
         Kind::TlsFailed => on.tls,
         Kind::UpstreamReset => on.reset,
         Kind::ResponseTimeout | Kind::UpstreamStalled => on.timeout,
