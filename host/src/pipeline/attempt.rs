@@ -9,7 +9,7 @@ use http::uri::PathAndQuery;
 
 use super::Exchange;
 use super::route::Bound;
-use crate::clock::{self, Duration};
+use crate::clock;
 use crate::failure::{Failure, Kind};
 use crate::message::{Fields, RequestHead, Status, hops, semantics};
 use crate::pool::{Lease, Pool};
@@ -34,9 +34,6 @@ pub(super) struct Failed {
     pub(super) is_unsent: bool,
 }
 
-/// Longer than anything that is waited for.
-const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
-
 impl Attempt<'_> {
     pub(super) async fn run(&self, exchange: &mut Exchange) -> Result<(Connection, Answered), Failed> {
         exchange.record.attempts += 1;
@@ -45,7 +42,9 @@ impl Attempt<'_> {
         {
             match self.ask(exchange, connection).await {
                 Ok(answered) => return Ok(answered),
-                Err(failed) if failed.failure.kind == Kind::UpstreamReset && self.may_repeat(exchange, &failed) => {
+                Err(failed)
+                    if failed.failure.kind == Kind::UpstreamReset && self.may_repeat(exchange, failed.is_unsent) =>
+                {
                     tracing::debug!(failure = %failed.failure, "a kept connection was stale, trying a fresh one");
                     exchange.record.attempts += 1;
                 }
@@ -64,9 +63,9 @@ impl Attempt<'_> {
 
     /// Whether the request may be sent once more: nothing was done with it, or doing it twice does not matter (RFC 9110,
     /// section 9.2.2), and its body is at hand from its beginning.
-    pub(super) fn may_repeat(&self, exchange: &Exchange, failed: &Failed) -> bool {
+    pub(super) fn may_repeat(&self, exchange: &Exchange, is_unsent: bool) -> bool {
         let is_harmless = semantics::is_idempotent(&exchange.facts.request.method);
-        self.bound.body.is_whole() && (failed.is_unsent || is_harmless || self.pool.plan.failover.non_idempotent)
+        self.bound.body.is_whole() && (is_unsent || is_harmless || self.pool.plan.failover.non_idempotent)
     }
 
     async fn reuse(&self) -> Option<Connection> {
@@ -83,7 +82,7 @@ impl Attempt<'_> {
         if failure.kind != Kind::ConnectRefused {
             return Err(failure);
         }
-        match tokio::time::timeout(self.time_left(), self.lease.rouse()).await {
+        match tokio::time::timeout(self.limits.left(clock::now()), self.lease.rouse()).await {
             Ok(Ok(())) => self.dial().await,
             Ok(Err(Some(why))) => Err(Failure::of(Kind::ConnectRefused, why)),
             Ok(Err(None)) | Err(_) => Err(failure),
@@ -92,7 +91,7 @@ impl Attempt<'_> {
 
     async fn dial(&self) -> Result<Connection, Failure> {
         let plan = &self.pool.plan;
-        let left = self.time_left();
+        let left = self.limits.left(clock::now());
         if left.is_zero() {
             return Err(Failure::of(Kind::ExchangeTimeout, "the exchange took longer than the pool's timeout"));
         }
@@ -101,11 +100,6 @@ impl Attempt<'_> {
         let endpoint = simple.as_ref().unwrap_or(&self.lease.member().endpoint);
         let timeout = plan.connect_timeout.min(left).min(plan.try_timeout());
         self.shelf.dial(endpoint, timeout, self.preface, most).await
-    }
-
-    /// Of the exchange's time, where it is limited.
-    fn time_left(&self) -> Duration {
-        self.limits.until.map_or(FAR, |until| until.saturating_duration_since(clock::now()))
     }
 
     async fn ask(&self, exchange: &mut Exchange, mut connection: Connection) -> Result<(Connection, Answered), Failed> {

@@ -71,17 +71,17 @@ impl Attempts<'_> {
             self.note(&lease, &outcome);
             match outcome {
                 Ok((connection, answered)) => {
-                    let may_repeat = attempt.may_repeat(exchange, &Failed::by_status(&answered));
-                    let is_wanted = self.plan().failover.on.statuses.contains(answered.response.status().as_u16());
-                    let next = if is_wanted && may_repeat { self.next(exchange, &lease) } else { None };
+                    let is_bad = self.plan().failover.on.statuses.contains(answered.response.status().as_u16());
+                    let may_go_on = is_bad && attempt.may_repeat(exchange, false);
+                    let next = if may_go_on { self.next(exchange, &lease) } else { None };
                     let Some(next) = next else { return self.receive(exchange, connection, answered, lease).await };
                     drop(Download::of(answered.response.into_body(), answered.progress, connection, self.back(), ()));
                     lease = next;
                 }
                 Err(failed) => {
                     let helps = helps(&self.plan().failover.on, failed.failure.kind);
-                    let next =
-                        if helps && attempt.may_repeat(exchange, &failed) { self.next(exchange, &lease) } else { None };
+                    let may_go_on = helps && attempt.may_repeat(exchange, failed.is_unsent);
+                    let next = if may_go_on { self.next(exchange, &lease) } else { None };
                     let Some(next) = next else { return Err(self.unserved(failed)) };
                     let (id, failed) = (&*exchange.facts.request_id, &failed.failure);
                     tracing::info!(id, failure = %failed, pool = &*pool.plan.name, "trying another member");
@@ -96,9 +96,7 @@ impl Attempts<'_> {
         let ask = Ask { facts: &exchange.facts, tried: &[], now: exchange.local.thread.ticker.recent() };
         let mut leased = self.pool.lease(&ask);
         if matches!(leased, Err(Refusal::Full)) && self.plan().queue.length > 0 {
-            let longest =
-                self.limits.until.map_or(clock::Duration::MAX, |until| until.saturating_duration_since(clock::now()));
-            leased = Box::pin(self.pool.wait(&ask, longest)).await;
+            leased = Box::pin(self.pool.wait(&ask, self.limits.left(clock::now()))).await;
         }
         leased.map_err(|refusal| Unserved { failure: refused(refusal, self.plan()), is_untouched: true })
     }
@@ -183,14 +181,6 @@ impl Attempts<'_> {
 
     fn plan(&self) -> &config::Pool {
         &self.pool.plan
-    }
-}
-
-impl Failed {
-    /// An answer that is as good as none.
-    fn by_status(answered: &Answered) -> Self {
-        let detail = format!("status {}", answered.response.status().as_u16());
-        Self { failure: Failure::of(Kind::BadResponse, detail), is_unsent: false }
     }
 }
 
