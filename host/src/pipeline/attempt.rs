@@ -8,9 +8,8 @@ use http::header;
 use http::uri::PathAndQuery;
 
 use super::Exchange;
-use super::counted::counted;
 use super::route::Bound;
-use crate::clock::{self, Duration};
+use crate::clock;
 use crate::failure::{Failure, Kind};
 use crate::message::{Fields, RequestHead, Status, hops, semantics};
 use crate::pool::{Lease, Pool};
@@ -39,11 +38,13 @@ impl Attempt<'_> {
     pub(super) async fn run(&self, exchange: &mut Exchange) -> Result<(Connection, Answered), Failed> {
         exchange.record.attempts += 1;
         if self.pool.keeping().most > 0
-            && let Some(connection) = self.shelf.reuse(&self.lease.member().endpoint).await
+            && let Some(connection) = self.reuse().await
         {
             match self.ask(exchange, connection).await {
                 Ok(answered) => return Ok(answered),
-                Err(failed) if failed.failure.kind == Kind::UpstreamReset && self.may_repeat(exchange, &failed) => {
+                Err(failed)
+                    if failed.failure.kind == Kind::UpstreamReset && self.may_repeat(exchange, failed.is_unsent) =>
+                {
                     tracing::debug!(failure = %failed.failure, "a kept connection was stale, trying a fresh one");
                     exchange.record.attempts += 1;
                 }
@@ -51,7 +52,8 @@ impl Attempt<'_> {
             }
         }
         let dialling = clock::now();
-        let connection = self.connect().await;
+        // Boxed, like everything that seldom happens: every exchange would carry the room for it otherwise.
+        let connection = Box::pin(self.connect()).await;
         exchange.record.connect = Some(clock::now().saturating_duration_since(dialling));
         match connection {
             Ok(connection) => self.ask(exchange, connection).await,
@@ -61,9 +63,16 @@ impl Attempt<'_> {
 
     /// Whether the request may be sent once more: nothing was done with it, or doing it twice does not matter (RFC 9110,
     /// section 9.2.2), and its body is at hand from its beginning.
-    pub(super) fn may_repeat(&self, exchange: &Exchange, failed: &Failed) -> bool {
+    pub(super) fn may_repeat(&self, exchange: &Exchange, is_unsent: bool) -> bool {
         let is_harmless = semantics::is_idempotent(&exchange.facts.request.method);
-        self.bound.body.is_whole() && (failed.is_unsent || is_harmless || self.pool.plan.failover.non_idempotent)
+        self.bound.body.is_whole() && (is_unsent || is_harmless || self.pool.plan.failover.non_idempotent)
+    }
+
+    async fn reuse(&self) -> Option<Connection> {
+        match self.bound.upgrade.is_empty() {
+            true => self.shelf.reuse(&self.lease.member().endpoint).await,
+            false => self.shelf.reuse(&self.lease.simple_endpoint()).await,
+        }
     }
 
     /// Where nobody listens, the gateway may have to start who should.
@@ -73,20 +82,22 @@ impl Attempt<'_> {
         if failure.kind != Kind::ConnectRefused {
             return Err(failure);
         }
-        match self.lease.rouse().await {
-            Ok(()) => self.dial().await,
-            Err(None) => Err(failure),
-            Err(Some(why)) => Err(Failure::of(Kind::ConnectRefused, why)),
+        match tokio::time::timeout(self.limits.left(clock::now()), self.lease.rouse()).await {
+            Ok(Ok(())) => self.dial().await,
+            Ok(Err(Some(why))) => Err(Failure::of(Kind::ConnectRefused, why)),
+            Ok(Err(None)) | Err(_) => Err(failure),
         }
     }
 
     async fn dial(&self) -> Result<Connection, Failure> {
         let plan = &self.pool.plan;
-        let left = self.limits.until.map_or(Duration::MAX, |until| until.saturating_duration_since(clock::now()));
+        let left = self.limits.left(clock::now());
         if left.is_zero() {
             return Err(Failure::of(Kind::ExchangeTimeout, "the exchange took longer than the pool's timeout"));
         }
-        let (endpoint, most) = (&self.lease.member().endpoint, self.lease.most_connections());
+        let most = self.lease.most_connections();
+        let simple = (!self.bound.upgrade.is_empty()).then(|| self.lease.simple_endpoint());
+        let endpoint = simple.as_ref().unwrap_or(&self.lease.member().endpoint);
         let timeout = plan.connect_timeout.min(left).min(plan.try_timeout());
         self.shelf.dial(endpoint, timeout, self.preface, most).await
     }
@@ -132,7 +143,7 @@ impl Attempt<'_> {
         } else if self.bound.trailers {
             hops::welcome_trailers(&mut fields);
         }
-        let mut request = http::Request::new(counted(self.bound.body.view(), self.pool, self.lease.member()));
+        let mut request = http::Request::new(self.bound.body.view());
         *request.method_mut() = head.method.clone();
         *request.uri_mut() = uri(head.target());
         *request.headers_mut() = fields.into();

@@ -23,9 +23,10 @@ pub(super) fn find(exchange: &mut Exchange, bound: Bound, unserved: Unserved) ->
             exchange.fail(&unserved.failure);
             Break(route::respond_with(exchange, respond))
         }
-        Some(Fallback::Pool(pool)) => {
-            tracing::debug!(failure = %unserved.failure, pool = ?exchange.facts.pool, "going to the fallback");
-            Continue(Bound { pool: *pool, is_fallback: true, ..bound })
+        Some(Fallback::Pool(fallback)) => {
+            let (id, pool) = (&*exchange.facts.request_id, exchange.facts.pool.as_deref());
+            tracing::info!(id, failure = %unserved.failure, pool, "going to the fallback");
+            Continue(Bound { pool: *fallback, is_fallback: true, ..bound })
         }
     }
 }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use http::header;
 
 use super::attempt::{Attempt, Failed};
-use super::counted::counted;
 use super::route::Bound;
 use super::{Answer, Exchange, tunnel};
 use crate::body::Body;
@@ -72,19 +71,20 @@ impl Attempts<'_> {
             self.note(&lease, &outcome);
             match outcome {
                 Ok((connection, answered)) => {
-                    let may_repeat = attempt.may_repeat(exchange, &Failed::by_status(&answered));
-                    let is_wanted = self.plan().failover.on.statuses.contains(answered.response.status().as_u16());
-                    let next = if is_wanted && may_repeat { self.next(exchange, &lease) } else { None };
+                    let is_bad = self.plan().failover.on.statuses.contains(answered.response.status().as_u16());
+                    let may_go_on = is_bad && attempt.may_repeat(exchange, false);
+                    let next = if may_go_on { self.next(exchange, &lease) } else { None };
                     let Some(next) = next else { return self.receive(exchange, connection, answered, lease).await };
                     drop(Download::of(answered.response.into_body(), answered.progress, connection, self.back(), ()));
                     lease = next;
                 }
                 Err(failed) => {
                     let helps = helps(&self.plan().failover.on, failed.failure.kind);
-                    let next =
-                        if helps && attempt.may_repeat(exchange, &failed) { self.next(exchange, &lease) } else { None };
+                    let may_go_on = helps && attempt.may_repeat(exchange, failed.is_unsent);
+                    let next = if may_go_on { self.next(exchange, &lease) } else { None };
                     let Some(next) = next else { return Err(self.unserved(failed)) };
-                    tracing::debug!(failure = %failed.failure, member = &*lease.member().name, "trying another member");
+                    let (id, failed) = (&*exchange.facts.request_id, &failed.failure);
+                    tracing::info!(id, failure = %failed, pool = &*pool.plan.name, "trying another member");
                     lease = next;
                 }
             }
@@ -93,12 +93,10 @@ impl Attempts<'_> {
 
     /// The first lease; waits for one when the pool lets exchanges wait.
     async fn lease(&self, exchange: &Exchange) -> Result<Lease, Unserved> {
-        let ask = Ask { facts: &exchange.facts, tried: &[], now: exchange.began };
+        let ask = Ask { facts: &exchange.facts, tried: &[], now: exchange.local.thread.ticker.recent() };
         let mut leased = self.pool.lease(&ask);
         if matches!(leased, Err(Refusal::Full)) && self.plan().queue.length > 0 {
-            let longest =
-                self.limits.until.map_or(clock::Duration::MAX, |until| until.saturating_duration_since(clock::now()));
-            leased = self.pool.wait(&ask, longest).await;
+            leased = Box::pin(self.pool.wait(&ask, self.limits.left(clock::now()))).await;
         }
         leased.map_err(|refusal| Unserved { failure: refused(refusal, self.plan()), is_untouched: true })
     }
@@ -151,7 +149,8 @@ impl Attempts<'_> {
     ) -> Result<Answer, Unserved> {
         if tunnel::is_switch(&answered, &self.bound.upgrade) {
             let idle = self.plan().tunnel_idle_timeout;
-            let mut answer = tunnel::switch(exchange, connection, answered, &self.bound.upgrade, idle).await?;
+            let switched = tunnel::switch(exchange, connection, answered, &self.bound.upgrade, idle);
+            let mut answer = Box::pin(switched).await?;
             lease.settle(&mut answer.head);
             return Ok(answer);
         }
@@ -160,10 +159,10 @@ impl Attempts<'_> {
         let mut head = ResponseHead { status: parts.status, fields: parts.headers.into() };
         check(&mut head)?;
         lease.settle(&mut head);
-        let member = lease.member().clone();
+        lease.carried(exchange.uploaded.as_ref().map_or(0, |uploaded| uploaded.get()));
         let download = Download::of(incoming, progress, connection, self.back(), lease);
         let body = match semantics::has_body(&exchange.facts.request.method, head.status) {
-            true => counted(Body::stream(download), self.pool, &member),
+            true => Body::stream(download),
             false => {
                 drop(download);
                 Body::Empty
@@ -185,14 +184,6 @@ impl Attempts<'_> {
     }
 }
 
-impl Failed {
-    /// An answer that is as good as none.
-    fn by_status(answered: &Answered) -> Self {
-        let detail = format!("status {}", answered.response.status().as_u16());
-        Self { failure: Failure::of(Kind::BadResponse, detail), is_unsent: false }
-    }
-}
-
 impl From<Failure> for Unserved {
     fn from(failure: Failure) -> Self {
         Self { failure, is_untouched: false }
@@ -202,7 +193,7 @@ impl From<Failure> for Unserved {
 /// Whether another member may do better, as the plan sees it.
 const fn helps(on: &FailoverOn, kind: Kind) -> bool {
     match kind {
-        Kind::ConnectRefused | Kind::ConnectTimeout => on.connect,
+        Kind::ConnectRefused | Kind::ConnectTimeout | Kind::PoolFull => on.connect,
         Kind::TlsFailed => on.tls,
         Kind::UpstreamReset => on.reset,
         Kind::ResponseTimeout | Kind::UpstreamStalled => on.timeout,

@@ -6,7 +6,6 @@
 mod answer;
 mod arrive;
 mod attempt;
-mod counted;
 mod exchange;
 mod fallback;
 mod finish;

@@ -6,9 +6,10 @@ use super::Pool;
 use super::member::Member;
 use super::roster::{Enlisted, Roster};
 use super::session::Session;
-use crate::clock::Instant;
+use crate::clock::{self, Instant};
 use crate::config;
 use crate::message::{Fields, ResponseHead};
+use crate::upstream::{Endpoint, Guard};
 
 /// The right to make an attempt on a member; counted as in flight until it is dropped.
 pub struct Lease {
@@ -102,6 +103,20 @@ impl Lease {
         }
     }
 
+    /// So many bytes of bodies went to the member or came from it.
+    pub fn carried(&self, bytes: u64) {
+        if self.pool.plan.balance == config::Balance::ByTraffic {
+            self.member.carry(bytes);
+        }
+    }
+
+    /// Where an exchange goes that may change its protocol, which HTTP/2 has no way for: the member, spoken to in HTTP/1.1
+    /// where it leaves the choice to us.
+    #[must_use]
+    pub fn simple_endpoint(&self) -> Arc<Endpoint> {
+        self.member.simple_endpoint()
+    }
+
     /// The member has done its part; what goes on does not count against its limits.
     pub fn release(&mut self) {
         if !std::mem::replace(&mut self.is_over, true) {
@@ -111,6 +126,17 @@ impl Lease {
 
     fn enlisted(&self) -> Option<&Enlisted> {
         self.roster.members.get(self.position)
+    }
+}
+
+impl Guard for Lease {
+    fn received(&self, bytes: usize) {
+        self.carried(bytes as u64);
+    }
+
+    /// An answer that breaks off is as bad as none.
+    fn cut(&self) {
+        self.note(Effect::Failed, clock::now());
     }
 }
 

@@ -4,12 +4,12 @@
 //! what is wrong with it stands behind a lock that is taken only when something changes.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::state::Shared;
 use crate::balance::{self, PeakEwma};
 use crate::clock::{self, Duration, Instant};
-use crate::config::{self, Outlier};
+use crate::config::{self, Outlier, Protocol, Transport};
 use crate::fitness::{Condition, Counts, Streak, Turned, Watched};
 use crate::message::{Fields, Name, Value};
 use crate::upstream::Endpoint;
@@ -24,6 +24,8 @@ pub struct Member {
     pub host: Value,
     /// A stable number made of its name.
     pub identity: u64,
+    /// The endpoint of exchanges that may change their protocol, once there was one.
+    simple: OnceLock<Arc<Endpoint>>,
     shared: Arc<Shared>,
     in_flight: AtomicUsize,
     served: AtomicU64,
@@ -62,6 +64,7 @@ impl Member {
             endpoint: Endpoint::of(&plan.address, &plan.transport),
             host: plan.host.clone(),
             identity: balance::hash(plan.name.as_bytes()),
+            simple: OnceLock::new(),
             shared: shared.clone(),
             in_flight: AtomicUsize::new(0),
             served: AtomicU64::new(0),
@@ -105,8 +108,17 @@ impl Member {
     }
 
     /// Counts bytes.
-    pub fn carry(&self, bytes: usize) {
-        self.traffic.fetch_add(bytes as u64, Ordering::Relaxed);
+    pub(super) fn carry(&self, bytes: u64) {
+        self.traffic.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// The same address, spoken to in HTTP/1.1 where the member could have chosen HTTP/2.
+    pub(super) fn simple_endpoint(&self) -> Arc<Endpoint> {
+        if self.endpoint.transport.protocol != Protocol::Auto {
+            return self.endpoint.clone();
+        }
+        let transport = || Transport { protocol: Protocol::Http1, ..Transport::clone(&self.endpoint.transport) };
+        self.simple.get_or_init(|| Endpoint::of(&self.endpoint.address, &Arc::new(transport()))).clone()
     }
 
     /// Remembers how long it took to begin an answer.
@@ -122,6 +134,12 @@ impl Member {
         if let Some(load) = load.filter(|load| load.is_finite()) {
             self.load.store(load.clamp(0.0, 1.0).to_bits(), Ordering::Relaxed);
         }
+    }
+
+    /// Whether connections to an endpoint are connections to it.
+    pub(super) fn is_at(&self, endpoint: &Endpoint) -> bool {
+        let is = |known: &Arc<Endpoint>| std::ptr::eq(&raw const **known, endpoint);
+        is(&self.endpoint) || self.simple.get().is_some_and(is)
     }
 
     /// Takes part in an exchange, unless it has its `most`.

@@ -145,17 +145,11 @@ impl Pool {
         self.plan.balance == config::Balance::PeakEwma
     }
 
-    /// Whether it matters to the pool how many bytes its members carry.
-    #[must_use]
-    pub fn wants_traffic(&self) -> bool {
-        self.plan.balance == config::Balance::ByTraffic
-    }
-
     /// Whether an address is one of its members'.
     #[must_use]
     pub fn leads_to(&self, endpoint: &Endpoint) -> bool {
         let standing = self.standing.load();
-        standing.roster.members.iter().any(|enlisted| std::ptr::eq(&raw const *enlisted.member.endpoint, endpoint))
+        standing.roster.members.iter().any(|enlisted| enlisted.member.is_at(endpoint))
     }
 
     /// How connections to the members are kept.

@@ -135,7 +135,8 @@ impl Connection {
     ) -> Result<Answered, Unanswered> {
         match &mut self.0 {
             Line::Alone(alone) => alone.ask(request, limits, expects, interim).await,
-            Line::Shared(stream) => stream.ask(request, limits, expects, interim).await,
+            // Boxed, so that exchanges over HTTP/1 do not carry the room for it.
+            Line::Shared(stream) => Box::pin(stream.ask(request, limits, expects, interim)).await,
         }
     }
 }

@@ -20,6 +20,14 @@ pub struct Download<G> {
     is_waiting: bool,
 }
 
+/// What is held as long as a body is received, and told of it.
+pub trait Guard {
+    /// So many bytes came.
+    fn received(&self, bytes: usize);
+    /// It ended before its end.
+    fn cut(&self);
+}
+
 /// A connection and where it goes after a whole exchange.
 struct Back {
     connection: Connection,
@@ -27,7 +35,12 @@ struct Back {
     keeping: Keeping,
 }
 
-impl<G> Download<G> {
+impl Guard for () {
+    fn received(&self, _: usize) {}
+    fn cut(&self) {}
+}
+
+impl<G: Guard> Download<G> {
     /// The body of an answer.
     pub fn of(
         incoming: Incoming,
@@ -57,6 +70,13 @@ impl<G> Download<G> {
         }
     }
 
+    fn break_off(&mut self) {
+        self.back = None;
+        if let Some(guard) = self.guard.take() {
+            guard.cut();
+        }
+    }
+
     fn wait(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
         if !self.is_waiting {
             self.is_waiting = true;
@@ -65,13 +85,12 @@ impl<G> Download<G> {
         if !self.progress.is_over(context) {
             return Poll::Pending;
         }
-        self.back = None;
-        self.guard = None;
+        self.break_off();
         Poll::Ready(Some(Err(self.progress.overdue())))
     }
 }
 
-impl<G: Unpin> http_body::Body for Download<G> {
+impl<G: Guard + Unpin> http_body::Body for Download<G> {
     type Data = Bytes;
     type Error = Failure;
 
@@ -91,11 +110,13 @@ impl<G: Unpin> http_body::Body for Download<G> {
                 return Poll::Ready(None);
             }
             Some(Err(failure)) => {
-                self.back = None;
-                self.guard = None;
+                self.break_off();
                 return Poll::Ready(Some(Err(failure)));
             }
         };
+        if let (Some(guard), Some(data)) = (&self.guard, frame.data_ref()) {
+            guard.received(data.len());
+        }
         if self.incoming.is_end_stream() {
             self.finish();
         }

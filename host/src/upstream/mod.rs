@@ -31,7 +31,7 @@ mod wire;
 
 pub use self::carry::{Ended, Moved, carry};
 pub use self::connection::{Answered, Connection, Unanswered};
-pub use self::download::Download;
+pub use self::download::{Download, Guard};
 pub use self::endpoint::Endpoint;
 pub use self::incoming::Incoming;
 pub use self::kept::{Connections, Keeping};

@@ -25,6 +25,17 @@ pub struct Limits {
     pub until: Option<Instant>,
 }
 
+impl Limits {
+    /// What is left of the exchange's time; a year where it has no limit.
+    #[must_use]
+    pub fn left(&self, now: Instant) -> Duration {
+        self.until.map_or(FAR, |until| until.saturating_duration_since(now))
+    }
+}
+
+/// Longer than anything that is waited for.
+const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// One attempt's progress.
 pub struct Progress {
     deadline: Rc<Deadline>,
