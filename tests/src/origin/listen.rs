@@ -10,6 +10,7 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 
 use super::{Behaviour, Origin, behaviour};
+use crate::eventually::eventually;
 use crate::stream::Stream;
 use crate::tls::{self, Authority, Identity};
 use crate::wire::Wire;
@@ -54,6 +55,27 @@ impl Origin {
         let origin = Origin::at(Address::Ip(address));
         origin.accept_tcp(listener);
         origin
+    }
+
+    /// One for each of these addresses, all on the same port, each saying as its name where it is.
+    pub fn on_one_port(addresses: &[&str]) -> Vec<Origin> {
+        let listen = || -> io::Result<Vec<TcpListener>> {
+            let mut port = 0;
+            let bind = |address: &&str| {
+                let listener = TcpListener::bind(format!("{address}:{port}"))?;
+                port = listener.local_addr()?.port();
+                Ok(listener)
+            };
+            addresses.iter().map(bind).collect()
+        };
+        let listeners = eventually("a port is free at every address", || listen().ok());
+        let serve = |(listener, name): (TcpListener, &&str)| {
+            let origin = Origin::at(Address::Ip(listener.local_addr().expect("a listener has an address")));
+            origin.otherwise(behaviour::is_named(name));
+            origin.accept_tcp(listener);
+            origin
+        };
+        listeners.into_iter().zip(addresses).map(serve).collect()
     }
 
     /// Under TLS, on 127.0.0.1, saying who it is. It offers HTTP/1.1 by ALPN, and asks for certificates of `clients`.
