@@ -36,29 +36,33 @@ pub(super) struct Failed {
 
 impl Attempt<'_> {
     pub(super) async fn run(&self, exchange: &mut Exchange) -> Result<(Connection, Answered), Failed> {
-        exchange.record.attempts += 1;
-        if self.pool.keeping().most > 0
-            && let Some(connection) = self.reuse().await
-        {
+        let mut kept = if self.pool.keeping().most > 0 { self.reuse().await } else { None };
+        loop {
+            exchange.record.attempts += 1;
+            let is_kept = kept.is_some();
+            let connection = match kept.take() {
+                Some(connection) => connection,
+                // Boxed, like everything that seldom happens: every exchange would carry the room for it otherwise.
+                None => Box::pin(self.fresh(exchange)).await?,
+            };
             match self.ask(exchange, connection).await {
-                Ok(answered) => return Ok(answered),
-                Err(failed)
-                    if failed.failure.kind == Kind::UpstreamReset && self.may_repeat(exchange, failed.is_unsent) =>
-                {
+                Err(failed) if is_kept && self.was_stale(exchange, &failed) => {
                     tracing::debug!(failure = %failed.failure, "a kept connection was stale, trying a fresh one");
-                    exchange.record.attempts += 1;
                 }
-                Err(failed) => return Err(failed),
+                outcome => return outcome,
             }
         }
+    }
+
+    fn was_stale(&self, exchange: &Exchange, failed: &Failed) -> bool {
+        failed.failure.kind == Kind::UpstreamReset && self.may_repeat(exchange, failed.is_unsent)
+    }
+
+    async fn fresh(&self, exchange: &mut Exchange) -> Result<Connection, Failed> {
         let dialling = clock::now();
-        // Boxed, like everything that seldom happens: every exchange would carry the room for it otherwise.
-        let connection = Box::pin(self.connect()).await;
+        let connection = self.connect().await;
         exchange.record.connect = Some(clock::now().saturating_duration_since(dialling));
-        match connection {
-            Ok(connection) => self.ask(exchange, connection).await,
-            Err(failure) => Err(Failed { failure, is_unsent: true }),
-        }
+        connection.map_err(|failure| Failed { failure, is_unsent: true })
     }
 
     /// Whether the request may be sent once more: nothing was done with it, or doing it twice does not matter (RFC 9110,

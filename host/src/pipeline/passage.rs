@@ -37,7 +37,9 @@ impl Passage {
         let local = exchange.local.clone();
         let Some(chain) = self.which.chain(&local.generation) else { return (self, Continue(())) };
         exchange.kept.get_or_insert_with(|| local.instances.exchange(exchange.facts.id));
-        let (passed, step) = chain.request(&local.instances, &mut exchange.facts, &mut exchange.spent).await;
+        // Boxed: an exchange without filters need not carry the room for their calls.
+        let called = Box::pin(chain.request(&local.instances, &mut exchange.facts, &mut exchange.spent));
+        let (passed, step) = called.await;
         self.passed = passed;
         if passed > 0 && chain.wants_done() {
             exchange.done.push((self.which, passed));
@@ -59,7 +61,8 @@ impl Passage {
         let Some(chain) = self.which.chain(&local.generation) else { return answer };
         let Answer { head, body, upstream } = answer;
         exchange.facts.response = Some(head);
-        let replaced = chain.response(&local.instances, &mut exchange.facts, self.passed, &mut exchange.spent).await;
+        let (facts, spent) = (&mut exchange.facts, &mut exchange.spent);
+        let replaced = Box::pin(chain.response(&local.instances, facts, self.passed, spent)).await;
         let head = exchange.facts.response.take();
         match (replaced, head) {
             (Ok(None), Some(head)) => Answer { head, body, upstream },
