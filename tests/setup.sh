@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes sure that what building and testing needs beside Rust is there: a C compiler (the allocator, jemalloc, is C), make,
-# curl (the demo's lines are tried with it), python3 (the program that tests of local programs start), and Rust's own rustfmt and clippy. As root on Debian or Ubuntu it installs
-# what is missing; else it says in one sentence what to install.
+# curl (the demo's lines are tried with it), python3 (what tests and an example start as local programs), and Rust's own
+# rustfmt and clippy. As root on Debian or Ubuntu it installs what is missing; else it says in one sentence what to install.
 set -eu
 
 say() { echo "setup: $*" >&2; }

@@ -108,7 +108,7 @@ fn a_rotation_follows_the_weights() {
     for _ in 0..10 {
         world.client().get("/").expect(200);
     }
-    let counts: Vec<usize> = world.origins.iter().map(|origin| origin.requests().len()).collect();
+    let counts: Vec<usize> = world.origins.iter().take(3).map(|origin| origin.requests().len()).collect();
     assert_eq!(counts, [6, 2, 2]);
 }
 
