@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::thread;
 use std::time::Duration;
 
@@ -192,6 +192,15 @@ impl Client {
     /// Leaves with a reset.
     pub fn reset(self) {
         self.wire.stream().reset_on_close();
+    }
+
+    /// Where this end of a TCP connection is.
+    #[track_caller]
+    pub fn local_address(&self) -> SocketAddr {
+        match self.wire.stream() {
+            Stream::Tcp(stream) => stream.local_addr().expect("a connection has two ends"),
+            Stream::Tls(_) | Stream::Unix(_) => panic!("no TCP"),
+        }
     }
 
     pub fn stream(&self) -> &Stream {

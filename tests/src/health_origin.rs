@@ -1,16 +1,16 @@
 //! Origins whose health a test switches while they run: over HTTP/1.1 as a behaviour, over gRPC as a server of its own.
 //!
-//! The gRPC server knows as much of HTTP/2 (RFC 9113) as one call after the other takes: it reads frames, not field
-//! blocks, answers every stream that ends as a call of `Health/Check`, and compresses nothing.
+//! The gRPC server answers every stream that ends as a call of `Health/Check`.
 
 use std::collections::HashMap;
-use std::io::{self, Read, Write};
+use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use crate::behaviour;
+use crate::h2::{ACK, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, SETTINGS, frame, read_frame, text};
 use crate::origin::Behaviour;
 
 /// What a health page says at the moment. Clones are the same switch.
@@ -60,16 +60,6 @@ struct State {
     connections: Mutex<usize>,
 }
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const END_STREAM: u8 = 1;
-const ACK: u8 = 1;
-const END_HEADERS: u8 = 4;
-/// Of a frame, as long as nobody allowed more (RFC 9113, section 4.2).
-const MOST: usize = 16_384;
 /// `NOT_FOUND`, for services nobody told of.
 const NOT_FOUND: &str = "5";
 
@@ -194,30 +184,6 @@ fn service(body: &[u8]) -> Option<String> {
 /// A literal `grpc-status` (RFC 7541, section 6.2.2).
 fn code(code: &str) -> Vec<u8> {
     [vec![0], text("grpc-status"), text(code)].concat()
-}
-
-/// A string without Huffman coding (RFC 7541, section 5.2).
-fn text(text: &str) -> Vec<u8> {
-    let length = u8::try_from(text.len()).expect("only short ones");
-    [&[length], text.as_bytes()].concat()
-}
-
-fn frame(kind: u8, flags: u8, id: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).expect("only short ones").to_be_bytes();
-    [&length[1..], &[kind, flags], &id.to_be_bytes(), payload].concat()
-}
-
-fn read_frame(stream: &mut TcpStream) -> io::Result<(u8, u8, u32, Vec<u8>)> {
-    let mut head = [0; 9];
-    stream.read_exact(&mut head)?;
-    let [a, b, c, kind, flags, id @ ..] = head;
-    let length = u32::from_be_bytes([0, a, b, c]) as usize;
-    if length > MOST {
-        return Err(io::ErrorKind::InvalidData.into());
-    }
-    let mut payload = vec![0; length];
-    stream.read_exact(&mut payload)?;
-    Ok((kind, flags, u32::from_be_bytes(id) & (u32::MAX >> 1), payload))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -4,18 +4,19 @@
 //! body is read at all, and what happens to the connection.
 
 pub mod behaviour;
+mod listen;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 
+use self::listen::Address;
 use crate::eventually::eventually;
 use crate::stream::Stream;
+use crate::tls::Handshake;
 use crate::wire::{Fields, Framing, Head, Wire};
 
 /// What an origin does about one request.
@@ -34,6 +35,12 @@ pub enum Then {
 pub struct Request {
     /// Counts the origin's connections, from 1.
     pub connection: usize,
+    /// Who is at the other end of TCP.
+    pub peer: Option<SocketAddr>,
+    /// What was agreed on under TLS.
+    pub handshake: Option<Handshake>,
+    /// What the PROXY protocol said before the connection's first request.
+    pub preface: Option<String>,
     pub method: String,
     pub target: String,
     pub version: String,
@@ -69,13 +76,9 @@ struct Listening {
     thread: thread::JoinHandle<()>,
 }
 
-enum Address {
-    Ip(SocketAddr),
-    Unix(PathBuf),
-}
-
 #[derive(Default)]
 struct State {
+    is_prefaced: AtomicBool,
     seen: Mutex<Seen>,
     script: Mutex<Script>,
 }
@@ -99,42 +102,6 @@ struct Script {
 }
 
 impl Origin {
-    /// On 127.0.0.1, echoing whatever has no other behaviour.
-    pub fn start() -> Origin {
-        Origin::on_tcp("127.0.0.1:0")
-    }
-
-    /// The same with one behaviour for everything.
-    pub fn that(behaviour: Behaviour) -> Origin {
-        let origin = Origin::start();
-        origin.otherwise(behaviour);
-        origin
-    }
-
-    /// One that says who it is.
-    pub fn named(name: &str) -> Origin {
-        Origin::that(behaviour::is_named(name))
-    }
-
-    pub fn on_ipv6() -> Origin {
-        Origin::on_tcp("[::1]:0")
-    }
-
-    pub fn on_unix(path: &Path) -> Origin {
-        let listener = UnixListener::bind(path).expect("the path is free");
-        let origin = Origin::at(Address::Unix(path.to_owned()));
-        origin.accept(move || listener.accept().map(|(stream, _)| Stream::Unix(stream)));
-        origin
-    }
-
-    fn on_tcp(address: &str) -> Origin {
-        let listener = TcpListener::bind(address).expect("loopback has free ports");
-        let address = listener.local_addr().expect("a listener has an address");
-        let origin = Origin::at(Address::Ip(address));
-        origin.accept_tcp(listener);
-        origin
-    }
-
     fn at(address: Address) -> Origin {
         Origin { address, listening: Mutex::default(), state: Arc::default() }
     }
@@ -143,7 +110,7 @@ impl Origin {
     pub fn stop(&self) {
         let Some(listening) = lock(&self.listening).take() else { return };
         listening.stopped.store(true, Ordering::Release);
-        self.wake();
+        self.address.wake();
         let _ = listening.thread.join();
         for stream in lock(&self.state.seen).open.values() {
             stream.shutdown(Shutdown::Both);
@@ -153,27 +120,19 @@ impl Origin {
     /// Listens again where it did. The port stays free for it meanwhile as far as nobody else happens to be given it.
     #[track_caller]
     pub fn start_again(&self) {
-        let Address::Ip(address) = self.address else { panic!("only TCP origins start again") };
+        let (Address::Ip(address) | Address::Secured(address, _)) = &self.address else {
+            panic!("only TCP origins start again")
+        };
         assert!(lock(&self.listening).is_none(), "stop it first");
         // The standard library sets SO_REUSEADDR: connections that linger in TIME_WAIT do not matter.
         let listener = eventually("the port can be taken again", || TcpListener::bind(address).ok());
         self.accept_tcp(listener);
     }
 
-    fn accept_tcp(&self, listener: TcpListener) {
-        self.accept(move || {
-            let (stream, _) = listener.accept()?;
-            stream.set_nodelay(true)?;
-            Ok(Stream::Tcp(stream))
-        });
-    }
-
-    /// Lets `accept` return.
-    fn wake(&self) {
-        match &self.address {
-            Address::Ip(address) => drop(TcpStream::connect(address)),
-            Address::Unix(path) => drop(UnixStream::connect(path)),
-        }
+    /// From now on the PROXY protocol's header has to begin a connection.
+    pub fn wants_proxy_protocol(&self) -> &Origin {
+        self.state.is_prefaced.store(true, Ordering::Release);
+        self
     }
 
     /// The behaviour for a path, whatever the query.
@@ -198,22 +157,6 @@ impl Origin {
     pub fn otherwise(&self, behaviour: Behaviour) -> &Origin {
         lock(&self.state.script).otherwise = Some(behaviour);
         self
-    }
-
-    /// As a member's URL.
-    pub fn url(&self) -> String {
-        match &self.address {
-            Address::Ip(address) => format!("http://{address}"),
-            Address::Unix(path) => format!("unix:{}", path.display()),
-        }
-    }
-
-    /// As `Client::connect` takes it; also what the `Host` field says of a TCP origin.
-    pub fn address(&self) -> String {
-        match &self.address {
-            Address::Ip(address) => address.to_string(),
-            Address::Unix(path) => format!("unix:{}", path.display()),
-        }
     }
 
     /// How many connections were made so far.
@@ -282,7 +225,7 @@ impl Drop for Origin {
     fn drop(&mut self) {
         if let Some(listening) = lock(&self.listening).take() {
             listening.stopped.store(true, Ordering::Release);
-            self.wake();
+            self.address.wake();
         }
     }
 }
@@ -371,8 +314,15 @@ fn serve(stream: Stream, state: &State) {
     };
     // Leaves before the connection is closed, also when a behaviour panics.
     let _open = Open { state, number };
+    let mut first = Request { connection: number, peer: wire.stream().peer(), ..Request::default() };
+    if state.is_prefaced.load(Ordering::Acquire) {
+        match listen::preface(&mut wire) {
+            Ok(preface) => first.preface = Some(preface),
+            Err(error) => return lock(&state.seen).violations.push(format!("no PROXY protocol: {error}")),
+        }
+    }
     loop {
-        match exchange(&mut wire, state, number) {
+        match exchange(&mut wire, state, &first) {
             Ok(Then::Keep) => continue,
             Ok(Then::Close) => {}
             Ok(Then::Reset) => wire.stream().reset_on_close(),
@@ -400,12 +350,13 @@ impl Drop for Open<'_> {
     }
 }
 
-fn exchange(wire: &mut Wire, state: &State, connection: usize) -> io::Result<Then> {
+/// `of` says what all requests of the connection have in common.
+fn exchange(wire: &mut Wire, state: &State, of: &Request) -> io::Result<Then> {
     let Some(head) = wire.head()? else { return Ok(Then::Close) };
     let framing = Framing::of_request(&head)?;
-    let mut request = parse_request(&head)?;
-    request.connection = connection;
-    request.whole = framing == Framing::Nothing;
+    let handshake = wire.stream().handshake();
+    let whole = framing == Framing::Nothing;
+    let request = Request { handshake, whole, ..parse_request(&head, of)? };
     let index = {
         let mut seen = lock(&state.seen);
         seen.requests.push(request.clone());
@@ -430,7 +381,7 @@ fn choose(state: &State, target: &str) -> Behaviour {
     found.unwrap_or_else(behaviour::echoes)
 }
 
-fn parse_request(head: &Head) -> io::Result<Request> {
+fn parse_request(head: &Head, of: &Request) -> io::Result<Request> {
     let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidData, format!("{what}: {:?}", head.start));
     let mut words = head.start.split(' ');
     let (Some(method), Some(target), Some(version), None) = (words.next(), words.next(), words.next(), words.next())
@@ -451,7 +402,7 @@ fn parse_request(head: &Head) -> io::Result<Request> {
         target: target.to_owned(),
         version: version.to_owned(),
         fields: head.fields.clone(),
-        ..Request::default()
+        ..of.clone()
     })
 }
 

@@ -1,4 +1,4 @@
-//! One stream type over TCP and Unix sockets, and ports that misbehave before any byte: refusing, or deaf.
+//! One stream type over TCP, TLS and Unix sockets, and ports that misbehave before any byte: refusing, or deaf.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -8,10 +8,12 @@ use std::time::Duration;
 use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::eventually::PATIENCE;
+use crate::tls::{Handshake, TlsStream};
 
 pub enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<TlsStream>),
 }
 
 impl Stream {
@@ -52,13 +54,19 @@ impl Stream {
                 stream.set_read_timeout(Some(patience))?;
                 stream.set_write_timeout(Some(patience))
             }
+            Stream::Tls(stream) => {
+                stream.sock.set_read_timeout(Some(patience))?;
+                stream.sock.set_write_timeout(Some(patience))
+            }
         }
     }
 
+    /// Of TLS only the connection below it, for cutting it.
     pub fn try_clone(&self) -> io::Result<Stream> {
         Ok(match self {
             Stream::Tcp(stream) => Stream::Tcp(stream.try_clone()?),
             Stream::Unix(stream) => Stream::Unix(stream.try_clone()?),
+            Stream::Tls(stream) => Stream::Tcp(stream.sock.try_clone()?),
         })
     }
 
@@ -67,7 +75,25 @@ impl Stream {
         let _ = match self {
             Stream::Tcp(stream) => stream.shutdown(how),
             Stream::Unix(stream) => stream.shutdown(how),
+            Stream::Tls(stream) => stream.sock.shutdown(how),
         };
+    }
+
+    /// Who is at the other end of TCP.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        match self {
+            Stream::Tcp(stream) => stream.peer_addr().ok(),
+            Stream::Tls(stream) => stream.sock.peer_addr().ok(),
+            Stream::Unix(_) => None,
+        }
+    }
+
+    /// What was agreed on, under TLS and once something was read.
+    pub fn handshake(&self) -> Option<Handshake> {
+        match self {
+            Stream::Tls(stream) => Some(Handshake::of(&stream.conn)),
+            Stream::Tcp(_) | Stream::Unix(_) => None,
+        }
     }
 
     /// Makes the coming close a reset instead of an orderly end. Unix sockets know no reset.
@@ -83,6 +109,7 @@ impl Read for Stream {
         match self {
             Stream::Tcp(stream) => stream.read(buffer),
             Stream::Unix(stream) => stream.read(buffer),
+            Stream::Tls(stream) => stream.read(buffer),
         }
     }
 }
@@ -92,11 +119,15 @@ impl Write for Stream {
         match self {
             Stream::Tcp(stream) => stream.write(bytes),
             Stream::Unix(stream) => stream.write(bytes),
+            Stream::Tls(stream) => stream.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        match self {
+            Stream::Tls(stream) => stream.flush(),
+            Stream::Tcp(_) | Stream::Unix(_) => Ok(()),
+        }
     }
 }
 

@@ -71,7 +71,8 @@ impl Wire {
     }
 
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.write_all(bytes)
+        self.stream.write_all(bytes)?;
+        self.stream.flush()
     }
 
     pub fn shutdown(&self, how: Shutdown) {
@@ -159,7 +160,7 @@ impl Wire {
         }
     }
 
-    fn exactly(&mut self, length: u64, sink: &mut dyn FnMut(&[u8])) -> io::Result<()> {
+    pub(crate) fn exactly(&mut self, length: u64, sink: &mut dyn FnMut(&[u8])) -> io::Result<()> {
         let mut left = length;
         while left > 0 {
             if !self.wait_for_bytes()? {
@@ -173,7 +174,7 @@ impl Wire {
         Ok(())
     }
 
-    fn line(&mut self) -> io::Result<String> {
+    pub(crate) fn line(&mut self) -> io::Result<String> {
         loop {
             if let Some(at) = self.buffer.iter().position(|byte| *byte == b'\n') {
                 let bytes: Vec<u8> = self.buffer.drain(..=at).collect();
