@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes sure that what building and testing needs beside Rust is there: a C compiler (the allocator, jemalloc, is C), make,
-# curl (the demo's lines are tried with it), and Rust's own rustfmt and clippy. As root on Debian or Ubuntu it installs
-# what is missing; else it says in one sentence what to install.
+# curl (the demo's lines are tried with it), python3 (what tests and an example start as local programs), and Rust's own
+# rustfmt and clippy. As root on Debian or Ubuntu it installs what is missing; else it says in one sentence what to install.
 set -eu
 
 say() { echo "setup: $*" >&2; }
@@ -17,6 +17,7 @@ need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
 need cc gcc
 need make make
 need curl curl
+need python3 python3
 [ -e /usr/include/stdlib.h ] || [ "$(uname -s)" != Linux ] || missing="$missing libc6-dev"
 
 if [ -n "$missing" ]; then

@@ -5,16 +5,26 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
-use weir_tests::{Client, Gateway, Origin, Place, behaviour, eventually, weir};
+use weir_tests::{Client, Gateway, Origin, Place, WebSocket, behaviour, eventually, weir};
 
 /// What is asked (`Host`, target), and what comes of it: a status, and the target that the upstream is asked for.
 type Asked = (&'static str, &'static str, u16, Option<&'static str>);
 
 const EXAMPLES: &[(&str, &[Asked])] = &[
-    ("balancing.toml", &[("any.example", "/a", 200, Some("/a"))]),
+    (
+        "balancing.toml",
+        &[
+            ("any.example", "/a", 200, Some("/a")),
+            ("any.example", "/reports/a", 200, Some("/reports/a")),
+            ("any.example", "/images/a", 200, Some("/images/a")),
+            ("any.example", "/orders/a", 200, Some("/orders/a")),
+        ],
+    ),
     ("error-pages.toml", &[("any.example", "/nowhere", 404, Some("/nowhere"))]),
+    ("failover.toml", &[("any.example", "/a", 200, Some("/a"))]),
     (
         "hardened.toml",
         &[
@@ -24,6 +34,8 @@ const EXAMPLES: &[(&str, &[Asked])] = &[
         ],
     ),
     ("headers.toml", &[("any.example", "/h", 200, Some("/h"))]),
+    // Nobody listens on its port before it is asked for.
+    ("local-program.toml", &[("any.example", "/example.toml", 200, None)]),
     ("own-filter.toml", &[("any.example", "/greet", 200, Some("/greet"))]),
     (
         "rewriting.toml",
@@ -35,6 +47,22 @@ const EXAMPLES: &[(&str, &[Asked])] = &[
         ],
     ),
     (
+        "sticky.toml",
+        &[
+            ("any.example", "/shop", 200, Some("/shop")),
+            ("any.example", "/account;jsessionid=a.node2", 200, Some("/account;jsessionid=a.node2")),
+            ("any.example", "/forum", 200, Some("/forum")),
+        ],
+    ),
+    (
+        "upstreams.toml",
+        &[
+            ("any.example", "/a", 200, Some("/a")),
+            ("any.example", "/socket", 200, Some("/socket")),
+            ("any.example", "/personal", 200, Some("/personal")),
+        ],
+    ),
+    (
         "virtual-hosts.toml",
         &[
             ("shop.example", "/a", 200, Some("/a")),
@@ -43,6 +71,7 @@ const EXAMPLES: &[(&str, &[Asked])] = &[
             ("any.example", "/", 404, None),
         ],
     ),
+    ("websocket.toml", &[("any.example", "/chat", 200, Some("/chat"))]),
 ];
 
 #[test]
@@ -61,10 +90,13 @@ fn every_example_does_what_it_says() {
     for (name, asked) in EXAMPLES {
         let world = World::of(name);
         for (host, target, status, upstream) in *asked {
-            let before = world.reached().len();
+            let before = world.reached();
             let response = world.client().ask(target, &[("host", host)]);
             assert_eq!(response.status, *status, "{name}: {host}{target}: {response}");
-            let reached = world.reached().split_off(before);
+            let mut reached = world.reached();
+            for target in &before {
+                reached.remove(reached.iter().position(|known| known == target).expect("what was asked stays so"));
+            }
             assert_eq!(reached, upstream.iter().map(|target| (*target).to_owned()).collect::<Vec<_>>(), "{name}");
         }
     }
@@ -76,7 +108,7 @@ fn a_rotation_follows_the_weights() {
     for _ in 0..10 {
         world.client().get("/").expect(200);
     }
-    let counts: Vec<usize> = world.origins.iter().map(|origin| origin.requests().len()).collect();
+    let counts: Vec<usize> = world.origins.iter().take(3).map(|origin| origin.requests().len()).collect();
     assert_eq!(counts, [6, 2, 2]);
 }
 
@@ -106,6 +138,32 @@ fn the_first_own_filter_greets() {
 }
 
 #[test]
+fn a_cookie_keeps_its_client() {
+    let world = World::of("sticky.toml");
+    let cookie = world.client().get("/shop").field("set-cookie");
+    let value = cookie.split_once(';').expect("the cookie has attributes").0;
+    let before: Vec<usize> = world.origins.iter().map(|origin| origin.requests().len()).collect();
+    for _ in 0..4 {
+        assert!(!world.client().ask("/shop", &[("cookie", value)]).fields.has("set-cookie"));
+    }
+    let after = world.origins.iter().zip(before).map(|(origin, before)| (before, origin.requests().len() - before));
+    assert_eq!(after.filter(|(_, more)| *more > 0).collect::<Vec<_>>(), [(1, 4)]);
+    assert_eq!(world.origins[2].requests().len(), 0, "who drains gets no fresh sessions");
+}
+
+#[test]
+fn a_websocket_goes_through() {
+    let world = World::of("websocket.toml");
+    for origin in &world.origins {
+        origin.on("/chat", behaviour::echoes_websockets());
+    }
+    let mut socket = WebSocket::open(&world.gateway.addr("web"), "any.example", "/chat").expect("the route allows it");
+    socket.echo("good day");
+    socket.close().expect("it ends well");
+    assert!(WebSocket::open(&world.gateway.addr("web"), "any.example", "/").is_err(), "the other route does not");
+}
+
+#[test]
 fn the_readme_shows_the_example_and_a_config_without_problems() {
     let readme = fs::read_to_string(folder().join("../README.md")).expect("the page is there");
     let block = |kind: &str| {
@@ -130,18 +188,23 @@ impl World {
     /// Its own `[log]` is left out: the harness reads addresses from a log of its own.
     #[track_caller]
     fn of(name: &str) -> World {
-        let origins: Vec<Origin> = (0..3).map(|_| origin()).collect();
+        let place = Place::fresh();
+        let socket = place.join("app.sock");
+        let on_tcp = (0..3).map(|_| Origin::start());
+        let origins: Vec<Origin> = on_tcp.chain([Origin::on_unix(&socket)]).collect();
+        origins.iter().for_each(has_almost_everything);
         let mut text = fs::read_to_string(folder().join(name)).expect("the example is there");
-        for (number, origin) in origins.iter().enumerate() {
+        for (number, origin) in origins.iter().take(3).enumerate() {
             text = text.replace(&format!("127.0.0.1:{}", 9001 + number), &origin.address());
         }
+        text =
+            text.replace("9011", &free_port().to_string()).replace("/run/app/app.sock", &socket.display().to_string());
         text = text.replace("127.0.0.1:8080", "127.0.0.1:0").replace(", \"[::1]:8080\"", "");
         text = text.replace("\"../filters/out/", &format!("\"{}/../filters/out/", folder().display()));
         text = text.replace("level = \"warn\"\nformat = \"json\"\n", "level = \"debug\"\nformat = \"json\"\n");
         if !text.contains("[log]") {
             text.push_str("\n[log]\nformat = \"json\"\n");
         }
-        let place = Place::fresh();
         if !text.contains("cache-directory") {
             text.insert_str(0, &format!("cache-directory = \"{}\"\n", place.join("cache").display()));
         }
@@ -155,21 +218,26 @@ impl World {
         self.gateway.client()
     }
 
-    /// Every target that an upstream was asked for.
+    /// Every target that an upstream was asked for on a client's behalf.
     fn reached(&self) -> Vec<String> {
-        self.origins.iter().flat_map(Origin::requests).map(|request| request.target).collect()
+        let targets = self.origins.iter().flat_map(Origin::requests).map(|request| request.target);
+        targets.filter(|target| target != "/health").collect()
     }
 }
 
-/// An upstream that has everything but what is below `nowhere`, and says what it runs on.
-fn origin() -> Origin {
-    let origin = Origin::start();
+/// Lets an upstream have everything but what is below `nowhere`, and say what it runs on.
+fn has_almost_everything(origin: &Origin) {
     let answer = |status| behaviour::answers_with(status, &[("x-powered-by", "secret")], "theirs\n");
     origin.otherwise(answer(200));
     for path in ["/nowhere", "/api/nowhere"] {
         origin.on(path, answer(404));
     }
-    origin
+}
+
+/// A port that nobody listens on, for a program that is told where to listen.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    listener.local_addr().expect("it is bound").port()
 }
 
 fn folder() -> PathBuf {
