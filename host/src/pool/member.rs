@@ -218,10 +218,9 @@ impl Member {
         }
     }
 
-    /// Whether it is in error or ejected.
+    /// Whether it is in error.
     pub(super) fn is_in_error(&self, now: Instant) -> bool {
-        let trouble = self.trouble();
-        trouble.error_until.is_some_and(|until| until > now) || trouble.ejected_until.is_some_and(|until| until > now)
+        self.trouble().error_until.is_some_and(|until| until > now)
     }
 
     /// Whether it is ejected.
