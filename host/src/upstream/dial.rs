@@ -11,7 +11,7 @@ use super::socket::{Socket, Stream};
 use super::speak::speak;
 use super::{Connection, Endpoint, Preface};
 use crate::clock::{Duration, Ticker};
-use crate::config::{Protocol, ProxyVersion, UpstreamTls};
+use crate::config::{MemberAddress, Protocol, ProxyVersion, UpstreamTls};
 use crate::failure::{Failure, Kind};
 use crate::tls;
 
@@ -54,6 +54,8 @@ async fn establish(
     let refused = |error| failed(Kind::ConnectRefused, &error);
     let transport = &endpoint.transport;
     let mut socket = reach(&endpoint.address, transport.source, &course.tried).await.map_err(refused)?;
+    let is_named = matches!(endpoint.address, MemberAddress::Name(..));
+    let peer = is_named.then(|| socket.ends().1).flatten();
     if let Some(version) = transport.proxy_protocol {
         socket.write_all(&header(preface, version, &socket)).await.map_err(refused)?;
     }
@@ -62,7 +64,11 @@ async fn establish(
         Some(plan) => secure(endpoint, plan, socket).await.map_err(|why| failed(Kind::TlsFailed, &why))?,
         None => (Stream::Bare(socket), transport.protocol == Protocol::Http2),
     };
-    speak(stream, is_h2, endpoint, ticker).await.map_err(refused)
+    let connection = speak(stream, is_h2, endpoint, ticker).await.map_err(refused)?;
+    if let Some(peer) = peer {
+        connection.place().leads_to(peer.ip());
+    }
+    Ok(connection)
 }
 
 /// The handshake, and whether HTTP/2 was agreed on in it.

@@ -77,7 +77,7 @@ impl Connections {
             return Some(connection);
         }
         while let Some(kept) = self.pop(endpoint) {
-            if kept.until < self.home.ticker.recent() {
+            if kept.until < self.home.ticker.recent() || !self.leads_on(endpoint, kept.alone.place()) {
                 continue;
             }
             let mut alone = kept.alone;
@@ -158,7 +158,9 @@ impl Connections {
         let mut closed = Vec::new();
         for shelf in &mut *self.shelves.borrow_mut() {
             let cold = shelf.idle.extract_if(.., |kept| {
-                kept.until < recent || kept.alone.is_closed() || !is_wanted(kept.alone.endpoint())
+                let (alone, endpoint) = (&kept.alone, kept.alone.endpoint());
+                let leads_on = is_wanted(endpoint) && self.leads_on(endpoint, alone.place());
+                kept.until < recent || alone.is_closed() || !leads_on
             });
             closed.extend(cold.map(|kept| kept.alone));
             shelf.shared.retain(|shared| {
@@ -179,6 +181,12 @@ impl Connections {
         self.home.is_private || !endpoint.is_personal
     }
 
+    /// Whether a connection still leads where its endpoint is. What a client has for itself is kept even when a name has
+    /// moved, because the member may know the client by it.
+    fn leads_on(&self, endpoint: &Endpoint, place: &Place) -> bool {
+        self.home.is_private || place.is_current(endpoint)
+    }
+
     /// A place on a connection that has room for one more exchange, the oldest first, so that the others can go cold.
     fn share(&self, endpoint: &Endpoint) -> Option<Connection> {
         let mut shelves = self.shelves.borrow_mut();
@@ -188,7 +196,7 @@ impl Connections {
         }
         let recent = self.home.ticker.recent();
         shelf.shared.retain(|shared| {
-            let is_good = shared.is_usable() && !shared.is_cold(recent);
+            let is_good = shared.is_usable() && !shared.is_cold(recent) && self.leads_on(endpoint, shared.place());
             if !is_good {
                 shared.retire();
             }

@@ -49,6 +49,16 @@ pub async fn addresses(name: &str) -> io::Result<Arc<[IpAddr]>> {
     Table::shared().addresses(name).await
 }
 
+/// Counts the answers that changed what was known of a name; never 0.
+pub(super) fn changes() -> u64 {
+    table::changes()
+}
+
+/// Whether an address is one of a name's, as far as is known: a name that nobody keeps may have any.
+pub(super) fn may_have(name: &str, address: IpAddr) -> bool {
+    Table::shared().may_have(name, address)
+}
+
 impl Resolver {
     /// Starts to serve the process. No servers means those of `/etc/resolv.conf`; `/etc/hosts` goes before either.
     /// Must be called on a local runtime.

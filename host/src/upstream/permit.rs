@@ -4,12 +4,14 @@
 //! coming; the bells of all threads are rung for it, so that none rests on a connection that another thread needs.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use tokio::sync::Notify;
 
-use super::Endpoint;
+use super::{Endpoint, names};
+use crate::config::MemberAddress;
 
 /// Rung for a thread when connections are wanted elsewhere; for a waiting exchange, when it should look again.
 pub(super) type Bell = Arc<Notify>;
@@ -46,9 +48,20 @@ pub(super) struct Permit {
     is_released: AtomicBool,
 }
 
-/// Where a connection's permit is held while its stream is open.
+/// Where a connection's permit is held while its stream is open, and which of a name's addresses it leads to.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Place(Arc<OnceLock<Permit>>);
+pub(super) struct Place {
+    permit: Arc<OnceLock<Permit>>,
+    peer: Arc<OnceLock<Peer>>,
+}
+
+/// Where a connection leads.
+#[derive(Debug)]
+struct Peer {
+    address: IpAddr,
+    /// The change of names after which it was last looked whether the name still has the address.
+    looked_at: AtomicU64,
+}
 
 /// A turn in an endpoint's queue; left by dropping.
 pub(super) struct Turn {
@@ -129,7 +142,7 @@ impl Gate {
 
 impl Crowd {
     fn promise(&mut self, place: &Place) {
-        if let Some(permit) = place.0.get()
+        if let Some(permit) = place.permit.get()
             && !permit.is_released.load(Ordering::Relaxed)
             && !permit.is_promised.swap(true, Ordering::Relaxed)
         {
@@ -188,14 +201,33 @@ impl Place {
     /// Puts the permit here.
     pub(super) fn fill(&self, permit: Permit) {
         // It is filled once, after the connection stands; a second permit would be given back at once.
-        let _ = self.0.set(permit);
+        let _ = self.permit.set(permit);
     }
 
     /// Gives the permit back, before the connection ends or when it does.
     pub(super) fn release(&self) {
-        if let Some(permit) = self.0.get() {
+        if let Some(permit) = self.permit.get() {
             permit.release();
         }
+    }
+
+    /// Says which address was reached.
+    pub(super) fn leads_to(&self, address: IpAddr) {
+        let _ = self.peer.set(Peer { address: address.to_canonical(), looked_at: AtomicU64::new(0) });
+    }
+
+    /// Whether the endpoint is still where this leads: a name may have other addresses by now.
+    pub(super) fn is_current(&self, endpoint: &Endpoint) -> bool {
+        let (MemberAddress::Name(name, _), Some(peer)) = (&endpoint.address, self.peer.get()) else { return true };
+        let changes = names::changes();
+        if peer.looked_at.load(Ordering::Relaxed) == changes {
+            return true;
+        }
+        let is_current = names::may_have(name, peer.address);
+        if is_current {
+            peer.looked_at.store(changes, Ordering::Relaxed);
+        }
+        is_current
     }
 }
 

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
@@ -20,6 +21,9 @@ const FORGET: Duration = Duration::from_secs(600);
 
 /// Names at once. Members have fewer; whoever else asks shall not fill the memory.
 const MOST_NAMES: usize = 10_000;
+
+/// How often what is known of any name has changed, beginning with 1.
+static CHANGES: AtomicU64 = AtomicU64::new(1);
 
 type Reply = oneshot::Sender<io::Result<Arc<[IpAddr]>>>;
 
@@ -41,6 +45,11 @@ struct Known {
     held: Option<Duration>,
     /// Exchanges that wait for the first answer; there are no more of them than the gateway lets in.
     waiting: Vec<Reply>,
+}
+
+/// See [`super::changes`].
+pub(super) fn changes() -> u64 {
+    CHANGES.load(Ordering::Relaxed)
 }
 
 impl Table {
@@ -127,11 +136,21 @@ impl Table {
     pub(super) fn learned(&self, name: &str, addresses: &Arc<[IpAddr]>, trouble: Option<&Arc<str>>) {
         let mut inside = self.lock();
         let Some(known) = inside.names.get_mut(name) else { return };
-        known.addresses = addresses.clone();
+        if known.addresses != *addresses {
+            known.addresses = addresses.clone();
+            CHANGES.fetch_add(1, Ordering::Relaxed);
+        }
         known.trouble = trouble.cloned();
         for reply in std::mem::take(&mut known.waiting) {
             let _ = known.outcome().map(|outcome| reply.send(outcome));
         }
+    }
+
+    /// See [`super::may_have`].
+    pub(super) fn may_have(&self, name: &str, address: IpAddr) -> bool {
+        let inside = self.lock();
+        let known = inside.names.get(name).map(|known| &known.addresses).filter(|addresses| !addresses.is_empty());
+        known.is_none_or(|addresses| addresses.iter().any(|known| known.to_canonical() == address))
     }
 
     /// Whether a name is to be kept on; it is out of the table when not.
