@@ -22,7 +22,7 @@ use arc_swap::{ArcSwap, Guard};
 pub use self::care::Caretaker;
 pub use self::lease::{Effect, Lease};
 pub use self::member::Member;
-use self::roster::{Enlisted, Roster, Standing, View};
+use self::roster::{Enlisted, Layouts, Roster, Standing, View};
 pub use self::state::Registry;
 use self::state::Shared;
 use crate::balance::Wish;
@@ -47,6 +47,7 @@ struct Renewing {
     /// By position in the plan: what a name was found to be.
     found: Vec<Option<Vec<Found>>>,
     looked_at: Instant,
+    layouts: Layouts,
 }
 
 /// What an exchange wants of a pool.
@@ -80,8 +81,9 @@ impl Pool {
         let members = enlist::members(plan, &found, &shared, is_known.then_some(now));
         shared.queue.mix(plan.sticky.is_some());
         let roster = Arc::new(Roster::of(plan, members, &shared));
-        let standing = ArcSwap::from_pointee(Standing::of(&roster, plan, &shared, now));
-        let renewing = Mutex::new(Renewing { found, looked_at: now });
+        let mut layouts = Layouts::default();
+        let standing = ArcSwap::from_pointee(Standing::of(&roster, plan, &shared, &mut layouts, now));
+        let renewing = Mutex::new(Renewing { found, looked_at: now, layouts });
         Arc::new(Self { plan: plan.clone(), shared, standing, renewing })
     }
 
@@ -208,14 +210,18 @@ impl Pool {
         if standing.holds(&self.shared, now) {
             return standing;
         }
-        let renewing = match self.renewing.try_lock() {
+        let mut renewing = match self.renewing.try_lock() {
             Ok(renewing) => renewing,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) if ask.tried.is_empty() => return standing,
             Err(TryLockError::WouldBlock) => self.renewing.lock().unwrap_or_else(PoisonError::into_inner),
         };
-        let roster = self.standing.load().roster.clone();
-        self.standing.store(Arc::new(Standing::of(&roster, &self.plan, &self.shared, now)));
+        // Whoever held it before may have looked just now.
+        let standing = self.standing.load();
+        if !standing.holds(&self.shared, now) {
+            let (plan, shared, layouts) = (&self.plan, &self.shared, &mut renewing.layouts);
+            self.standing.store(Arc::new(Standing::of(&standing.roster, plan, shared, layouts, now)));
+        }
         drop(renewing);
         self.standing.load()
     }
@@ -229,7 +235,7 @@ impl Pool {
         }
         let members = enlist::members(&self.plan, &renewing.found, &self.shared, Some(now));
         let roster = Arc::new(Roster::of(&self.plan, members, &self.shared));
-        self.standing.store(Arc::new(Standing::of(&roster, &self.plan, &self.shared, now)));
+        self.standing.store(Arc::new(Standing::of(&roster, &self.plan, &self.shared, &mut renewing.layouts, now)));
         drop(renewing);
         self.shared.changed();
     }

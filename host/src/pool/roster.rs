@@ -32,13 +32,39 @@ pub(super) struct Enlisted {
 /// Who may be chosen.
 pub(super) struct Standing {
     pub(super) roster: Arc<Roster>,
-    pub(super) method: Method,
+    pub(super) method: Arc<Method>,
     /// Positions that the method chooses from.
     pub(super) candidates: Vec<usize>,
     /// By position: whether a member takes its own sessions.
     takes_sessions: Vec<bool>,
     epoch: u64,
     until: Option<Instant>,
+}
+
+/// Methods that were laid out before. A table of hashes takes milliseconds to lay out, and members that come and go in quick
+/// succession (all of them in error, forced to recover, in error again) ask for the same few over and over.
+#[derive(Default)]
+pub(super) struct Layouts(Vec<(Vec<Share>, Arc<Method>)>);
+
+/// More sets of members than a pool goes through while it fails; a table has some hundred kilobytes.
+const MOST_LAYOUTS: usize = 8;
+
+impl Layouts {
+    /// The method for these shares. Only those that hash are kept: the others count from the moment they are made.
+    fn method(&mut self, plan: &config::Balance, shares: Vec<Share>, view: &View<'_>) -> Arc<Method> {
+        if !matches!(plan, config::Balance::Hash(_)) {
+            return Arc::new(Method::of(plan, shares, view));
+        }
+        let known = self.0.iter().position(|(known, _)| *known == shares);
+        let layout = match known {
+            Some(place) => self.0.remove(place),
+            None => (shares.clone(), Arc::new(Method::of(plan, shares, view))),
+        };
+        let method = layout.1.clone();
+        self.0.insert(0, layout);
+        self.0.truncate(MOST_LAYOUTS);
+        method
+    }
 }
 
 /// What the members of a roster carry, for one choice.
@@ -69,7 +95,13 @@ impl Roster {
 
 impl Standing {
     /// Looks at every member.
-    pub(super) fn of(roster: &Arc<Roster>, plan: &config::Pool, shared: &Shared, now: Instant) -> Self {
+    pub(super) fn of(
+        roster: &Arc<Roster>,
+        plan: &config::Pool,
+        shared: &Shared,
+        layouts: &mut Layouts,
+        now: Instant,
+    ) -> Self {
         let rules = Rules {
             slow_start: plan.slow_start,
             forced_recovery: plan.forced_recovery,
@@ -92,7 +124,7 @@ impl Standing {
         let view = View { roster, tried: &[], now };
         Self {
             candidates: shares.iter().map(|share| share.position).collect(),
-            method: Method::of(&plan.balance, shares, &view),
+            method: layouts.method(&plan.balance, shares, &view),
             takes_sessions: conditions.iter().map(|condition| fitness::takes_session(condition, now)).collect(),
             roster: roster.clone(),
             epoch,
