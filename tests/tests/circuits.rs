@@ -119,3 +119,30 @@ fn a_client_that_leaves_the_queue_leaves_its_place() {
     third.response().expect(200);
     assert_eq!(origin.count("/gone"), 0);
 }
+
+#[test]
+fn who_waits_for_the_member_of_a_session_keeps_nobody_from_the_others() {
+    let (own, other, gate) = (Origin::start(), Origin::that(behaviour::answers(200, "other")), Gate::closed());
+    own.otherwise(behaviour::waits_for(&gate, behaviour::answers(200, "own")));
+    let members = format!(
+        "{{ url = \"{}\", route = \"a\", max-requests = 1 }}, {{ url = \"{}\", route = \"b\", max-requests = 9 }}",
+        own.url(),
+        other.url()
+    );
+    let lines = "sticky = { cookie = \"S\" }\nqueue = { length = 5, timeout = \"30s\" }";
+    let gateway = Gateway::start(&Config::default().pool(&format!("member = [{members}]\n{lines}")));
+    let ask = "GET / HTTP/1.1\r\nHost: x\r\nCookie: S=x.a\r\n\r\n";
+    let mut first = gateway.client();
+    first.send(ask);
+    own.await_requests(1);
+    let mut second = gateway.client();
+    second.send(ask);
+    await_queue(&gateway, 1);
+    for _ in 0..3 {
+        assert_eq!(gateway.client().ask("/", &[("Cookie", "S=x.b")]).expect(200).body, b"other");
+        assert_eq!(gateway.get("/").expect(200).body, b"other");
+    }
+    gate.open();
+    assert_eq!(first.response().expect(200).body, b"own");
+    assert_eq!(second.response().expect(200).body, b"own");
+}

@@ -126,8 +126,8 @@ impl Member {
         self.latency.observe(time, now);
     }
 
-    /// Remembers the load that its answer reports in `X-Weir-Load`: how much of its room is taken, from 0 to 1. Clients do
-    /// not see the field.
+    /// Remembers the load that its answer reports in `X-Weir-Load`: how much of its room is taken, from 0 to 1. Clients
+    /// of a pool that goes by it do not see the field.
     pub(super) fn reports_in(&self, fields: &mut Fields) {
         let Some(value) = fields.take(LOAD) else { return };
         let load = value.to_str().ok().and_then(|text| text.trim().parse::<f64>().ok());

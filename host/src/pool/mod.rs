@@ -92,8 +92,8 @@ impl Pool {
     /// # Errors
     /// When nobody can be had.
     pub fn lease(self: &Arc<Self>, ask: &Ask<'_>) -> Result<Lease, Refusal> {
-        // Those who wait were here first.
-        if self.shared.queue.is_busy() && self.plan.queue.length > 0 {
+        // Those who wait were here first; but one who waits for the member of its session keeps nobody from the others.
+        if self.plan.queue.length > 0 && self.plan.sticky.is_none() && self.shared.queue.is_busy() {
             return Err(Refusal::Full);
         }
         self.choose(ask)

@@ -20,6 +20,24 @@ pub(in crate::config) const WORDS: [(&str, Method); 10] = [
 
 pub(in crate::config) const TABLES: [(&str, HashTable); 2] = [("ring", HashTable::Ring), ("maglev", HashTable::Maglev)];
 
+/// What other gateways call some of them; httpd's name for its rotation is the one that misleads.
+const ELSEWHERE: [(&str, &str); 14] = [
+    ("byrequests", "round-robin"),
+    ("roundrobin", "round-robin"),
+    ("round_robin", "round-robin"),
+    ("static-rr", "round-robin"),
+    ("bytraffic", "by-traffic"),
+    ("bybusyness", "by-busyness"),
+    ("least_conn", "by-busyness"),
+    ("leastconn", "by-busyness"),
+    ("least_request", "random-two"),
+    ("random", "random-two"),
+    ("ip_hash", "ip-hash"),
+    ("source", "ip-hash"),
+    ("heartbeat", "by-load"),
+    ("failover", "first"),
+];
+
 const KEY: &str = r#""client", "header:NAME", "cookie:NAME", "query:NAME", "path" or "uri""#;
 
 /// A word for a method.
@@ -71,8 +89,18 @@ pub(in crate::config) fn write_key(key: &HashKey) -> String {
     }
 }
 
+/// A method by its word.
+fn word(item: &Item<'_>) -> Option<Method> {
+    let found = item.as_str().unwrap_or_default();
+    if let Some((_, here)) = ELSEWHERE.iter().find(|(elsewhere, _)| *elsewhere == found) {
+        item.problem(format!("{found:?} is called {here:?} here"));
+        return None;
+    }
+    item.choice(&WORDS)
+}
+
 fn of_word(item: &Item<'_>) -> Option<Balance> {
-    let method = item.choice(&WORDS)?;
+    let method = word(item)?;
     if method == Method::Hash {
         item.problem(r#"hash needs a key, such as balance = { method = "hash", key = "header:X-User" }"#);
         return None;
@@ -82,7 +110,7 @@ fn of_word(item: &Item<'_>) -> Option<Balance> {
 
 fn of_table(item: &Item<'_>) -> Option<Balance> {
     let table = item.inner_table()?;
-    let method = table.required("method", "\"hash\"").and_then(|item| item.choice(&WORDS));
+    let method = table.required("method", "\"hash\"").and_then(|item| word(&item));
     let balance = match method {
         Some(Method::Hash) => {
             let hashed = table.required("key", "\"header:X-User\"").and_then(|item| key(&item));
