@@ -8,10 +8,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod listener;
 mod pool;
 
 use regex::Regex;
 
+pub use self::listener::*;
 pub use self::pool::*;
 use super::Place;
 use crate::message::{Method, Name, Status, Value};
@@ -135,46 +137,6 @@ pub const ACCESS_VARIABLES: &[&str] = &[
     "failure",
 ];
 
-/// An address to listen on, with what holds for its clients.
-#[derive(Debug, Clone)]
-pub struct Listener {
-    /// Its name.
-    pub name: Arc<str>,
-    /// Where.
-    pub bind: Vec<Bind>,
-    /// Connections at once, over all threads.
-    pub max_connections: usize,
-    /// Length of the kernel's queue of connections not yet accepted.
-    pub backlog: u32,
-    /// From a head's first byte to its last.
-    pub head_timeout: Duration,
-    /// Between two reads of a body; zero means none.
-    pub body_timeout: Duration,
-    /// Between two requests of a connection.
-    pub idle_timeout: Duration,
-    /// How long a client may take no byte of its answer.
-    pub write_timeout: Duration,
-    /// Bytes of a head.
-    pub max_head: usize,
-    /// Bytes of a request target.
-    pub max_target: usize,
-    /// Lines of header fields.
-    pub max_fields: usize,
-    /// Bytes of a request body; `None` means any.
-    pub max_body: Option<u64>,
-    /// Where it was written.
-    pub place: Place,
-}
-
-/// What a listener binds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Bind {
-    /// A TCP address; port 0 lets the system choose.
-    Tcp(SocketAddr),
-    /// A Unix socket's path.
-    Unix(PathBuf),
-}
-
 /// A filter: a component with settings.
 #[derive(Debug, Clone)]
 pub struct Filter {
@@ -236,12 +198,27 @@ pub struct Site {
     pub preserve_server: bool,
     /// Add `Via` to responses.
     pub via: bool,
+    /// Certificates for its hosts, one of each kind of key: a client that can takes the first that it understands.
+    pub certificates: Vec<Certificate>,
+    /// Where clients that come without TLS are sent.
+    pub https_redirect: Option<HttpsRedirect>,
+    /// `Strict-Transport-Security` (RFC 6797), on answers over TLS.
+    pub hsts: Option<Value>,
     /// Pages instead of the gateway's own texts.
     pub error_pages: Vec<ErrorPage>,
     /// Tried in order, first match wins.
     pub routes: Vec<Route>,
     /// Where it was written.
     pub place: Place,
+}
+
+/// Sends clients to the same target over TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HttpsRedirect {
+    /// The port there, when it is not 443.
+    pub port: u16,
+    /// 301, 302, 307 or 308.
+    pub status: Status,
 }
 
 /// A page for some statuses. Files are read when the plan is made.

@@ -118,7 +118,16 @@ fn arrive(worker: &Rc<Worker>, wire: &Rc<Wire>, client: &Rc<Client>, request: ht
         true => Body::Empty,
         false => Body::stream(Inbound { incoming, wire: wire.clone() }),
     };
-    Arrived { local: worker.local(), client: client.clone(), head, body, interim: wire.clone(), began: wire.began() }
+    Arrived {
+        local: worker.local(),
+        client: client.clone(),
+        head,
+        body,
+        interim: wire.clone(),
+        began: wire.began(),
+        protocol: None,
+        is_early: false,
+    }
 }
 
 impl http_body::Body for Inbound {

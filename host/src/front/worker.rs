@@ -133,6 +133,7 @@ impl Worker {
             listener: listener.name.clone(),
             scheme: Scheme::Http,
             to: stream.own_address(),
+            secured: None,
             own: OnceCell::new(),
         };
         let (worker, client) = (self.clone(), Rc::new(client));

@@ -53,6 +53,7 @@ pub(super) fn bind(
     match bind {
         Bind::Tcp(address) => tcp(*address, backlog, threads, shared),
         Bind::Unix(path) => unix(path, backlog, threads),
+        Bind::Inherited(_) => Err(io::ErrorKind::Unsupported.into()),
     }
     .map_err(|error| Refusal {
         listener: listener.clone(),
@@ -67,6 +68,7 @@ pub(super) fn text_of(bind: &Bind) -> String {
     match bind {
         Bind::Tcp(address) => address.to_string(),
         Bind::Unix(path) => format!("unix:{}", path.display()),
+        Bind::Inherited(name) => format!("systemd:{name}"),
     }
 }
 

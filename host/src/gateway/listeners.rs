@@ -196,7 +196,9 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::config::{AccessFormat, AccessLog, Log, LogFormat, LogOutput};
+    use crate::config::{
+        AccessFormat, AccessLog, Http2, Http3, Log, LogFormat, LogOutput, MinRate, Protocols, Retry,
+    };
     use crate::generation::{Current, Generation};
     use crate::log;
     use crate::pool::Registry;
@@ -211,7 +213,22 @@ mod tests {
         let listener = |(name, binds): &(&str, &[&str])| Listener {
             name: (*name).into(),
             bind: binds.iter().map(bind).collect(),
+            protocols: Protocols { h1: true, h2: false, h3: false },
+            tls: None,
+            proxy_protocol: Vec::new(),
             max_connections: 10,
+            max_connections_per_client: None,
+            tcp_keep_alive: None,
+            min_rate: MinRate { request: 0, response: 0, grace: Duration::ZERO },
+            h2: Http2 { max_streams: 1, stream_window: 0, connection_window: 0, max_frame: 0 },
+            h3: Http3 {
+                max_streams: 1,
+                stream_window: 0,
+                connection_window: 0,
+                retry: Retry::Never,
+                early_data: false,
+                advertise: None,
+            },
             backlog: 16,
             head_timeout: Duration::ZERO,
             body_timeout: Duration::ZERO,

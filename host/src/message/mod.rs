@@ -11,6 +11,7 @@ mod head;
 pub mod hops;
 pub mod host;
 pub mod query;
+mod secured;
 pub mod semantics;
 pub mod target;
 
@@ -19,3 +20,4 @@ pub use http::{HeaderName as Name, HeaderValue as Value, Method, StatusCode as S
 pub use self::facts::{Facts, Variables};
 pub use self::fields::Fields;
 pub use self::head::{Authority, RequestHead, ResponseHead, Scheme};
+pub use self::secured::{ClientCertificate, Secured};

@@ -20,7 +20,7 @@ use crate::generation::Local;
 use crate::log::Record;
 use crate::message::forwarding::{self, Peer};
 use crate::message::target::BadTarget;
-use crate::message::{Facts, Fields, Method, RequestHead, Scheme, Status, Value, hops, host, semantics, target};
+use crate::message::{Facts, Fields, Method, RequestHead, Scheme, Secured, Status, Value, hops, host, semantics, target};
 use crate::upstream::{Connections, Preface};
 
 /// A request as a front hands it over.
@@ -37,6 +37,10 @@ pub struct Arrived {
     pub interim: Rc<dyn Interim>,
     /// When its head began to arrive.
     pub began: Instant,
+    /// The protocol that the stream is to become, by extended CONNECT (RFC 8441; RFC 9220).
+    pub protocol: Option<Value>,
+    /// It came in TLS early data: somebody else may have repeated it (RFC 8470).
+    pub is_early: bool,
 }
 
 /// Who is at the other end of a connection.
@@ -51,6 +55,8 @@ pub struct Client {
     pub scheme: Scheme,
     /// The gateway's end of the connection, where the client's is an address.
     pub to: Option<SocketAddr>,
+    /// What is known of the connection, when it is under TLS.
+    pub secured: Option<Arc<Secured>>,
     /// Upstream connections that serve nobody else.
     pub own: OnceCell<Rc<Connections>>,
 }
