@@ -5,6 +5,7 @@
 mod drain;
 pub mod gate;
 mod h1;
+mod h2;
 mod refusal;
 mod socket;
 mod wire;
