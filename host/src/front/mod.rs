@@ -5,6 +5,7 @@
 mod drain;
 pub mod gate;
 mod h1;
+#[allow(dead_code, unused_imports, reason = "who enters chooses it")]
 mod h2;
 mod refusal;
 mod socket;

@@ -2,7 +2,7 @@
 //!
 //! Dropping the future gives the exchange up; the codec resets what was not ended.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -15,7 +15,7 @@ use http::header;
 use http::request::Parts;
 
 use super::duplex::Duplex;
-use super::inbound::{self, Inbound, Refused};
+use super::inbound::{self, Inbound, Inlet, Refused};
 use super::link::{Link, Seat};
 use super::outbound::{self, Outlet, Sent, Shut};
 use super::priority::Priority;
@@ -36,32 +36,51 @@ pub(super) struct Stream {
     pub(super) seat: Seat,
 }
 
-/// Where heads go.
+/// Where heads go; nothing is there when the final one is gone.
 struct Reply {
-    respond: RefCell<SendResponse<Piece>>,
-    /// The final head is sent.
-    is_final: Cell<bool>,
+    respond: RefCell<Option<SendResponse<Piece>>>,
 }
 
 impl Stream {
     /// Serves it to its end.
     pub(super) async fn serve(self, request: http::Request<RecvStream>, respond: SendResponse<Piece>) {
         let began = clock::now();
-        let reply = Rc::new(Reply { respond: RefCell::new(respond), is_final: Cell::new(false) });
+        let reply = Rc::new(Reply { respond: RefCell::new(Some(respond)) });
         let (mut head, inlet) = request.into_parts();
-        let protocol = match read(&mut head, &self.link) {
-            Ok(protocol) => protocol,
-            Err(refused) => return self.refuse(&reply, &head, refused, began).await,
-        };
-        let priority = Priority::default().change(head.headers.get_all(PRIORITY).iter());
-        let method = head.method.clone();
+        let inlet = Inlet::of(inlet);
+        match read(&mut head, &self.link) {
+            Err(refused) => self.refuse(&reply, &head, refused, began).await,
+            Ok(protocol) => {
+                let priority = Priority::default().change(head.headers.get_all(PRIORITY).iter());
+                let method = head.method.clone();
+                let arrived = self.arrive(&reply, &inlet, head, protocol, began);
+                if let Some(answer) = reply.wait(arrived).await {
+                    self.answer(&reply, answer, (&method, priority), &inlet).await;
+                }
+            }
+        }
+        // The answer is whole, or will never be: what the client still sends is not wanted (RFC 9113, section 8.1).
+        if let Some(rest) = inlet.close() {
+            inbound::linger(rest, &self.link).await;
+        }
+        reply.close();
+        drop(self.seat);
+    }
+
+    fn arrive(
+        &self,
+        reply: &Rc<Reply>,
+        inlet: &Inlet,
+        head: Parts,
+        protocol: Option<Value>,
+        began: Instant,
+    ) -> Arrived {
         // What a tunnel carries is no body (RFC 8441, section 5).
-        let (body, inlet) = match &protocol {
-            Some(_) => (Body::Empty, Some(inlet)),
-            None if inlet.is_end_stream() => (Body::Empty, None),
-            None => (Body::stream(Inbound::of(inlet, &head, &self.link)), None),
+        let body = match protocol.is_some() || inlet.is_over() {
+            true => Body::Empty,
+            false => Body::stream(Inbound::of(inlet.clone(), &head, &self.link)),
         };
-        let arrived = Arrived {
+        Arrived {
             local: self.local.clone(),
             client: self.client.clone(),
             head,
@@ -70,11 +89,7 @@ impl Stream {
             began,
             protocol,
             is_early: false,
-        };
-        if let Some(answer) = reply.wait(arrived).await {
-            self.answer(&reply, answer, (&method, priority), inlet).await;
         }
-        drop(self.seat);
     }
 
     async fn answer(
@@ -82,12 +97,13 @@ impl Stream {
         reply: &Reply,
         answer: http::Response<Outgoing>,
         (method, asked): (&Method, Priority),
-        inlet: Option<RecvStream>,
+        inlet: &Inlet,
     ) {
         let (mut head, mut body) = answer.into_parts();
         outbound::strip(&mut head.headers);
         let priority = asked.change(head.headers.get_all(PRIORITY).iter());
-        if let (Some(tunnel), Some(inlet)) = (body.take_tunnel(), inlet) {
+        if let Some(tunnel) = body.take_tunnel() {
+            let Some(inlet) = inlet.close() else { return };
             // RFC 8441, section 5: what HTTP/1 says with 101 is an answer like any other here.
             head.status = Status::OK;
             let Some(outlet) = reply.send(head, false, &self.link, priority) else { return };
@@ -162,37 +178,51 @@ impl Reply {
     }
 
     fn poll_gone(&self, context: &mut Context<'_>) -> Poll<()> {
-        self.respond.borrow_mut().poll_reset(context).map(|_| ())
+        match &mut *self.respond.borrow_mut() {
+            Some(respond) => respond.poll_reset(context).map(|_| ()),
+            None => Poll::Ready(()),
+        }
     }
 
     /// Sends the head; `None` when the client is gone, or the head is none for HTTP/2.
-    fn send(&self, head: http::response::Parts, is_over: bool, link: &Rc<Link>, priority: Priority) -> Option<Outlet> {
-        self.is_final.set(true);
-        let sent = self.respond.borrow_mut().send_response(http::Response::from_parts(head, ()), is_over);
-        match sent {
+    fn send(
+        &self,
+        head: http::response::Parts,
+        is_over: bool,
+        link: &Rc<Link>,
+        priority: Priority,
+    ) -> Option<Outlet> {
+        let mut respond = self.respond.borrow_mut().take()?;
+        match respond.send_response(http::Response::from_parts(head, ()), is_over) {
             Ok(stream) => Some(Outlet::of(stream, link.clone(), priority)),
             Err(error) => {
                 tracing::trace!(%error, "an answer's head was not sent");
-                self.reset(Reason::INTERNAL_ERROR);
+                respond.send_reset(Reason::INTERNAL_ERROR);
                 None
             }
         }
     }
 
     fn reset(&self, reason: Reason) {
-        self.respond.borrow_mut().send_reset(reason);
+        if let Some(mut respond) = self.respond.borrow_mut().take() {
+            respond.send_reset(reason);
+        }
+    }
+
+    /// Nothing more is said, whoever still could.
+    fn close(&self) {
+        self.respond.borrow_mut().take();
     }
 }
 
 impl Interim for Reply {
     fn send(&self, status: Status, fields: Fields) {
-        if self.is_final.get() || status == Status::SWITCHING_PROTOCOLS {
-            return;
-        }
+        let mut respond = self.respond.borrow_mut();
+        let Some(respond) = respond.as_mut().filter(|_| status != Status::SWITCHING_PROTOCOLS) else { return };
         let mut response = http::Response::new(());
         (*response.status_mut(), *response.headers_mut()) = (status, fields.into());
         outbound::strip(response.headers_mut());
         // A hint that cannot be sent is none.
-        let _ = self.respond.borrow_mut().send_informational(response);
+        let _ = respond.send_informational(response);
     }
 }

@@ -4,13 +4,16 @@
 //! connection, names in upper case, lengths that do not match. Here is what it lets through. The window of a body opens only
 //! as far as the pipeline took it, so memory is bounded by the window.
 
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::RecvStream;
-use http::header;
 use http::request::Parts;
+use http::{HeaderMap, header};
 use http_body::{Frame, SizeHint};
 
 use super::link::{Limits, Link};
@@ -27,15 +30,25 @@ pub(super) enum Refused {
     Beyond(Failure),
 }
 
+/// The client's side of a stream, held by its exchange: when that is over, so is the body, whoever still has it.
+#[derive(Clone)]
+pub(super) struct Inlet(Rc<RefCell<Option<RecvStream>>>);
+
 /// A client's body.
 pub(super) struct Inbound {
-    stream: RecvStream,
+    inlet: Inlet,
     /// Bytes to come, when the head has said so; the codec holds the client to it.
     left: Option<u64>,
     is_data_over: bool,
     reading: Deadline,
     limit: Duration,
 }
+
+/// How long a client may go on sending after its answer.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// How much of it is read: small uploads to their end, and a bound on what one refusal costs.
+const MOST_LINGERED: usize = 1 << 20;
 
 /// What a line of a head takes beside its name and value, as in HTTP/1: a colon, a space and the line's end.
 const LINE: usize = 4;
@@ -122,22 +135,49 @@ fn is_padded(value: &[u8]) -> bool {
     is_space(value.first()) || is_space(value.last())
 }
 
+impl Inlet {
+    pub(super) fn of(stream: RecvStream) -> Self {
+        Self(Rc::new(RefCell::new(Some(stream))))
+    }
+
+    /// Nothing more is read: the codec tells the client, if it is still sending.
+    pub(super) fn close(&self) -> Option<RecvStream> {
+        self.0.borrow_mut().take()
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.0.borrow().as_ref().is_none_or(RecvStream::is_end_stream)
+    }
+}
+
 impl Inbound {
-    pub(super) fn of(stream: RecvStream, head: &Parts, link: &Link) -> Self {
+    pub(super) fn of(inlet: Inlet, head: &Parts, link: &Link) -> Self {
         let length = head.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let (reading, limit) = (link.ticker.deadline(), link.limits.body);
-        Self { stream, left: length, is_data_over: false, reading, limit }
+        Self { inlet, left: length, is_data_over: false, reading, limit }
     }
 
     fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
-        let Poll::Ready(polled) = self.stream.poll_data(context) else { return self.wait(context).map(Some) };
+        let mut inlet = self.inlet.0.borrow_mut();
+        let Some(stream) = &mut *inlet else { return Poll::Ready(Some(Err(unwanted()))) };
+        let Poll::Ready(polled) = stream.poll_data(context) else { return self.wait(context).map(Some) };
         self.reading.disarm();
         Poll::Ready(polled.map(|data| {
             let data = data.map_err(|error| cut(&error))?;
-            let _ = self.stream.flow_control().release_capacity(data.len());
+            let _ = stream.flow_control().release_capacity(data.len());
             self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
             Ok(data)
         }))
+    }
+
+    fn poll_trailers(&self, context: &mut Context<'_>) -> Poll<Option<Result<HeaderMap, Failure>>> {
+        let mut inlet = self.inlet.0.borrow_mut();
+        let Some(stream) = &mut *inlet else { return Poll::Ready(Some(Err(unwanted()))) };
+        match stream.poll_trailers(context) {
+            Poll::Ready(Ok(trailers)) => Poll::Ready(trailers.map(Ok)),
+            Poll::Ready(Err(error)) => Poll::Ready(Some(Err(cut(&error)))),
+            Poll::Pending => self.wait(context).map(Some),
+        }
     }
 
     fn wait<T>(&self, context: &mut Context<'_>) -> Poll<Result<T, Failure>> {
@@ -160,19 +200,36 @@ impl http_body::Body for Inbound {
                 None => self.is_data_over = true,
             }
         }
-        match self.stream.poll_trailers(context) {
-            Poll::Ready(Ok(trailers)) => Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers)))),
-            Poll::Ready(Err(error)) => Poll::Ready(Some(Err(cut(&error)))),
-            Poll::Pending => self.wait(context).map(Some),
-        }
+        self.poll_trailers(context).map_ok(Frame::trailers)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.stream.is_end_stream()
+        self.inlet.0.borrow().as_ref().is_some_and(RecvStream::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
         self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+fn unwanted() -> Failure {
+    Failure::of(Kind::ClientGone, "its exchange is over")
+}
+
+/// Reads what a client still sends after its answer, within bounds, then has the codec tell it to stop, if it is still
+/// sending (RFC 9113, section 8.1): many clients take being stopped for a failure, and forget the answer.
+pub(super) async fn linger(mut rest: RecvStream, link: &Link) {
+    let deadline = link.ticker.deadline();
+    deadline.arm(LINGER);
+    let mut read = 0;
+    while read < MOST_LINGERED && !rest.is_end_stream() {
+        match deadline.limit(poll_fn(|context| rest.poll_data(context))).await {
+            Ok(Some(Ok(data))) => {
+                read += data.len();
+                let _ = rest.flow_control().release_capacity(data.len());
+            }
+            Ok(Some(Err(_)) | None) | Err(_) => return,
+        }
     }
 }
 
