@@ -185,13 +185,7 @@ impl Reply {
     }
 
     /// Sends the head; `None` when the client is gone, or the head is none for HTTP/2.
-    fn send(
-        &self,
-        head: http::response::Parts,
-        is_over: bool,
-        link: &Rc<Link>,
-        priority: Priority,
-    ) -> Option<Outlet> {
+    fn send(&self, head: http::response::Parts, is_over: bool, link: &Rc<Link>, priority: Priority) -> Option<Outlet> {
         let mut respond = self.respond.borrow_mut().take()?;
         match respond.send_response(http::Response::from_parts(head, ()), is_over) {
             Ok(stream) => Some(Outlet::of(stream, link.clone(), priority)),

@@ -26,7 +26,11 @@ fn answers_of_every_shape() {
             let said = head.headers.get("content-length").map(|length| length.to_str().unwrap());
             let ended = trailers.as_ref().and_then(|trailers| trailers.get("x-end")).map(|end| end.to_str().unwrap());
             let bytes = String::from_utf8(bytes).unwrap();
-            assert_eq!((head.status.as_u16(), said, &*bytes, ended), (status, length, body, trailer), "{method} {path}");
+            assert_eq!(
+                (head.status.as_u16(), said, &*bytes, ended),
+                (status, length, body, trailer),
+                "{method} {path}"
+            );
             let names: Vec<_> = head.headers.keys().map(http::HeaderName::as_str).collect();
             assert!(!names.contains(&"connection") && !names.contains(&"transfer-encoding"), "{names:?}");
         }

@@ -16,7 +16,8 @@ async fn reset(raw: &mut Raw, id: u32, changes: &[(&str, Option<&str>)]) -> Opti
     }
     raw.ask(id, &fields, true).await;
     loop {
-        let frame = raw.next_of(&[HEADERS, RST_STREAM]).await.unwrap_or_else(|| panic!("{changes:?} ended the connection"));
+        let frame =
+            raw.next_of(&[HEADERS, RST_STREAM]).await.unwrap_or_else(|| panic!("{changes:?} ended the connection"));
         if frame.id == id {
             return (frame.kind == RST_STREAM).then(|| frame.code());
         }

@@ -103,7 +103,9 @@ fn request(method: &str, path: &str) -> http::request::Builder {
 }
 
 /// The head, the body and the trailers of an answer; an error where it was not whole.
-async fn whole(response: client::ResponseFuture) -> Result<(http::response::Parts, Vec<u8>, Option<http::HeaderMap>), h2::Error> {
+async fn whole(
+    response: client::ResponseFuture,
+) -> Result<(http::response::Parts, Vec<u8>, Option<http::HeaderMap>), h2::Error> {
     let (head, mut body) = response.await?.into_parts();
     let mut bytes = Vec::new();
     while let Some(data) = body.data().await {
