@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use std::mem;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -147,8 +146,7 @@ impl Listeners {
     }
 
     fn shared(&mut self, listener: &Arc<str>) -> Arc<ListenerShared> {
-        let begin = || Arc::new(ListenerShared { name: listener.clone(), connections: AtomicUsize::new(0) });
-        self.shared.entry(listener.clone()).or_insert_with(begin).clone()
+        self.shared.entry(listener.clone()).or_insert_with(|| ListenerShared::of(listener.clone())).clone()
     }
 }
 
@@ -196,9 +194,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::config::{
-        AccessFormat, AccessLog, Http2, Http3, Log, LogFormat, LogOutput, MinRate, Protocols, Retry,
-    };
+    use crate::config::{AccessFormat, AccessLog, Http2, Http3, Log, LogFormat, LogOutput, MinRate, Protocols, Retry};
     use crate::generation::{Current, Generation};
     use crate::log;
     use crate::pool::Registry;
@@ -248,7 +244,7 @@ mod tests {
             cache_directory: None,
             log: Log { level: tracing::level_filters::LevelFilter::INFO, format: LogFormat::Text },
             access_log: AccessLog { output: LogOutput::Stdout, format: AccessFormat::Off },
-            listeners: listeners.iter().map(listener).collect(),
+            listeners: listeners.iter().map(listener).map(Arc::new).collect(),
             pools: Vec::new(),
             filters: Vec::new(),
             sites: Vec::new(),
