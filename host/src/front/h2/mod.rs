@@ -1,5 +1,8 @@
 //! HTTP/2.
 
+#[allow(dead_code)]
+mod wall;
+
 use std::rc::Rc;
 
 use super::Worker;
