@@ -20,7 +20,9 @@ use crate::generation::Local;
 use crate::log::Record;
 use crate::message::forwarding::{self, Peer};
 use crate::message::target::BadTarget;
-use crate::message::{Facts, Fields, Method, RequestHead, Scheme, Secured, Status, Value, hops, host, semantics, target};
+use crate::message::{
+    Facts, Fields, Method, RequestHead, Scheme, Secured, Status, Value, hops, host, semantics, target,
+};
 use crate::upstream::{Connections, Preface};
 
 /// A request as a front hands it over.

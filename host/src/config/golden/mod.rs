@@ -1,6 +1,6 @@
 //! Every problem text there is, word for word: `problems.txt` has configs and what is said about them.
 //!
-//! Where a config names no listener, pool `app` or site, a sound one is put after it. `BLESS=1 cargo test` writes what
+//! `GOLDEN` in a config is the directory of this file. Where a config names no listener, pool `app` or site, a sound one is put after it. `BLESS=1 cargo test` writes what
 //! is said now; read the difference before you believe it.
 
 use std::fs;
@@ -9,6 +9,7 @@ use std::path::Path;
 use super::parse;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/config/golden/problems.txt");
+const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/config/golden");
 const CASES: &str = include_str!("problems.txt");
 const RULE: &str = "\n====\n";
 const SAID: &str = "\n----\n";
@@ -43,8 +44,12 @@ fn problems(config: &str) -> String {
             }
         }
     }
-    match parse(&text, "weir.toml", Path::new("/nowhere")) {
+    match parse(&text.replace("GOLDEN", DIRECTORY), "weir.toml", Path::new("/nowhere")) {
         Ok(_) => "no problem".to_owned(),
-        Err(problems) => problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+        Err(problems) => problems
+            .iter()
+            .map(|problem| problem.to_string().replace(DIRECTORY, "GOLDEN"))
+            .collect::<Vec<_>>()
+            .join("\n"),
     }
 }
