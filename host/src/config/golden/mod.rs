@@ -1,7 +1,7 @@
 //! Every problem text there is, word for word: `problems.txt` has configs and what is said about them.
 //!
-//! `GOLDEN` in a config is the directory of this file. Where a config names no listener, pool `app` or site, a sound one is put after it. `BLESS=1 cargo test` writes what
-//! is said now; read the difference before you believe it.
+//! `GOLDEN` in a config is the directory of this file. Where a config names no listener, pool `app` or site, a sound one
+//! is put after it. `BLESS=1 cargo test` writes what is said now; read the difference before you believe it.
 
 use std::fs;
 use std::path::Path;
