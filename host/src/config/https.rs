@@ -102,3 +102,47 @@ impl Hsts {
         hsts
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::config::{Site, parse};
+
+    fn site(keys: &str) -> Site {
+        let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/src/config/golden");
+        let tls = "tls = { certificate = { chain = \"both.pem\" } }";
+        let route = "route = [{ respond = {} }]";
+        let text = format!("[listener.web]\nbind = \":443\"\n{tls}\n[site.main]\n{keys}\n{route}");
+        parse(&text, "weir.toml", Path::new(golden)).unwrap_or_else(|problems| panic!("{problems:#?}")).sites.remove(0)
+    }
+
+    #[test]
+    fn hsts_is_a_ready_value() {
+        for (written, value) in [
+            ("true", Some("max-age=31536000")),
+            ("{}", Some("max-age=31536000")),
+            ("{ max-age = \"0s\" }", Some("max-age=0")),
+            ("{ max-age = \"2h\", include-subdomains = true }", Some("max-age=7200; includeSubDomains")),
+            ("{ include-subdomains = true, preload = true }", Some("max-age=31536000; includeSubDomains; preload")),
+            ("false", None),
+        ] {
+            let hsts = site(&format!("hsts = {written}")).hsts;
+            assert_eq!(hsts.as_ref().map(|value| value.to_str().unwrap()), value, "{written}");
+        }
+    }
+
+    #[test]
+    fn a_redirect_goes_to_the_port_and_with_the_status_that_are_said() {
+        for (written, expected) in [
+            ("true", Some((443, 308))),
+            ("{}", Some((443, 308))),
+            ("{ port = 8443 }", Some((8443, 308))),
+            ("{ status = 301 }", Some((443, 301))),
+            ("false", None),
+        ] {
+            let redirect = site(&format!("https-redirect = {written}")).https_redirect;
+            assert_eq!(redirect.map(|it| (it.port, it.status.as_u16())), expected, "{written}");
+        }
+    }
+}

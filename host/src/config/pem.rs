@@ -60,7 +60,7 @@ fn has_key(item: &Item<'_>, chain: &Pem) -> bool {
     if !found {
         let path = chain.path.display();
         item.problem(format!(
-            "{path} has no block -----BEGIN {PRIVATE_KEY}-----, so key is needed, such as \"shop.key\""
+            "{path} has no block -----BEGIN {PRIVATE_KEY}-----, so key is missing, such as key = \"shop.key\""
         ));
     }
     found

@@ -59,13 +59,12 @@ fn read<'d>(name: &str, table: &Table<'d>, taken: &mut Vec<(Bind, String)>) -> F
     let protocols = protocol::read(table, tls_item.is_some(), &bind);
     let tls = tls_item.as_ref().and_then(|item| tls::read(item, protocols));
     let max_head = size(table, "max-head", 32 << 10, (1 << 10)..=(1 << 20));
-    let per_client = table.item("max-connections-per-client").and_then(|item| item.count(1..=MOST_CONNECTIONS));
     let listener = Listener {
         name: name.into(),
         protocols,
         proxy_protocol: proxy_protocol(table, &bind),
         max_connections: table.count("max-connections", 10_000, 1..=MOST_CONNECTIONS) as usize,
-        max_connections_per_client: per_client.map(|count| count as usize),
+        max_connections_per_client: per_client(table, &bind),
         backlog: table.count("backlog", 1024, 1..=65_535),
         tcp_keep_alive: tcp_keep_alive(table, &bind),
         head_timeout: table.duration("head-timeout", 10 * second),
@@ -95,6 +94,15 @@ fn proxy_protocol(table: &Table<'_>, binds: &[Bind]) -> Vec<Network> {
         item.problem("does nothing on Unix sockets: their clients have no address");
     }
     items.iter().filter_map(whole::network).collect()
+}
+
+/// `max-connections-per-client`. Nor is there one to count by.
+fn per_client(table: &Table<'_>, binds: &[Bind]) -> Option<usize> {
+    let item = table.item("max-connections-per-client")?;
+    if is_unix_alone(binds) {
+        item.problem("does nothing on Unix sockets: their clients have no address");
+    }
+    item.count(1..=MOST_CONNECTIONS).map(|count| count as usize)
 }
 
 fn tcp_keep_alive(table: &Table<'_>, binds: &[Bind]) -> Option<Duration> {
@@ -151,5 +159,75 @@ fn seconds_or_off(table: &Table<'_>, key: &'static str, default: Option<Duration
             item.wrong(r#"a duration such as "30s", "1m" or "1h", or "off""#);
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{ClientAuth, Plan, Protocols, Retry, TlsVersion, parse};
+
+    const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/config/golden");
+    const CERTIFICATE: &str = "certificate = { chain = \"both.pem\" }";
+
+    fn plan(listener: &str, site: &str) -> Plan {
+        let text = format!("[listener.web]\n{listener}\n[site.main]\n{site}\nroute = [{{ respond = {{}} }}]");
+        parse(&text, "weir.toml", Path::new(GOLDEN)).unwrap_or_else(|problems| panic!("{text}: {problems:#?}"))
+    }
+
+    fn listener(keys: &str) -> Listener {
+        plan(keys, "").listeners.remove(0)
+    }
+
+    #[test]
+    fn what_nobody_says_has_a_default() {
+        let web = listener("bind = \":80\"");
+        assert_eq!(web.protocols, Protocols { h1: true, h2: true, h3: false });
+        assert!(web.tls.is_none() && web.proxy_protocol.is_empty() && web.tcp_keep_alive.is_none());
+        assert_eq!((web.min_rate.request, web.min_rate.response, web.max_connections_per_client), (0, 0, None));
+        assert_eq!((web.h2.max_streams, web.h2.stream_window, web.h2.max_frame), (128, 262_144, 16_384));
+        let tls = listener(&format!("bind = \":443\"\ntls = {{ {CERTIFICATE} }}")).tls.unwrap();
+        assert_eq!((tls.min_version, tls.max_version), (TlsVersion::Tls12, TlsVersion::Tls13));
+        assert_eq!((tls.client, tls.max_handshakes), (ClientAuth::None, 256));
+        assert_eq!((tls.handshake_timeout.as_secs(), tls.ticket_rotation.unwrap().as_secs()), (10, 21_600));
+        assert_eq!(tls.certificates[0].chain, tls.certificates[0].key);
+    }
+
+    #[test]
+    fn http3_says_what_differs() {
+        let keys = format!(
+            "bind = \":443\"\nprotocols = [\"h3\"]\ntls = {{ {CERTIFICATE} }}\n\
+             h3 = {{ retry = \"always\", early-data = true, connection-window = \"64KiB\", advertise = \"1h\" }}"
+        );
+        let web = listener(&keys);
+        assert_eq!(web.protocols, Protocols { h1: false, h2: false, h3: true });
+        assert_eq!((web.h3.retry, web.h3.early_data), (Retry::Always, true));
+        assert_eq!((web.h3.connection_window, web.h3.stream_window), (65_536, 65_536));
+        assert_eq!(web.h3.advertise, Some(Duration::from_secs(3600)));
+    }
+
+    #[test]
+    fn a_sites_certificate_is_enough_for_a_listener() {
+        let plan = plan("bind = \":443\"\ntls = {}", &format!("host = [\"*.a.example\", \"*\"]\n{CERTIFICATE}"));
+        assert!(plan.listeners[0].tls.as_ref().unwrap().certificates.is_empty());
+        assert_eq!(plan.sites[0].certificates.len(), 1);
+    }
+
+    #[test]
+    fn sockets_that_are_there_already_go_by_their_name() {
+        assert_eq!(listener("bind = \"systemd:weir.socket\"").bind, [Bind::Inherited("weir.socket".to_owned())]);
+    }
+
+    #[test]
+    fn a_staple_may_come_later() {
+        let staple = |file: &str| {
+            let keys = format!("chain = \"both.pem\", staple = \"{file}\"");
+            let tls = listener(&format!("bind = \":443\"\ntls = {{ certificate = {{ {keys} }} }}")).tls.unwrap();
+            tls.certificates[0].staple.clone().unwrap()
+        };
+        assert_eq!((staple("none.der").der.len(), staple("none.der").path), (0, Path::new(GOLDEN).join("none.der")));
+        assert!(!staple("key.pem").der.is_empty());
     }
 }

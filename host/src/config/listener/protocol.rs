@@ -81,9 +81,10 @@ pub(in crate::config) fn words(protocols: Protocols) -> impl Iterator<Item = &'s
 /// `h2`.
 pub(super) fn http2(listener: &Table<'_>, protocols: Protocols) -> Http2 {
     let Some(table) = settings(listener, "h2", protocols.h2) else { return HTTP2 };
+    let max_streams = table.count("max-streams", HTTP2.max_streams, MAX_STREAMS);
     let connection_window = size(&table, "connection-window", HTTP2.connection_window, &WINDOW);
     let http2 = Http2 {
-        max_streams: table.count("max-streams", HTTP2.max_streams, MAX_STREAMS),
+        max_streams,
         stream_window: stream_window(&table, HTTP2.stream_window, connection_window),
         connection_window,
         max_frame: size(&table, "max-frame", HTTP2.max_frame, &FRAME),
@@ -95,9 +96,10 @@ pub(super) fn http2(listener: &Table<'_>, protocols: Protocols) -> Http2 {
 /// `h3`.
 pub(super) fn http3(listener: &Table<'_>, protocols: Protocols, tls: Option<&ListenerTls>) -> Http3 {
     let Some(table) = settings(listener, "h3", protocols.h3) else { return HTTP3 };
+    let max_streams = table.count("max-streams", HTTP3.max_streams, MAX_STREAMS);
     let connection_window = size(&table, "connection-window", HTTP3.connection_window, &WINDOW);
     let http3 = Http3 {
-        max_streams: table.count("max-streams", HTTP3.max_streams, MAX_STREAMS),
+        max_streams,
         stream_window: stream_window(&table, HTTP3.stream_window, connection_window),
         connection_window,
         retry: table.choice("retry", HTTP3.retry, &RETRIES),
