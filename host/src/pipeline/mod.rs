@@ -10,6 +10,7 @@ mod exchange;
 mod fallback;
 mod finish;
 mod forward;
+mod https;
 mod intercept;
 mod limited;
 mod passage;
