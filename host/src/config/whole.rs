@@ -67,7 +67,7 @@ pub(super) fn read<'d>(source: &'d Source<'d>, document: &'d Spanned<DeTable<'d>
         cache_directory,
         log,
         access_log,
-        listeners: listeners.into_iter().map(|found| found.listener).collect(),
+        listeners: listeners.into_iter().map(|found| Arc::new(found.listener)).collect(),
         pools: pools.into_iter().map(|found| found.pool).collect(),
         filters,
         sites,

@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 pub(super) use self::streams::{Bare, Transport};
 use super::gate::{Gate, Limits, Phase};
+use super::pace::Pace;
 use super::socket::Stream;
 use crate::clock::{Deadline, Duration, Instant, Ticker, now};
 use crate::config;
@@ -32,6 +33,7 @@ pub(super) struct Wire {
     reading: Deadline,
     writing: Deadline,
     awaited: Cell<Awaited>,
+    paces: RefCell<Paces>,
     state: Cell<State>,
     /// Bytes of an interim answer that the socket did not take yet.
     owed: RefCell<Vec<u8>>,
@@ -50,6 +52,12 @@ struct Times {
     body: Duration,
     idle: Duration,
     write: Duration,
+}
+
+/// How slow the client may be.
+struct Paces {
+    body: Pace,
+    answer: Pace,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -103,6 +111,10 @@ impl Wire {
             reading: ticker.deadline(),
             writing: ticker.deadline(),
             awaited: Cell::new(Awaited::Nothing),
+            paces: RefCell::new(Paces {
+                body: Pace::of(listener.min_rate.request, listener.min_rate.grace),
+                answer: Pace::of(listener.min_rate.response, listener.min_rate.grace),
+            }),
             state: Cell::default(),
             owed: RefCell::default(),
             refusal: RefCell::default(),
@@ -119,6 +131,9 @@ impl Wire {
             (state.exchanging, state.heard) = (true, false);
             state.served += 1;
         });
+        let Paces { body, answer } = &mut *self.paces.borrow_mut();
+        body.begin();
+        answer.begin();
         self.expect(Awaited::Nothing);
     }
 
@@ -169,8 +184,8 @@ impl Wire {
 
     /// Why an answer was not taken to its end, if the wire knows.
     pub(super) fn stalled(&self) -> Option<Failure> {
-        let text = format!("it took no byte within {:?}", self.times.write);
-        self.state.get().stalled.then(|| Failure::of(Kind::ClientStalled, text))
+        let text = || self.paces.borrow().answer.or_silent(self.times.write);
+        self.state.get().stalled.then(|| Failure::of(Kind::ClientStalled, text()))
     }
 
     /// Why the client's body came to its end, when the wire ended it.
@@ -234,10 +249,13 @@ impl Wire {
             return Poll::Ready(Ok(()));
         }
         let mut gate = self.gate.borrow_mut();
-        let begins = gate.phase() == Phase::Idle;
+        let (begins, in_body) = (gate.phase() == Phase::Idle, gate.phase() == Phase::Body);
         let fed = gate.feed(fresh);
         let phase = gate.phase();
         drop(gate);
+        if in_body {
+            self.paces.borrow_mut().body.moved(fresh.len(), self.reading.recent());
+        }
         match fed {
             Ok(passed) => {
                 if let Some(rest @ [_, ..]) = fresh.get(passed..) {
@@ -328,7 +346,10 @@ impl Wire {
         match awaited {
             Awaited::Nothing => self.reading.disarm(),
             Awaited::Head => self.reading.arm(self.times.head),
-            Awaited::Body => self.reading.arm(self.times.body),
+            Awaited::Body => {
+                let left = self.paces.borrow_mut().body.wait(self.reading.recent());
+                self.reading.arm(sooner(self.times.body, left));
+            }
             Awaited::Request => {
                 let State { served, draining, .. } = self.state.get();
                 self.reading.arm(match (draining, served) {
@@ -352,7 +373,7 @@ impl Wire {
         ready!(self.reading.poll_over(context));
         let failure = match phase {
             Phase::Head => Failure::of(Kind::HeadTimeout, format!("no whole head within {:?}", self.times.head)),
-            Phase::Body => Failure::of(Kind::BodyTimeout, format!("no further byte within {:?}", self.times.body)),
+            Phase::Body => Failure::of(Kind::BodyTimeout, self.paces.borrow().body.or_silent(self.times.body)),
             Phase::Idle => Kind::HeadTimeout.into(),
         };
         *self.refusal.borrow_mut() = Some(failure);
@@ -391,14 +412,16 @@ impl Wire {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => Poll::Pending,
         };
-        if polled.is_ready() {
+        let answer = &mut self.paces.borrow_mut().answer;
+        if let Poll::Ready(written) = &polled {
+            answer.moved(written.as_ref().copied().unwrap_or(0), self.writing.recent());
             if self.writing.is_armed() {
                 self.writing.disarm();
             }
             return polled;
         }
         if !self.writing.is_armed() {
-            self.writing.arm(self.times.write);
+            self.writing.arm(sooner(self.times.write, answer.wait(self.writing.recent())));
         }
         ready!(self.writing.poll_over(context));
         self.update(|state| state.stalled = true);
@@ -416,6 +439,7 @@ impl Wire {
 
     fn poll_flush(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.pay(context))?;
+        ready!(Pin::new(&mut *self.stream.borrow_mut()).poll_flush(context))?;
         self.update(|state| state.dirty = false);
         self.rest();
         if self.refusal.borrow().is_some()
@@ -425,6 +449,13 @@ impl Wire {
         }
         Poll::Ready(Ok(()))
     }
+}
+
+/// The limit that is over first; zero is none.
+fn sooner(limit: Duration, left: Option<Duration>) -> Duration {
+    // None is left: now, which for a deadline is not zero.
+    let left = left.map(|left| left.max(Duration::from_millis(1)));
+    left.map_or(limit, |left| if limit.is_zero() { left } else { limit.min(left) })
 }
 
 impl Interim for Wire {
@@ -439,7 +470,7 @@ impl Interim for Wire {
         fields.write(&mut text);
         text.extend_from_slice(b"\r\n");
         let mut owed = self.owed.borrow_mut();
-        let written = if owed.is_empty() { self.stream.borrow().try_write(&text).unwrap_or(0) } else { 0 };
+        let written = if owed.is_empty() { self.stream.borrow_mut().try_write(&text).unwrap_or(0) } else { 0 };
         owed.extend_from_slice(text.get(written..).unwrap_or_default());
     }
 }

@@ -9,6 +9,7 @@ use tokio::runtime::{LocalOptions, LocalRuntime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 
+use super::inherited::Inherited;
 use super::listeners::{Listeners, Prepared};
 use super::reload::{self, Built};
 use super::workers::Workers;
@@ -99,7 +100,7 @@ impl Gateway {
         let registry = Arc::new(Registry::default());
         let Built { plan, generation, output } = reload::build(plan, &engine, &registry, 1)?;
         let refused = |refusals: Vec<_>| StartError::Bind(refusals.into_iter().map(|(_, refusal)| refusal).collect());
-        let mut listeners = Listeners::default();
+        let mut listeners = Listeners::of(Inherited::of_environment());
         let prepared = listeners.prepare(&plan, threads).map_err(refused)?;
         let access = AccessLog::start(output).map_err(StartError::System)?;
         let ticker = Ticker::start();

@@ -90,8 +90,14 @@ impl Generation {
 
     /// A listener, by the name it has kept over reloads.
     #[must_use]
-    pub fn listener(&self, name: &str) -> Option<&config::Listener> {
+    pub fn listener(&self, name: &str) -> Option<&Arc<config::Listener>> {
         self.plan.listeners.iter().find(|listener| &*listener.name == name)
+    }
+
+    /// A listener's TLS, if it has any.
+    #[must_use]
+    pub fn tls(&self, _: &str) -> Option<&Arc<crate::tls::Server>> {
+        None
     }
 
     /// Whether a peer's word on where a request came from is taken.

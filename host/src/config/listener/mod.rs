@@ -178,7 +178,7 @@ mod tests {
     }
 
     fn listener(keys: &str) -> Listener {
-        plan(keys, "").listeners.remove(0)
+        Listener::clone(&plan(keys, "").listeners[0])
     }
 
     #[test]
