@@ -78,6 +78,8 @@ kinds! {
     TargetTooLong: Client, 414, "uri-too-long", "The request's URI is too long.";
     /// The head is longer than the limit, or has too many fields.
     HeadTooLarge: Client, 431, "head-too-large", "The request's header fields are too large.";
+    /// The client has as many connections as one may have.
+    TooManyConnections: Client, 429, "too-many-connections", "There are too many connections from this address.";
     /// An `Expect` that is not `100-continue` (RFC 9110, section 10.1.1).
     UnknownExpectation: Client, 417, "unknown-expectation", "The request expects something this server does not know.";
     /// `CONNECT`, or a transfer coding other than chunked.

@@ -62,14 +62,19 @@ impl Entry {
     pub(super) async fn serve(mut self, worker: &Rc<Worker>) {
         let Some(_seat) = Seat::take(&self.listener, self.plan.max_connections) else {
             let detail = format!("listener \"{}\" has its {} connections", self.plan.name, self.plan.max_connections);
-            return self.refuse(worker, detail).await;
+            let ends = self.ends();
+            return self.refuse(worker, ends, Failure::of(Kind::Overloaded, detail)).await;
         };
-        let Some(ends) = self.ends(worker).await else { return };
+        let Some(ends) = self.told_ends(worker).await else { return };
         let address = ends.client.map(|client| client.ip());
         let _client_seat = match (address, self.plan.max_connections_per_client) {
             (Some(address), Some(most)) => match ClientSeat::take(&self.listener, address, most) {
                 Some(seat) => Some(seat),
-                None => return self.refuse(worker, format!("{address} has its {most} connections")).await,
+                None => {
+                    let failure =
+                        Failure::of(Kind::TooManyConnections, format!("{address} has its {most} connections"));
+                    return self.refuse(worker, ends, failure).await;
+                }
             },
             _ => None,
         };
@@ -94,8 +99,8 @@ impl Entry {
     }
 
     /// Whose connection this is. A listener's known proxies say so first, everybody else's word on it is not asked for.
-    async fn ends(&mut self, worker: &Rc<Worker>) -> Option<Ends> {
-        let ends = Ends { client: self.from, own: self.stream.own_address() };
+    async fn told_ends(&mut self, worker: &Rc<Worker>) -> Option<Ends> {
+        let ends = self.ends();
         let Some(from) = self.from.filter(|from| self.is_proxy(from)) else { return Some(ends) };
         let read = |bytes: &[u8]| proxy::read(bytes) != proxy::Header::Partial;
         let (looked, bytes) = look(worker, &mut self.stream, self.plan.head_timeout, read).await;
@@ -113,14 +118,17 @@ impl Entry {
         None
     }
 
+    fn ends(&self) -> Ends {
+        Ends { client: self.from, own: self.stream.own_address() }
+    }
+
     fn is_proxy(&self, from: &SocketAddr) -> bool {
         self.plan.proxy_protocol.iter().any(|network| network.contains(from.ip()))
     }
 
     /// Says that there is no room. Under TLS that would cost the handshake that there is no room for: the door stays shut.
-    async fn refuse(mut self, worker: &Rc<Worker>, detail: String) {
-        let ends = Ends { client: self.from, own: self.stream.own_address() };
-        let (id, failure) = (pipeline::request_id(), Failure::of(Kind::Overloaded, detail));
+    async fn refuse(mut self, worker: &Rc<Worker>, ends: Ends, failure: Failure) {
+        let id = pipeline::request_id();
         let client = Rc::new(client(&self.plan, ends, None));
         pipeline::refused(&worker.local(), &client, &failure, &id, clock::now());
         if self.plan.tls.is_none() {
