@@ -120,10 +120,10 @@ fn is_unix_alone(binds: &[Bind]) -> bool {
 fn min_rate(listener: &Table<'_>) -> MinRate {
     let mut rate = MinRate { request: 0, response: 0, grace: Duration::from_secs(5) };
     if let Some(table) = listener.item("min-rate").and_then(|item| item.inner_table()) {
-        let bytes = |key| table.item(key).and_then(|item| item.size(&(0..=FASTEST))).unwrap_or(0);
+        let bytes = |item: Option<Item<'_>>| item.and_then(|item| item.size(&(0..=FASTEST))).unwrap_or(0);
         rate = MinRate {
-            request: bytes("request"),
-            response: bytes("response"),
+            request: bytes(table.item("request")),
+            response: bytes(table.item("response")),
             grace: table.duration("grace", rate.grace),
         };
         table.finish();

@@ -15,8 +15,8 @@ const CLIENTS: [(&str, Client); 3] =
 const LONGEST_ROTATION: Duration = Duration::from_secs(84 * 3600);
 const ROTATION: Duration = Duration::from_secs(6 * 3600);
 
-/// A signature with an RSA key of 2048 bits takes most of a millisecond of a core: this many keep a few cores busy for
-/// some tenths of a second, and those beyond would only wait longer for each other.
+/// A signature with an RSA key of 2048 bits takes half a millisecond of a core or more: this many keep a core busy for a
+/// tenth of a second, and with more each would only come later.
 const HANDSHAKES: u32 = 256;
 const MOST_HANDSHAKES: u32 = 1_000_000;
 
