@@ -196,12 +196,9 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::config::{
-        AccessFormat, AccessLog, Http2, Http3, Log, LogFormat, LogOutput, MinRate, Protocols, Retry,
-    };
-    use crate::generation::{Current, Generation};
+    use crate::config::{AccessFormat, AccessLog, Http2, Http3, Log, LogFormat, LogOutput, MinRate, Protocols, Retry};
+    use crate::generation::{Current, Generation, Lasting};
     use crate::log;
-    use crate::pool::Registry;
     use crate::wasm::{Engine, EngineOptions};
 
     fn plan(listeners: &[(&str, &[&str])]) -> Plan {
@@ -260,7 +257,7 @@ mod tests {
     fn nobody(plan: Plan) -> Workers {
         let engine = Engine::start(EngineOptions { cache_directory: None, threads: 1 }).unwrap();
         let current =
-            Arc::new(Current::of(Arc::new(Generation::build(plan, &engine, &Registry::default(), 1).unwrap())));
+            Arc::new(Current::of(Arc::new(Generation::build(plan, &engine, &Lasting::default(), 1).unwrap())));
         Workers::start(0, &current, &log::AccessLog::start(log::Output::default()).unwrap()).unwrap()
     }
 
