@@ -36,7 +36,7 @@ pub struct Plan {
     /// The access log.
     pub access_log: AccessLog,
     /// In the order written.
-    pub listeners: Vec<Listener>,
+    pub listeners: Vec<Arc<Listener>>,
     /// In the order written.
     pub pools: Vec<Pool>,
     /// In the order written.
@@ -135,6 +135,17 @@ pub const ACCESS_VARIABLES: &[&str] = &[
     "duration.filter",
     "attempts",
     "failure",
+    "tls.version",
+    "tls.cipher",
+    "tls.sni",
+    "tls.alpn",
+    "tls.resumed",
+    "tls.client.sha256",
+    "tls.client.subject",
+    "tls.client.issuer",
+    "tls.client.serial",
+    "tls.client.not-after",
+    "tls.client.names",
 ];
 
 /// A filter: a component with settings.

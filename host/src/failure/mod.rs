@@ -78,9 +78,15 @@ kinds! {
     TargetTooLong: Client, 414, "uri-too-long", "The request's URI is too long.";
     /// The head is longer than the limit, or has too many fields.
     HeadTooLarge: Client, 431, "head-too-large", "The request's header fields are too large.";
+    /// The client has as many connections as one may have.
+    TooManyConnections: Client, 429, "too-many-connections", "There are too many connections from this address.";
+    /// It asks for `https` in the clear (RFC 9110, section 7.4).
+    Misdirected: Client, 421, "misdirected", "The request was sent to the wrong place.";
+    /// It came in TLS early data and would change something: somebody else may have sent it once more (RFC 8470).
+    TooEarly: Client, 425, "too-early", "The request came before the connection was ready; please send it again.";
     /// An `Expect` that is not `100-continue` (RFC 9110, section 10.1.1).
     UnknownExpectation: Client, 417, "unknown-expectation", "The request expects something this server does not know.";
-    /// `CONNECT`, or a transfer coding other than chunked.
+    /// `CONNECT`, a protocol the route does not pass on, or a transfer coding other than chunked.
     NotImplemented: Client, 501, "not-implemented", "This server does not do what the request asks for.";
     /// Not HTTP/1.0 or HTTP/1.1.
     VersionUnsupported: Client, 505, "version-unsupported", "This server does not speak that version of HTTP.";
@@ -115,7 +121,7 @@ kinds! {
     ResponseCut: Upstream, 502, "response-cut", "The server behind this gateway did not finish its answer.";
     /// The member did not take the request's body in time.
     UpstreamStalled: Upstream, 504, "upstream-stalled", "The server behind this gateway did not read the request in time.";
-    /// The whole exchange took longer than the pool allows.
+    /// The whole exchange took longer than the pool, or the client's `grpc-timeout`, allows.
     ExchangeTimeout: Upstream, 504, "exchange-timeout", "The server behind this gateway did not finish in time.";
 
     /// A filter trapped.
@@ -175,6 +181,15 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+
+    #[test]
+    fn every_failure_is_in_the_reference_with_its_status() {
+        let reference = include_str!("../../CONFIG.md");
+        for kind in Kind::ALL {
+            let row = format!("\n| `{}` | {} | ", kind.word(), kind.status());
+            assert!(reference.contains(&row), "{row}");
+        }
+    }
 
     #[test]
     fn words_are_unique_and_statuses_match_the_blame() {

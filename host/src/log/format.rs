@@ -40,6 +40,13 @@ const JSON: &[(&str, &str)] = &[
     ("failure", "failure"),
     ("referer", "request.header.referer"),
     ("user_agent", "request.header.user-agent"),
+    ("tls_version", "tls.version"),
+    ("tls_cipher", "tls.cipher"),
+    ("tls_sni", "tls.sni"),
+    ("tls_alpn", "tls.alpn"),
+    ("tls_resumed", "tls.resumed"),
+    ("tls_client_sha256", "tls.client.sha256"),
+    ("tls_client_subject", "tls.client.subject"),
 ];
 
 /// A shape of access log lines.
@@ -154,11 +161,13 @@ impl Format {
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
+    use std::sync::Arc;
     use std::time::{Duration, SystemTime};
 
     use super::super::RequestLine;
     use super::*;
     use crate::failure::Kind;
+    use crate::message::secured::tests::secured;
     use crate::message::{Method, Scheme, Value, Version};
 
     fn record(format: &Format) -> Record {
@@ -235,6 +244,24 @@ mod tests {
         assert_eq!(value["request_query"], "x=1");
         assert_eq!(value["user_agent"], "evil \"\\\u{fffd} agent");
         assert_eq!(value["failure"], "response-timeout");
+        assert_eq!(value["tls_version"], serde_json::Value::Null);
+        let text = line(&AccessFormat::Json, |record| record.secured = Some(Arc::new(secured(false))));
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&value["tls_version"], &value["tls_resumed"]), (&"TLSv1.3".into(), &false.into()));
+        assert_eq!(value["tls_client_subject"], serde_json::Value::Null);
+    }
+
+    #[test]
+    fn what_is_known_of_tls() {
+        let template = "${tls.version} ${tls.sni} ${tls.resumed} ${tls.client.subject} ${tls.client.names}";
+        for (known, expected) in [
+            (None, "- - - - -"),
+            (Some(secured(false)), "TLSv1.3 shop.example false - -"),
+            (Some(secured(true)), "TLSv1.3 shop.example false CN=alice alice.example, urn:a\\\\,b\\\\\\\\"),
+        ] {
+            let line = line(&AccessFormat::Custom(template.into()), |record| record.secured = known.map(Arc::new));
+            assert_eq!(line, format!("{expected}\n"));
+        }
     }
 
     #[test]

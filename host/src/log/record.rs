@@ -11,7 +11,7 @@ use http::uri::PathAndQuery;
 
 use super::Needs;
 use crate::failure::Kind;
-use crate::message::{Method, RequestHead, ResponseHead, Scheme, Value, Variables, Version};
+use crate::message::{Method, RequestHead, ResponseHead, Scheme, Secured, Value, Variables, Version};
 
 /// One exchange, as far as the access log is concerned. What is not known stays `None` and reads `-` (`null` in JSON).
 #[derive(Debug, Clone)]
@@ -22,6 +22,8 @@ pub struct Record {
     pub client_port: u16,
     /// The listener it came by.
     pub listener: Arc<str>,
+    /// What is known of its connection, when it is under TLS.
+    pub secured: Option<Arc<Secured>>,
     /// When its first byte came.
     pub time: SystemTime,
     /// The request as the client sent it, before any filter; `None` when it could not be read.
@@ -85,6 +87,7 @@ impl Record {
             client: None,
             client_port: 0,
             listener,
+            secured: None,
             time,
             request: None,
             status: 0,

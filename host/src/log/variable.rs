@@ -1,11 +1,12 @@
 //! The variables of access log formats: what they are called, where a record has them, how they are written.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use super::{Needs, Record, RequestLine, escape, stamp};
 use crate::failure::Kind;
-use crate::message::Version;
+use crate::message::{TlsFact, semantics};
 
 /// What a piece of a line says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,7 @@ pub(super) enum Variable {
     DurationFilter,
     Attempts,
     Failure,
+    Tls(TlsFact),
     RequestField(usize),
     ResponseField(usize),
     Set(usize),
@@ -46,6 +48,8 @@ pub(super) enum Variable {
 pub(super) enum Datum<'a> {
     Unknown,
     Text(&'a [u8]),
+    Known(Cow<'a, str>),
+    Flag(bool),
     Address(IpAddr),
     Number(u64),
     Seconds(Duration),
@@ -66,6 +70,9 @@ impl Variable {
         }
         if let Some(variable) = name.strip_prefix("variable.") {
             return Some(Variable::Set(place(&mut needs.variables, variable.to_owned())));
+        }
+        if let Some(fact) = TlsFact::named(name) {
+            return Some(Variable::Tls(fact));
         }
         Some(match name {
             "time.local" => Variable::TimeLocal,
@@ -120,7 +127,7 @@ impl Variable {
             Variable::RequestPath => Datum::text(request.map(|line| line.target.path())),
             Variable::RequestQuery => Datum::text(request.and_then(|line| line.target.query())),
             Variable::RequestScheme => Datum::text(request.map(|line| line.scheme.as_str())),
-            Variable::RequestVersion => Datum::text(request.map(|line| version(line.version))),
+            Variable::RequestVersion => Datum::text(request.map(|line| semantics::version(line.version))),
             Variable::RequestId => Datum::text(Some(record.request_id.as_str()).filter(|id| !id.is_empty())),
             Variable::RequestBytes => Datum::Number(record.request_bytes),
             Variable::ResponseStatus => Datum::Number(record.status.into()),
@@ -131,6 +138,13 @@ impl Variable {
             Variable::DurationFilter => Datum::Seconds(record.filter),
             Variable::Attempts => Datum::Number(record.attempts.into()),
             Variable::Failure => Datum::text(record.failure.map(Kind::word)),
+            Variable::Tls(TlsFact::Resumed) => {
+                record.secured.as_ref().map_or(Datum::Unknown, |secured| Datum::Flag(secured.is_resumed))
+            }
+            Variable::Tls(fact) => {
+                let known = record.secured.as_ref().and_then(|secured| secured.fact(fact));
+                known.map_or(Datum::Unknown, Datum::Known)
+            }
             Variable::RequestField(index) => Datum::at(&record.request_fields, index),
             Variable::ResponseField(index) => Datum::at(&record.response_fields, index),
             Variable::Set(index) => Datum::at(&record.variables, index),
@@ -152,14 +166,17 @@ impl<'a> Datum<'a> {
         match self {
             Datum::Unknown | Datum::Text([]) => out.push(b'-'),
             Datum::Text(bytes) => escape::text(bytes, out),
+            Datum::Known(text) if text.is_empty() => out.push(b'-'),
+            Datum::Known(text) => escape::text(text.as_bytes(), out),
             Datum::Line(line) => {
                 escape::text(line.method.as_str().as_bytes(), out);
                 out.push(b' ');
                 escape::text(line.target.as_str().as_bytes(), out);
                 out.push(b' ');
-                out.extend_from_slice(version(line.version).as_bytes());
+                out.extend_from_slice(semantics::version(line.version).as_bytes());
             }
             Datum::Address(_)
+            | Datum::Flag(_)
             | Datum::Number(_)
             | Datum::Seconds(_)
             | Datum::Local(_)
@@ -175,12 +192,13 @@ impl<'a> Datum<'a> {
         match self {
             Datum::Unknown => out.extend_from_slice(b"null"),
             Datum::Text(bytes) => escape::json(bytes, out),
+            Datum::Known(text) => escape::json(text.as_bytes(), out),
             Datum::Line(_) => {
                 let mut text = Vec::new();
                 self.write_text(&mut text);
                 escape::json(&text, out);
             }
-            Datum::Number(_) | Datum::Seconds(_) | Datum::Unix(_) => self.write_plain(out),
+            Datum::Flag(_) | Datum::Number(_) | Datum::Seconds(_) | Datum::Unix(_) => self.write_plain(out),
             Datum::Address(_) | Datum::Local(_) | Datum::Iso(_) => {
                 out.push(b'"');
                 self.write_plain(out);
@@ -193,12 +211,13 @@ impl<'a> Datum<'a> {
     fn write_plain(&self, out: &mut Vec<u8>) {
         match self {
             Datum::Address(address) => out.extend_from_slice(address.to_string().as_bytes()),
+            Datum::Flag(flag) => out.extend_from_slice(if *flag { b"true" } else { b"false" }),
             Datum::Number(number) => stamp::digits(*number, 1, out),
             Datum::Seconds(duration) => stamp::seconds(*duration, out),
             Datum::Local(time) => stamp::apache(*time, out),
             Datum::Iso(time) => stamp::iso(*time, out),
             Datum::Unix(time) => stamp::unix(*time, out),
-            Datum::Unknown | Datum::Text(_) | Datum::Line(_) => {}
+            Datum::Unknown | Datum::Text(_) | Datum::Known(_) | Datum::Line(_) => {}
         }
     }
 }
@@ -208,17 +227,6 @@ fn place<T: PartialEq>(list: &mut Vec<T>, wanted: T) -> usize {
         list.push(wanted);
         list.len() - 1
     })
-}
-
-fn version(version: Version) -> &'static str {
-    match version {
-        Version::HTTP_09 => "HTTP/0.9",
-        Version::HTTP_10 => "HTTP/1.0",
-        Version::HTTP_11 => "HTTP/1.1",
-        Version::HTTP_2 => "HTTP/2.0",
-        Version::HTTP_3 => "HTTP/3.0",
-        _ => "-",
-    }
 }
 
 #[cfg(test)]

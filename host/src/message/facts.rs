@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{RequestHead, ResponseHead};
+use super::{RequestHead, ResponseHead, Secured};
 
 /// One exchange's heads and circumstances. Moves into a filter's store for the time of a call, and back.
 #[derive(Debug)]
@@ -14,6 +14,8 @@ pub struct Facts {
     pub request_id: String,
     /// The client, after trusted proxies were taken into account.
     pub client: Option<IpAddr>,
+    /// What is known of the client's connection, when it is under TLS.
+    pub secured: Option<Arc<Secured>>,
     /// The request, as it is now.
     pub request: RequestHead,
     /// The response, as it is now, once there is one.
@@ -42,6 +44,7 @@ impl Facts {
             id,
             request_id: String::new(),
             client,
+            secured: None,
             request,
             response: None,
             site: nothing.clone(),

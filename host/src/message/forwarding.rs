@@ -1,4 +1,5 @@
-//! The fields that tell one side about the other: `X-Forwarded-*`, `Forwarded`, `Via`, `X-Request-Id`, `Server`, `Date`.
+//! The fields that tell one side about the other: `X-Forwarded-*`, `Forwarded`, `Via`, `X-Request-Id`, `Client-Cert`,
+//! `Early-Data`, `Server`, `Date` and what leads clients to TLS and HTTP/3.
 //!
 //! Anybody can write these fields, so what a peer claims is kept only when the peer is trusted; from everybody else every
 //! one of them is overwritten or removed. Whom to trust is the caller's to say.
@@ -7,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::header;
 
-use super::{Fields, Name, RequestHead, Scheme, Value, Version, host};
+use super::{ClientCertificate, Fields, Name, RequestHead, Scheme, Value, Version, host};
 
 /// What is true of the connection a request came over.
 #[derive(Debug, Clone)]
@@ -16,6 +17,21 @@ pub struct Peer {
     /// The address as it is written upstream, because that is written for every request of a connection.
     written: Option<Value>,
     trusted: bool,
+}
+
+/// What goes upstream with a request, beside what the client sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Inward<'a> {
+    /// Who sent it.
+    pub peer: &'a Peer,
+    /// The request's id.
+    pub request_id: &'a str,
+    /// Send RFC 7239's field too.
+    pub forwarded: bool,
+    /// The certificate that the client showed.
+    pub certificate: Option<&'a ClientCertificate>,
+    /// It came in TLS early data.
+    pub is_early: bool,
 }
 
 /// What goes out with a response, beside what the upstream sent.
@@ -27,6 +43,10 @@ pub struct Outward<'a> {
     pub via: Option<Version>,
     /// Now, for responses that have no `Date` (RFC 9110, section 6.6.1).
     pub date: &'a Value,
+    /// `Strict-Transport-Security`, for responses that have none (RFC 6797, section 6.1).
+    pub hsts: Option<&'a Value>,
+    /// `Alt-Svc`, for responses that have none (RFC 7838).
+    pub alt_svc: Option<&'a Value>,
 }
 
 const FORWARDED_FOR: Name = Name::from_static("x-forwarded-for");
@@ -34,6 +54,9 @@ const FORWARDED_PROTO: Name = Name::from_static("x-forwarded-proto");
 const FORWARDED_HOST: Name = Name::from_static("x-forwarded-host");
 const FORWARDED_PORT: Name = Name::from_static("x-forwarded-port");
 const REQUEST_ID: Name = Name::from_static("x-request-id");
+const CLIENT_CERT: Name = Name::from_static("client-cert");
+const CLIENT_CERT_CHAIN: Name = Name::from_static("client-cert-chain");
+const EARLY_DATA: Name = Name::from_static("early-data");
 
 impl Peer {
     /// Who is at the other end (nobody by address on a Unix socket), and whether its word is taken.
@@ -48,6 +71,12 @@ impl Peer {
     #[must_use]
     pub const fn address(&self) -> Option<IpAddr> {
         self.address
+    }
+
+    /// Whether its word is taken.
+    #[must_use]
+    pub const fn is_trusted(&self) -> bool {
+        self.trusted
     }
 
     /// The same peer, its word taken or not: that can change with a config.
@@ -101,11 +130,10 @@ pub fn scheme(fields: &Fields, own: Scheme, trusted: bool) -> Scheme {
     }
 }
 
-/// Writes the fields that go upstream. Comes after `hops::strip`. `forwarded` says whether RFC 7239's field is sent too.
-pub fn to_upstream(head: &mut RequestHead, peer: &Peer, request_id: &str, forwarded: bool) {
-    if !peer.trusted {
-        forget_claims(&mut head.fields);
-    }
+/// Writes the fields that go upstream. Comes after `hops::strip`.
+pub fn to_upstream(head: &mut RequestHead, inward: Inward<'_>) {
+    let Inward { peer, request_id, forwarded, certificate, is_early } = inward;
+    forget_claims(&mut head.fields, peer.trusted);
     let scheme = scheme(&head.fields, head.scheme, peer.trusted);
     let element = forwarded.then(|| element(head, peer, scheme));
     let fields = &mut head.fields;
@@ -130,6 +158,21 @@ pub fn to_upstream(head: &mut RequestHead, peer: &Peer, request_id: &str, forwar
     if let Ok(id) = Value::from_str(request_id) {
         fields.set(REQUEST_ID, id);
     }
+    if let Some(certificate) = certificate {
+        show(fields, certificate);
+    }
+    // One that came with it stays (RFC 8470, section 5.1): it makes the upstream careful, and nothing else.
+    if is_early {
+        fields.set(EARLY_DATA, Value::from_static("1"));
+    }
+}
+
+/// Shows a certificate to the upstream (RFC 9440, section 2).
+fn show(fields: &mut Fields, certificate: &ClientCertificate) {
+    fields.set(CLIENT_CERT, certificate.field.clone());
+    if let Some(chain) = &certificate.chain_field {
+        fields.set(CLIENT_CERT_CHAIN, chain.clone());
+    }
 }
 
 /// Takes off what a trusted peer claims of the host when it is not one host; the port that it claims.
@@ -152,25 +195,33 @@ pub fn to_client(fields: &mut Fields, outward: Outward<'_>) {
     if !fields.contains(header::DATE) {
         fields.set(header::DATE, outward.date.clone());
     }
+    let ours = [(header::STRICT_TRANSPORT_SECURITY, outward.hsts), (header::ALT_SVC, outward.alt_svc)];
+    for (name, value) in ours {
+        if let Some(value) = value.filter(|_| !fields.contains(&name)) {
+            fields.set(name, value.clone());
+        }
+    }
 }
 
-/// Removes every field in which somebody may claim to be somebody else. Names are compared as a CGI-like upstream would see
-/// them, where `_` and `-` are the same.
-fn forget_claims(fields: &mut Fields) {
+/// Removes every field in which somebody may claim to be somebody else, from the trusted only what nobody but the gateway
+/// can know: whose certificate was shown on the client's connection (RFC 9440, section 2.4). Names are compared as a
+/// CGI-like upstream would see them, where `_` and `-` are the same.
+fn forget_claims(fields: &mut Fields, trusted: bool) {
     let is_claim = |name: &&Name| {
         let name = name.as_str().as_bytes();
         let same = |byte: u8| if byte == b'_' { b'-' } else { byte };
         let is =
             |other: &[u8]| name.len() == other.len() && name.iter().zip(other).all(|(&one, &other)| same(one) == other);
         match name {
-            [b'x', b'-' | b'_', ..] => {
+            [b'c', b'l', ..] => is(b"client-cert") || is(b"client-cert-chain"),
+            [b'x', b'-' | b'_', ..] if !trusted => {
                 let begins = |other: &[u8]| {
                     name.get(..other.len())
                         .is_some_and(|name| name.iter().zip(other).all(|(&one, &other)| same(one) == other))
                 };
                 begins(b"x-forwarded-") || is(b"x-real-ip") || is(b"x-request-id")
             }
-            [b'f', ..] => is(b"forwarded"),
+            [b'f', ..] if !trusted => is(b"forwarded"),
             _ => false,
         }
     };
@@ -252,122 +303,4 @@ fn forwarded_for(element: &str) -> Option<IpAddr> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::message::Method;
-    use crate::message::fields::tests::fields;
-
-    fn upstream(lines: &[(&'static str, &'static str)], peer: Peer, forwarded: bool) -> Fields {
-        let authority = host::parse(b"shop.example:8080").unwrap();
-        let mut head = RequestHead::of(Method::GET, Scheme::Http, authority, "/".parse().unwrap());
-        head.fields = fields(lines);
-        to_upstream(&mut head, &peer, "id-1", forwarded);
-        head.fields
-    }
-
-    fn peer(address: &str, trusted: bool) -> Peer {
-        Peer::of(address.parse().ok(), trusted)
-    }
-
-    fn line(fields: &Fields, name: &str) -> String {
-        fields.joined(name).map(|value| String::from_utf8(value).unwrap()).unwrap_or_default()
-    }
-
-    const CLAIMS: &[(&str, &str)] = &[
-        ("x-forwarded-for", "9.9.9.9"),
-        ("x-forwarded-for", "8.8.8.8"),
-        ("x-forwarded-proto", "https"),
-        ("x-forwarded-host", "real.example"),
-        ("x-forwarded-port", "443"),
-        ("x-forwarded-user", "root"),
-        ("x_forwarded_for", "7.7.7.7"),
-        ("x-real-ip", "9.9.9.9"),
-        ("forwarded", "for=9.9.9.9"),
-        ("via", "1.1 before"),
-    ];
-
-    #[test]
-    fn strangers_claims_are_overwritten() {
-        let fields = upstream(CLAIMS, peer("::ffff:1.2.3.4", false), false);
-        assert_eq!(line(&fields, "x-forwarded-for"), "1.2.3.4");
-        assert_eq!(line(&fields, "x-forwarded-proto"), "http");
-        assert_eq!(line(&fields, "x-forwarded-host"), "shop.example:8080");
-        assert_eq!(line(&fields, "x-forwarded-port"), "8080");
-        assert_eq!(line(&fields, "via"), "1.1 before, 1.1 weir");
-        assert_eq!(line(&fields, "x-request-id"), "id-1");
-        for gone in ["x-forwarded-user", "x_forwarded_for", "x-real-ip", "forwarded"] {
-            assert!(!fields.contains(gone), "{gone}");
-        }
-    }
-
-    #[test]
-    fn trusted_claims_are_kept_and_continued() {
-        let fields = upstream(CLAIMS, peer("10.0.0.1", true), true);
-        assert_eq!(line(&fields, "x-forwarded-for"), "9.9.9.9, 8.8.8.8, 10.0.0.1");
-        assert_eq!(line(&fields, "x-forwarded-proto"), "https");
-        assert_eq!(line(&fields, "x-forwarded-host"), "real.example");
-        assert_eq!(line(&fields, "x-forwarded-port"), "443");
-        assert_eq!(line(&fields, "forwarded"), "for=9.9.9.9, for=10.0.0.1;host=\"shop.example:8080\";proto=https");
-        let odd = [("x-forwarded-proto", "gopher"), ("x-forwarded-host", "a b"), ("x-forwarded-port", "x")];
-        let fields = upstream(&odd, peer("10.0.0.1", true), false);
-        assert_eq!(line(&fields, "x-forwarded-proto"), "http");
-        assert_eq!(line(&fields, "x-forwarded-host"), "shop.example:8080");
-        assert_eq!(line(&fields, "x-forwarded-port"), "8080");
-    }
-
-    #[test]
-    fn forwarded_quotes_what_needs_it() {
-        let sent = |address| line(&upstream(&[], peer(address, false), true), "forwarded");
-        assert_eq!(sent("2001:db8::1"), "for=\"[2001:db8::1]\";host=\"shop.example:8080\";proto=http");
-        assert_eq!(sent("unix"), "for=unknown;host=\"shop.example:8080\";proto=http");
-        assert!(!upstream(&[], peer("unix", false), false).contains("x-forwarded-for"));
-    }
-
-    #[test]
-    fn the_client_is_found_behind_trusted_proxies() {
-        let trusted = |address: IpAddr| address.to_string().starts_with("10.");
-        for (name, list, found) in [
-            ("x-forwarded-for", "1.1.1.1", "1.1.1.1"),
-            ("x-forwarded-for", "6.6.6.6, 1.1.1.1, 10.0.0.2", "1.1.1.1"),
-            ("x-forwarded-for", "6.6.6.6, nonsense, 10.0.0.2", "10.0.0.2"),
-            ("x-forwarded-for", "10.0.0.3,10.0.0.2", "10.0.0.3"),
-            ("x-forwarded-for", "1.1.1.1:4711", "1.1.1.1"),
-            ("x-forwarded-for", "[2001:db8::1]:5", "2001:db8::1"),
-            ("x-forwarded-for", "2001:db8::1", "2001:db8::1"),
-            ("x-forwarded-for", "", "10.0.0.1"),
-            ("forwarded", "for=6.6.6.6, FOR=\"[2001:db8::1]:5\";proto=http", "2001:db8::1"),
-            ("forwarded", "for=\"a,b\", for=unknown", "10.0.0.1"),
-            ("accept", "1.1.1.1", "10.0.0.1"),
-        ] {
-            let fields = fields(&[(name, list)]);
-            assert_eq!(client("10.0.0.1".parse().unwrap(), &fields, trusted).to_string(), found, "{name}: {list}");
-            assert_eq!(client("3.3.3.3".parse().unwrap(), &fields, trusted).to_string(), "3.3.3.3");
-        }
-    }
-
-    #[test]
-    fn request_ids_are_taken_from_the_trusted_when_sane() {
-        let long: &'static str = Box::leak("x".repeat(129).into_boxed_str());
-        for (id, sane) in [("a-1", true), ("", false), ("a b", false), (long, false), ("\u{e9}", false)] {
-            let mut fields = Fields::default();
-            fields.set(REQUEST_ID, Value::from_bytes(id.as_bytes()).unwrap());
-            assert_eq!(request_id(&fields, true), sane.then_some(id));
-            assert_eq!(request_id(&fields, false), None);
-        }
-        assert_eq!(request_id(&fields(&[("x-request-id", "a"), ("x-request-id", "b")]), true), None);
-    }
-
-    #[test]
-    fn responses() {
-        let date = Value::from_static("Thu, 01 Jan 1970 00:00:00 GMT");
-        let outward = Outward { preserve_server: false, via: Some(Version::HTTP_11), date: &date };
-        let mut response = fields(&[("server", "origin/1")]);
-        to_client(&mut response, outward);
-        assert_eq!((line(&response, "server"), line(&response, "via")), ("weir".to_owned(), "1.1 weir".to_owned()));
-        assert_eq!(line(&response, "date"), "Thu, 01 Jan 1970 00:00:00 GMT");
-        let mut response = fields(&[("server", "origin/1"), ("date", "x")]);
-        to_client(&mut response, Outward { preserve_server: true, via: None, ..outward });
-        assert_eq!((line(&response, "server"), line(&response, "date")), ("origin/1".to_owned(), "x".to_owned()));
-        assert!(!response.contains("via"));
-    }
-}
+mod tests;

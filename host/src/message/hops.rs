@@ -50,7 +50,7 @@ const LENGTHS: u32 = 1 << 10 | 1 << 2 | 1 << 17 | 1 << 7 | 1 << 18 | 1 << 19 | 1
 
 /// Fields that `Connection` cannot take away: framing, routing, and what says who the client is. Beside these, everything
 /// that begins with `x-forwarded-`.
-const KEPT: [Name; 16] = [
+const KEPT: [Name; 17] = [
     header::HOST,
     header::CONTENT_LENGTH,
     header::CONTENT_TYPE,
@@ -67,6 +67,8 @@ const KEPT: [Name; 16] = [
     header::SET_COOKIE,
     Name::from_static("x-real-ip"),
     Name::from_static("x-request-id"),
+    // RFC 8470, section 5.1.
+    Name::from_static("early-data"),
 ];
 
 /// Takes the connection's fields off a head. On an error nothing was changed.
@@ -164,8 +166,9 @@ fn protocols(fields: &Fields) -> Vec<Value> {
     protocols.take(MOST_PROTOCOLS).filter_map(|protocol| Value::from_bytes(protocol).ok()).collect()
 }
 
-/// A token, or two with a slash between them (RFC 9110, section 7.8).
-fn is_protocol(text: &[u8]) -> bool {
+/// Whether a text can be a protocol: a token, or two with a slash between them (RFC 9110, section 7.8).
+#[must_use]
+pub fn is_protocol(text: &[u8]) -> bool {
     let mut parts = text.split(|&byte| byte == b'/');
     parts.clone().count() <= 2 && parts.all(|part| Name::from_bytes(part).is_ok())
 }

@@ -7,17 +7,21 @@ pub mod answer;
 mod facts;
 mod fields;
 pub mod forwarding;
+pub mod grpc;
 mod head;
 pub mod hops;
 pub mod host;
+pub mod https;
 pub mod query;
-mod secured;
+pub(crate) mod secured;
 pub mod semantics;
 pub mod target;
+pub mod trailers;
+pub mod websocket;
 
 pub use http::{HeaderName as Name, HeaderValue as Value, Method, StatusCode as Status, Version, header as name};
 
 pub use self::facts::{Facts, Variables};
 pub use self::fields::Fields;
 pub use self::head::{Authority, RequestHead, ResponseHead, Scheme};
-pub use self::secured::{ClientCertificate, Secured};
+pub use self::secured::{ClientCertificate, Secured, TlsFact};

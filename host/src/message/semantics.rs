@@ -2,7 +2,7 @@
 
 use http::header;
 
-use super::{Fields, Method, Status, Version};
+use super::{Fields, Method, Status, Value, Version};
 
 /// An `Expect` that is not `100-continue` (RFC 9110, section 10.1.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +13,19 @@ pub struct UnknownExpectation;
 #[must_use]
 pub fn is_safe(method: &Method) -> bool {
     matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE" | "QUERY")
+}
+
+/// A version as logs and filters know it, which is how nginx writes it.
+#[must_use]
+pub const fn version(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_09 => "HTTP/0.9",
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_11 => "HTTP/1.1",
+        Version::HTTP_2 => "HTTP/2.0",
+        Version::HTTP_3 => "HTTP/3.0",
+        _ => "-",
+    }
 }
 
 /// Whether a request may be sent twice (RFC 9110, section 9.2.2).
@@ -31,6 +44,18 @@ pub fn expects_continue(version: Version, fields: &Fields) -> Result<bool, Unkno
         expects = true;
     }
     Ok(expects && version != Version::HTTP_10 && version != Version::HTTP_09)
+}
+
+/// Makes one line of the lines that HTTP/2 and HTTP/3 may cut `Cookie` into (RFC 9113, section 8.2.3): everybody else knows
+/// but one.
+pub fn join_cookies(fields: &mut Fields) {
+    if fields.lines(header::COOKIE).nth(1).is_none() {
+        return;
+    }
+    let crumbs: Vec<&[u8]> = fields.lines(header::COOKIE).map(Value::as_bytes).collect();
+    if let Ok(whole) = Value::from_bytes(&crumbs.join(&b"; "[..])) {
+        fields.set(header::COOKIE, whole);
+    }
 }
 
 /// Whether a response to this method with this status can have a body, whatever its fields say (RFC 9112, section 6.3).
@@ -52,7 +77,6 @@ pub fn may_state_length(status: Status) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::Value;
 
     #[test]
     fn methods() {
@@ -89,6 +113,21 @@ mod tests {
                 fields.set(header::EXPECT, Value::from_static(value));
             }
             assert_eq!(expects_continue(version, &fields), expected, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn cookies_are_one_line() {
+        for (lines, whole) in [
+            (&[][..], None),
+            (&["a=1; b=2"], Some("a=1; b=2")),
+            (&["a=1", "b=2; c=3", "d=4"], Some("a=1; b=2; c=3; d=4")),
+        ] {
+            let mut fields = Fields::default();
+            lines.iter().for_each(|line| fields.append(header::COOKIE, Value::from_static(line)));
+            join_cookies(&mut fields);
+            assert_eq!(fields.lines(header::COOKIE).count(), usize::from(whole.is_some()));
+            assert_eq!(fields.get(header::COOKIE).map(|cookie| cookie.to_str().unwrap()), whole);
         }
     }
 

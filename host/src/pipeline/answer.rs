@@ -69,7 +69,7 @@ const RETRY_AFTER: Value = Value::from_static("1");
 /// After these the gateway does not know, or does not want to know, what the client sends next (RFC 9112, section 9.6).
 const fn ends_connection(kind: Kind) -> bool {
     match kind {
-        Kind::NoRoute => false,
+        Kind::NoRoute | Kind::TooEarly => false,
         _ => matches!(kind.blame(), Blame::Client),
     }
 }

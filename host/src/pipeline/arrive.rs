@@ -20,7 +20,10 @@ use crate::generation::Local;
 use crate::log::Record;
 use crate::message::forwarding::{self, Peer};
 use crate::message::target::BadTarget;
-use crate::message::{Facts, Fields, Method, RequestHead, Scheme, Secured, Status, Value, hops, host, semantics, target};
+use crate::message::{
+    Authority, Facts, Fields, Method, RequestHead, Scheme, Secured, Status, Value, Version, grpc, hops, host,
+    semantics, target,
+};
 use crate::upstream::{Connections, Preface};
 
 /// A request as a front hands it over.
@@ -80,6 +83,8 @@ pub(super) struct Request {
     head: http::request::Parts,
     body: Body,
     interim: Rc<dyn Interim>,
+    protocol: Option<Value>,
+    is_early: bool,
 }
 
 /// A request that is honest.
@@ -93,19 +98,23 @@ pub(super) struct Asked {
     pub(super) trailers: bool,
     /// Protocols the client would change to.
     pub(super) upgrade: Vec<Value>,
+    /// It came in TLS early data.
+    pub(super) is_early: bool,
 }
 
 impl Arrived {
     pub(super) fn begin(self) -> (Box<Exchange>, Request) {
         let exchange = unread(&self.local, &self.client, self.began);
-        (exchange, Request { head: self.head, body: self.body, interim: self.interim })
+        let Self { head, body, interim, protocol, is_early, .. } = self;
+        (exchange, Request { head, body, interim, protocol, is_early })
     }
 }
 
 /// An exchange of which nothing is known but its client.
 pub(super) fn unread(local: &Rc<Local>, client: &Rc<Client>, began: Instant) -> Box<Exchange> {
     let request = RequestHead::of(Method::GET, client.scheme, host::absent(), PathAndQuery::from_static("/"));
-    let facts = Facts::of(local.thread.next_id(), client.peer.address(), request);
+    let mut facts = Facts::of(local.thread.next_id(), client.peer.address(), request);
+    facts.secured.clone_from(&client.secured);
     let time = if local.generation.format.is_some() { clock::wall() } else { std::time::SystemTime::UNIX_EPOCH };
     let record = Record::begin(client.listener.clone(), time);
     Box::new(Exchange {
@@ -116,6 +125,8 @@ pub(super) fn unread(local: &Rc<Local>, client: &Rc<Client>, began: Instant) -> 
         began,
         site: None,
         uploaded: None,
+        is_connect: false,
+        is_grpc: false,
         spent: Spent::default(),
         done: Vec::new(),
         kept: None,
@@ -125,44 +136,106 @@ pub(super) fn unread(local: &Rc<Local>, client: &Rc<Client>, began: Instant) -> 
 }
 
 pub(super) fn check(exchange: &mut Exchange, request: Request) -> ControlFlow<Answer, Asked> {
-    let Request { head, body, interim } = request;
-    let mut fields = Fields::from(head.headers);
-    let local = exchange.local.clone();
-    let trusts = |address| local.generation.trusts(address);
-    let trusted = exchange.client.peer.address().is_none_or(trusts);
-    exchange.facts.request_id = match forwarding::request_id(&fields, trusted) {
-        Some(known) => known.to_owned(),
-        None => request_id(),
-    };
-    if let Some(peer) = exchange.client.peer.address() {
-        exchange.facts.client = Some(forwarding::client(peer, &fields, trusts));
-    }
+    let Request { mut head, body, interim, protocol, is_early } = request;
+    let mut fields = Fields::from(std::mem::take(&mut head.headers));
+    let trusted = identify(exchange, &fields);
+    exchange.facts.request.version = head.version;
+    exchange.is_connect = protocol.is_some();
+    exchange.is_grpc = is_multiplexed(head.version) && grpc::is_request(&fields);
     let Ok(hops) = hops::strip(&mut fields) else {
         return Answer::broken(exchange, Failure::of(Kind::MalformedRequest, "Connection is not a list of tokens"));
     };
-    let named = match fields.take(header::HOST).map(host::take).transpose() {
-        Ok(named) => named,
-        Err(_) => return Answer::broken(exchange, Failure::of(Kind::BadHost, "Host is not a host")),
+    let upgrade = match protocols(&mut head, protocol, hops.upgrade) {
+        Ok(upgrade) => upgrade,
+        Err(failure) => return Answer::broken(exchange, failure),
     };
-    let (authority, target) = match target::read(&head.method, &head.uri, named) {
+    let (authority, target) = match whom(exchange, &head, &mut fields, trusted) {
         Ok(read) => read,
-        Err(bad) => return Answer::broken(exchange, of_target(bad)),
+        Err(failure) => return Answer::broken(exchange, failure),
     };
+    let is_safe = semantics::is_safe(&head.method) && !exchange.is_connect;
     let mut asked = RequestHead::of(head.method, exchange.client.scheme, authority, target);
     (asked.version, asked.fields) = (head.version, fields);
+    semantics::join_cookies(&mut asked.fields);
     exchange.facts.request = asked;
-    if let Some(format) = &local.generation.format {
+    if let Some(format) = &exchange.local.generation.format {
         exchange.record.note_request(&exchange.facts.request, format.needs());
+    }
+    if is_early && !is_safe {
+        return Answer::broken(exchange, Kind::TooEarly);
     }
     let request = &exchange.facts.request;
     let Ok(expects) = semantics::expects_continue(request.version, &request.fields) else {
         return Answer::broken(exchange, Kind::UnknownExpectation);
     };
-    if !expects && exchange.facts.request.version < http::Version::HTTP_11 {
+    if !expects && exchange.facts.request.version < Version::HTTP_11 {
         exchange.facts.request.fields.remove(header::EXPECT);
     }
     let peer = exchange.client.peer.trusted(trusted);
-    Continue(Asked { body, interim, peer, expects, trailers: hops.trailers, upgrade: hops.upgrade })
+    Continue(Asked { body, interim, peer, expects, trailers: hops.trailers, upgrade, is_early })
+}
+
+/// Finds out whose request it is, and what it is called; whether its sender's word is taken.
+fn identify(exchange: &mut Exchange, fields: &Fields) -> bool {
+    let local = exchange.local.clone();
+    let trusts = |address| local.generation.trusts(address);
+    let trusted = exchange.client.peer.address().is_none_or(trusts);
+    exchange.facts.request_id = match forwarding::request_id(fields, trusted) {
+        Some(known) => known.to_owned(),
+        None => request_id(),
+    };
+    if let Some(peer) = exchange.client.peer.address() {
+        exchange.facts.client = Some(forwarding::client(peer, fields, trusts));
+    }
+    trusted
+}
+
+/// Protocols that the client would change to. Extended CONNECT becomes the `GET` that would ask for the same in HTTP/1.1;
+/// nothing else can change the protocol in HTTP/2 and HTTP/3 (RFC 9113, section 8.6; RFC 9114, section 4.5).
+fn protocols(
+    head: &mut http::request::Parts,
+    protocol: Option<Value>,
+    upgrade: Vec<Value>,
+) -> Result<Vec<Value>, Failure> {
+    let is_multiplexed = is_multiplexed(head.version);
+    match protocol {
+        None if is_multiplexed => Ok(Vec::new()),
+        None => Ok(upgrade),
+        Some(protocol)
+            if is_multiplexed && head.method == Method::CONNECT && hops::is_protocol(protocol.as_bytes()) =>
+        {
+            head.method = Method::GET;
+            Ok(vec![protocol])
+        }
+        Some(_) => Err(Failure::of(Kind::MalformedRequest, ":protocol is not one protocol, or not with CONNECT")),
+    }
+}
+
+/// Whom and what is asked for. How the client came is told by its connection, not by what it says; but who asks for
+/// `https` without TLS is refused (RFC 9110, section 7.4), unless a trusted proxy has taken the TLS off.
+fn whom(
+    exchange: &Exchange,
+    head: &http::request::Parts,
+    fields: &mut Fields,
+    trusted: bool,
+) -> Result<(Authority, PathAndQuery), Failure> {
+    let named = fields.take(header::HOST).map(host::take).transpose();
+    let named = named.map_err(|_| Failure::of(Kind::BadHost, "Host is not a host"))?;
+    let (authority, target) = target::read(&head.method, &head.uri, named).map_err(of_target)?;
+    // HTTP/1 is asked for this by the gate (RFC 9113, section 8.3.1; RFC 9114, section 4.3.1).
+    if is_multiplexed(head.version) && authority.as_str().is_empty() {
+        return Err(Failure::of(Kind::BadHost, "neither :authority nor Host"));
+    }
+    let is_in_clear = exchange.client.scheme == Scheme::Http;
+    if is_in_clear && !trusted && head.uri.scheme() == Some(&http::uri::Scheme::HTTPS) {
+        return Err(Failure::of(Kind::Misdirected, "https without TLS, and not from a trusted proxy"));
+    }
+    Ok((authority, target))
+}
+
+/// Whether it is HTTP/2 or HTTP/3, where exchanges share their connection.
+pub(super) fn is_multiplexed(version: Version) -> bool {
+    version > Version::HTTP_11
 }
 
 /// 32 hexadecimal digits, as unique as chance makes them.

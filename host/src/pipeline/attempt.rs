@@ -11,6 +11,7 @@ use super::Exchange;
 use super::route::Bound;
 use crate::clock;
 use crate::failure::{Failure, Kind};
+use crate::message::websocket::Key;
 use crate::message::{Fields, RequestHead, Status, hops, semantics};
 use crate::pool::{Lease, Pool};
 use crate::upstream::{Answered, Connection, Connections, Limits, Preface, Unanswered};
@@ -97,7 +98,7 @@ impl Attempt<'_> {
         let plan = &self.pool.plan;
         let left = self.limits.left(clock::now());
         if left.is_zero() {
-            return Err(Failure::of(Kind::ExchangeTimeout, "the exchange took longer than the pool's timeout"));
+            return Err(Failure::of(Kind::ExchangeTimeout, "the exchange took longer than it may"));
         }
         let most = self.lease.most_connections();
         let simple = (!self.bound.upgrade.is_empty()).then(|| self.lease.simple_endpoint());
@@ -144,6 +145,12 @@ impl Attempt<'_> {
         self.lease.hide(&mut fields);
         if !self.bound.upgrade.is_empty() {
             hops::switch(&mut fields, &self.bound.upgrade);
+            if let Some(handshake) = &self.bound.handshake {
+                // Each connection has its own (RFC 6455, section 4.1).
+                let key = Key::fresh();
+                key.ask(&mut fields);
+                handshake.set(key);
+            }
         } else if self.bound.trailers {
             hops::welcome_trailers(&mut fields);
         }

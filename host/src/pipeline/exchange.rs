@@ -24,6 +24,10 @@ pub(super) struct Exchange {
     pub(super) site: Option<usize>,
     /// Bytes of the request's body so far, when there is one.
     pub(super) uploaded: Option<Rc<Cell<u64>>>,
+    /// It asks to change its protocol by extended CONNECT (RFC 8441, section 4), where 200 is what 101 is in HTTP/1.
+    pub(super) is_connect: bool,
+    /// It is a call of gRPC over HTTP/2 or HTTP/3.
+    pub(super) is_grpc: bool,
     /// Time in filters.
     pub(super) spent: Spent,
     /// Chains with filters that want to know of the end, and how many of each the request passed.
@@ -78,6 +82,7 @@ impl Exchange {
         let (record, facts) = (&mut self.record, &self.facts);
         record.client = facts.client;
         record.client_port = self.client.port;
+        record.secured.clone_from(&facts.secured);
         record.request_id.clone_from(&facts.request_id);
         (record.pool, record.member) = (facts.pool.clone(), facts.member.clone());
         record.note_variables(&facts.variables, format.needs());

@@ -9,13 +9,14 @@ use bytes::Bytes;
 use http::header;
 use http_body::{Body as _, Frame, SizeHint};
 
-use super::tunnel::Tunnel;
-use super::{Answer, Exchange};
+use super::arrive::is_multiplexed;
+use super::tunnel::{Switched, Tunnel};
+use super::{Answer, Exchange, https, passage};
 use crate::body::Body;
 use crate::clock;
 use crate::failure::{Failure, Kind};
 use crate::message::forwarding::{self, Outward};
-use crate::message::{Status, Value, Version, hops};
+use crate::message::{Fields, ResponseHead, Status, Value, Version, grpc, hops, trailers};
 
 /// A body on its way to the client.
 pub struct Outgoing {
@@ -25,30 +26,27 @@ pub struct Outgoing {
 }
 
 pub(super) fn finish(mut exchange: Box<Exchange>, answer: Answer) -> http::Response<Outgoing> {
-    let Answer { mut head, body, upstream } = answer;
-    let local = exchange.local.clone();
-    let site = exchange.site.and_then(|site| local.generation.site(site));
-    let outward = Outward {
-        preserve_server: upstream.is_some() && site.is_some_and(|site| site.preserve_server),
-        via: upstream.filter(|_| site.is_none_or(|site| site.via)),
-        date: &date(),
-    };
-    forwarding::to_client(&mut head.fields, outward);
     // A filter that put another answer in the place of a 101 has closed the member's connection with it.
-    let switched = exchange.switched.take().filter(|_| head.status == Status::SWITCHING_PROTOCOLS);
-    if let Some(switched) = &switched {
-        hops::switch(&mut head.fields, &switched.protocols);
+    let switched = exchange.switched.take().filter(|_| answer.head.status == Status::SWITCHING_PROTOCOLS);
+    let Answer { mut head, mut body, upstream } = match exchange.is_connect && switched.is_none() {
+        true => refuse(&mut exchange, answer),
+        false => answer,
+    };
+    dress(&exchange, &mut head, upstream);
+    suit(&exchange, &mut head, &body, switched.as_deref());
+    let status = head.status;
+    if exchange.is_grpc && upstream.is_none() && is_error(&head) {
+        let sentence = exchange.record.failure.map(Kind::public_text).or(status.canonical_reason());
+        grpc::tell(&mut head, sentence.unwrap_or_default());
+        body = Body::Empty;
     }
-    exchange.record.status = head.status.as_u16();
-    let request = &exchange.facts.request;
-    if request.version < Version::HTTP_11 && body.size_hint().exact().is_none() {
-        // Only the connection's end says where such a body ends (RFC 9112, section 6.3).
-        head.fields.set(header::CONNECTION, Value::from_static("close"));
-    }
-    if let Some(format) = &local.generation.format {
+    if let Some(format) = &exchange.local.generation.format {
         exchange.record.note_response(&head, format.needs());
     }
+    // Of an error that gRPC was told of in its own way, the log has the status that it is.
+    exchange.record.status = status.as_u16();
     exchange.is_answered = true;
+    let version = exchange.facts.request.version.max(Version::HTTP_11);
     let outgoing = match switched {
         Some(switched) => Outgoing { body, exchange: None, tunnel: Some(Tunnel::of(exchange, *switched)) },
         None => Outgoing { body, exchange: Some(exchange), tunnel: None },
@@ -56,8 +54,71 @@ pub(super) fn finish(mut exchange: Box<Exchange>, answer: Answer) -> http::Respo
     let mut response = http::Response::new(outgoing);
     *response.status_mut() = head.status;
     *response.headers_mut() = head.fields.into();
-    *response.version_mut() = Version::HTTP_11;
+    *response.version_mut() = version;
     response
+}
+
+/// To extended CONNECT a 2xx would say that there is a tunnel (RFC 9110, section 9.3.6). Where there is none, who made the
+/// answer did not mean that.
+fn refuse(exchange: &mut Exchange, answer: Answer) -> Answer {
+    if !answer.head.status.is_success() {
+        return answer;
+    }
+    let failure = match answer.upstream {
+        Some(_) => Failure::of(Kind::BadResponse, "it did not change the protocol, and says that all is well"),
+        None => Failure::of(Kind::NotImplemented, "nobody here changes the protocol"),
+    };
+    passage::give_up(answer.body);
+    Answer::of(exchange, &failure)
+}
+
+/// The fields that say who answers, and what else there is.
+fn dress(exchange: &Exchange, head: &mut ResponseHead, upstream: Option<Version>) {
+    let site = exchange.site.and_then(|site| exchange.local.generation.site(site));
+    let alt_svc = https::alt_svc(exchange);
+    let outward = Outward {
+        preserve_server: upstream.is_some() && site.is_some_and(|site| site.preserve_server),
+        via: upstream.filter(|_| site.is_none_or(|site| site.via)),
+        date: &date(),
+        hsts: https::hsts(exchange),
+        alt_svc: alt_svc.as_ref(),
+    };
+    forwarding::to_client(&mut head.fields, outward);
+}
+
+/// What the client's version of HTTP wants said of the connection, or not.
+fn suit(exchange: &Exchange, head: &mut ResponseHead, body: &Body, switched: Option<&Switched>) {
+    let version = exchange.facts.request.version;
+    if is_multiplexed(version) {
+        // RFC 9113, section 8.2.2; RFC 9114, section 4.2.
+        head.fields.remove(header::CONNECTION);
+        let _ = hops::strip(&mut head.fields);
+        if switched.is_some() {
+            head.status = Status::OK;
+        }
+        return;
+    }
+    if let Some(switched) = switched {
+        hops::switch(&mut head.fields, &switched.protocols);
+    }
+    if version < Version::HTTP_11 && body.size_hint().exact().is_none() {
+        // Only the connection's end says where such a body ends (RFC 9112, section 6.3).
+        head.fields.set(header::CONNECTION, Value::from_static("close"));
+    }
+}
+
+/// Whether clients of gRPC must be told of it. That a request came too early is HTTP's own business.
+fn is_error(head: &ResponseHead) -> bool {
+    let is_error = head.status.is_client_error() || head.status.is_server_error();
+    is_error && head.status.as_u16() != Kind::TooEarly.status() && !grpc::is_told(head)
+}
+
+/// A frame of a body with nothing in its trailers that has no place there.
+pub(super) fn cleaned(frame: Frame<Bytes>) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Ok(trailers) => Frame::trailers(trailers::clean(trailers.into()).into()),
+        Err(frame) => frame,
+    }
 }
 
 impl Outgoing {
@@ -69,6 +130,13 @@ impl Outgoing {
     /// Ends it before its end, for a reason that the front knows.
     pub fn give_up(&mut self, failure: &Failure) {
         self.end(Some(failure));
+    }
+
+    /// What gRPC is told when its time is over in the middle of an answer.
+    fn last_word(&self, failure: &Failure) -> Option<Fields> {
+        let is_grpc = self.exchange.as_ref().is_some_and(|exchange| exchange.is_grpc);
+        let is_open = self.body.size_hint().exact().is_none();
+        (is_grpc && is_open && failure.kind == Kind::ExchangeTimeout).then(|| grpc::overdue(failure.kind.public_text()))
     }
 
     fn end(&mut self, failure: Option<&Failure>) {
@@ -100,11 +168,16 @@ impl http_body::Body for Outgoing {
             }
             Poll::Ready(Some(Err(failure))) => {
                 let failure = failure.clone();
+                let last = self.last_word(&failure);
                 self.end(Some(&failure));
+                if let Some(trailers) = last {
+                    self.body = Body::Empty;
+                    return Poll::Ready(Some(Ok(Frame::trailers(trailers.into()))));
+                }
             }
             Poll::Ready(None) => self.end(None),
         }
-        polled
+        polled.map_ok(cleaned)
     }
 
     fn is_end_stream(&self) -> bool {

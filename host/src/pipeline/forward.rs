@@ -11,10 +11,10 @@ use super::attempt::{Attempt, Failed};
 use super::route::Bound;
 use super::{Answer, Exchange, tunnel};
 use crate::body::Body;
-use crate::clock;
+use crate::clock::{self, Instant};
 use crate::config::{self, FailoverOn};
 use crate::failure::{Failure, Kind};
-use crate::message::{ResponseHead, hops, semantics};
+use crate::message::{ResponseHead, grpc, hops, semantics};
 use crate::pool::{Ask, Effect, Lease, Member, Pool, Refusal};
 use crate::upstream::{Answered, Connection, Connections, Download, Limits, Preface};
 
@@ -43,10 +43,18 @@ pub(super) async fn forward(exchange: &mut Exchange, bound: &Bound) -> Result<An
     exchange.facts.pool = Some(pool.plan.name.clone());
     pool.count();
     let plan = &pool.plan;
-    let until = (!plan.timeout.is_zero()).then(|| exchange.began + plan.timeout);
+    let until = until(exchange, plan);
     let limits = Limits { head: plan.try_timeout(), read: plan.read_timeout, write: plan.write_timeout, until };
     let (shelf, preface) = (shelf(exchange, plan), exchange.client.preface());
     Attempts { pool, bound, shelf, preface, limits, tried: Vec::new() }.run(exchange).await
+}
+
+/// When the exchange must be over: by the pool's word, and by the client's own, if it is a call of gRPC.
+fn until(exchange: &Exchange, plan: &config::Pool) -> Option<Instant> {
+    let of_pool = (!plan.timeout.is_zero()).then_some(plan.timeout);
+    let of_client = if exchange.is_grpc { grpc::timeout(&exchange.facts.request.fields) } else { None };
+    let timeout = of_pool.into_iter().chain(of_client).min()?;
+    exchange.began.checked_add(timeout)
 }
 
 /// Where the pool's connections rest: with the client's when they serve nobody else, or else with the thread's.
@@ -149,7 +157,7 @@ impl Attempts<'_> {
     ) -> Result<Answer, Unserved> {
         if tunnel::is_switch(&answered, &self.bound.upgrade) {
             let idle = self.plan().tunnel_idle_timeout;
-            let switched = tunnel::switch(exchange, connection, answered, &self.bound.upgrade, idle);
+            let switched = tunnel::switch(exchange, connection, answered, self.bound, idle);
             let mut answer = Box::pin(switched).await?;
             lease.settle(&mut answer.head);
             return Ok(answer);

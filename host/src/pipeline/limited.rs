@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
+use super::finish::cleaned;
 use crate::body::Body;
 use crate::failure::{Failure, Kind};
 
@@ -40,7 +41,7 @@ impl http_body::Body for Limited {
                 return Poll::Ready(Some(Err(Failure::of(Kind::BodyTooLarge, detail))));
             }
         }
-        polled
+        polled.map_ok(cleaned)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -10,10 +10,13 @@ mod exchange;
 mod fallback;
 mod finish;
 mod forward;
+mod https;
 mod intercept;
 mod limited;
 mod passage;
 mod route;
+#[cfg(test)]
+mod tests;
 mod tunnel;
 
 use std::ops::ControlFlow::{self, Break, Continue};

@@ -6,12 +6,14 @@ use std::rc::Rc;
 
 use super::arrive::Asked;
 use super::limited::Limited;
-use super::{Answer, Exchange, Interim, tunnel};
+use super::{Answer, Exchange, Interim, https, tunnel};
 use crate::body::{Body, Replay};
 use crate::config::{Action, Respond};
 use crate::failure::{Failure, Kind};
 use crate::generation::RouteKey;
-use crate::message::{Method, ResponseHead, Value, forwarding, semantics, target};
+use crate::message::forwarding::{self, Inward};
+use crate::message::websocket::Key;
+use crate::message::{Facts, Method, ResponseHead, Value, semantics, target};
 
 /// A request that has a route.
 pub(super) struct Routed {
@@ -31,6 +33,8 @@ pub(super) struct Bound {
     pub(super) trailers: bool,
     /// Protocols the member may change to.
     pub(super) upgrade: Vec<Value>,
+    /// The key of the last attempt, where the gateway shakes hands for a client that has none (RFC 8441, section 5).
+    pub(super) handshake: Option<Cell<Key>>,
 }
 
 pub(super) fn choose(exchange: &mut Exchange, mut asked: Asked) -> ControlFlow<Answer, Routed> {
@@ -42,6 +46,7 @@ pub(super) fn choose(exchange: &mut Exchange, mut asked: Asked) -> ControlFlow<A
         exchange.facts.site = site.name.clone();
         exchange.record.site = Some(site.name.clone());
     }
+    https::redirect(exchange, &asked.peer)?;
     let key = found.and_then(|found| Some(RouteKey { site: found.site, route: found.route? }));
     let Some((key, route)) = key.and_then(|key| Some((key, generation.route(key)?))) else {
         return Answer::broken(exchange, Kind::NoRoute);
@@ -49,6 +54,10 @@ pub(super) fn choose(exchange: &mut Exchange, mut asked: Asked) -> ControlFlow<A
     exchange.facts.route = route.name.clone();
     exchange.record.route = Some(route.name.clone());
     tunnel::allow(&mut asked.upgrade, &route.upgrade, &exchange.facts.request, &asked.body);
+    if exchange.is_connect && asked.upgrade.is_empty() && matches!(route.action, Action::Pool(_)) {
+        // There is no ordinary request to go on with (RFC 9220, section 3).
+        return Answer::broken(exchange, Failure::of(Kind::NotImplemented, "the route does not pass this protocol on"));
+    }
     let limit = route.max_body.or_else(|| generation.listener(&exchange.client.listener)?.max_body);
     asked.body = match limit_body(exchange, asked.body, limit) {
         Ok(body) => body,
@@ -58,8 +67,10 @@ pub(super) fn choose(exchange: &mut Exchange, mut asked: Asked) -> ControlFlow<A
         Action::Pool(pool) => generation.pool(pool).is_some_and(|pool| pool.plan.forwarded),
         Action::Respond(_) | Action::Exclude => false,
     };
-    let facts = &mut exchange.facts;
-    forwarding::to_upstream(&mut facts.request, &asked.peer, &facts.request_id, forwarded);
+    let Facts { request, request_id, secured, .. } = &mut exchange.facts;
+    let certificate = secured.as_ref().and_then(|secured| secured.client.as_deref());
+    let inward = Inward { peer: &asked.peer, request_id, forwarded, certificate, is_early: asked.is_early };
+    forwarding::to_upstream(request, inward);
     Continue(Routed { key, asked })
 }
 
@@ -86,7 +97,9 @@ pub(super) fn act(exchange: &mut Exchange, routed: Routed) -> ControlFlow<Answer
     }
     let Asked { body, interim, expects, trailers, upgrade, .. } = asked;
     let body = Replay::of(body, local.generation.pool(pool).map_or(0, |pool| pool.replays()));
-    Continue(Bound { key, pool, is_fallback: false, body, interim, expects, trailers, upgrade })
+    let is_websocket = upgrade.iter().any(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    let handshake = (exchange.is_connect && is_websocket).then(|| Cell::new(Key::fresh()));
+    Continue(Bound { key, pool, is_fallback: false, body, interim, expects, trailers, upgrade, handshake })
 }
 
 fn limit_body(exchange: &mut Exchange, body: Body, limit: Option<u64>) -> Result<Body, Failure> {

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::header;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::route::Bound;
 use super::{Answer, Exchange};
 use crate::body::Body;
 use crate::clock::Duration;
@@ -44,7 +45,7 @@ enum Stage {
     Over,
 }
 
-/// Leaves of what a client asks for what its route allows. A request with a body asks for nothing, because its body and
+/// Leaves of what a client asks for, by `Upgrade` or by extended CONNECT, what its route allows. A request with a body asks for nothing, because its body and
 /// what follows it could not be told apart from here on; nor does one of HTTP/1.0 (RFC 9110, section 7.8), `HEAD`, whose
 /// answer is another request's, or for `websocket` anything but `GET` (RFC 6455, section 4.1). `h2c` is never passed on:
 /// what it leads to would not go through any of the gateway's checks.
@@ -52,7 +53,7 @@ pub(super) fn allow(asked: &mut Vec<Value>, allowed: &[String], request: &Reques
     if asked.is_empty() {
         return;
     }
-    if request.version != Version::HTTP_11 || !body.is_over() || request.method == Method::HEAD {
+    if request.version < Version::HTTP_11 || !body.is_over() || request.method == Method::HEAD {
         asked.clear();
     }
     asked.retain(|protocol| {
@@ -72,15 +73,18 @@ pub(super) async fn switch(
     exchange: &mut Exchange,
     connection: Connection,
     answered: Answered,
-    asked: &[Value],
+    bound: &Bound,
     idle: Duration,
 ) -> Result<Answer, Failure> {
     let (parts, _) = answered.response.into_parts();
     let mut head = ResponseHead { status: parts.status, fields: parts.headers.into() };
     let protocols = match hops::strip(&mut head.fields) {
-        Ok(hops) if parts.version == Version::HTTP_11 && is_granted(&hops.upgrade, asked) => hops.upgrade,
+        Ok(hops) if parts.version == Version::HTTP_11 && is_granted(&hops.upgrade, &bound.upgrade) => hops.upgrade,
         _ => return Err(Failure::of(Kind::BadResponse, "a 101 that does not name the protocol that was asked for")),
     };
+    if bound.handshake.as_ref().is_some_and(|key| !key.get().is_accepted(&mut head.fields)) {
+        return Err(Failure::of(Kind::BadResponse, "a 101 whose Sec-WebSocket-Accept does not fit the request's key"));
+    }
     head.fields.remove(header::CONTENT_LENGTH);
     let far = connection.leave().await?;
     exchange.switched = Some(Box::new(Switched { protocols, far, idle }));
@@ -125,7 +129,9 @@ impl Drop for Tunnel {
         self.exchange.uploaded = Some(Rc::new(Cell::new(self.moved.up.get())));
         self.exchange.record.response_bytes = self.moved.down.get();
         match self.stage {
-            Stage::Granted => self.exchange.fail(&Failure::of(Kind::ClientGone, "the client left before its 101")),
+            Stage::Granted => {
+                self.exchange.fail(&Failure::of(Kind::ClientGone, "the client left before its tunnel was open"))
+            }
             // Only the end of its thread ends a tunnel from outside. That is told once, not for each.
             Stage::Carrying => self.exchange.record.failure = Some(Kind::Stopped),
             Stage::Over => {}

@@ -145,7 +145,7 @@ impl Progress {
     /// The failure that the deadline means.
     pub(super) fn overdue(&self) -> Failure {
         if self.limits.until.is_some_and(|until| until <= now()) {
-            return Failure::of(Kind::ExchangeTimeout, "the exchange took longer than the pool's timeout");
+            return Failure::of(Kind::ExchangeTimeout, "the exchange took longer than it may");
         }
         let Limits { head, read, write, .. } = self.limits;
         match self.stage.get() {

@@ -14,7 +14,7 @@ use super::budget::Budget;
 use super::voice::Voice;
 use super::wasi::Wasi;
 use crate::clock;
-use crate::message::{Facts, Fields};
+use crate::message::{Facts, Fields, TlsFact, semantics};
 
 /// Elements of one table. Compilers put a program's functions there: a Python interpreter has 12,000.
 pub(super) const MAX_TABLE: usize = 20_000;
@@ -182,6 +182,7 @@ fn variable(facts: &Facts, name: &str) -> Option<String> {
         "request.path" => facts.request.path().to_owned(),
         "request.query" => facts.request.query()?.to_owned(),
         "request.scheme" => facts.request.scheme.as_str().to_owned(),
+        "request.version" => semantics::version(facts.request.version).to_owned(),
         "client.address" => facts.client.map(|address| IpAddr::to_canonical(&address).to_string())?,
         "response.status" => facts.response.as_ref()?.status.as_str().to_owned(),
         "site.name" => facts.site.to_string(),
@@ -195,6 +196,7 @@ fn variable(facts: &Facts, name: &str) -> Option<String> {
             .ok()?
             .format(&time::format_description::well_known::Rfc3339)
             .ok()?,
+        tls if tls.starts_with("tls.") => facts.secured.as_ref()?.fact(TlsFact::named(tls)?)?.into_owned(),
         set => facts.variables.get(set)?.to_owned(),
     };
     Some(text)

@@ -78,6 +78,7 @@ pub(super) fn placeholder(facts: &Facts) -> Facts {
         id: facts.id,
         request_id: String::new(),
         client: None,
+        secured: None,
         request: RequestHead::of(
             Method::GET,
             request.scheme,

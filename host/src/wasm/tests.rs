@@ -118,6 +118,7 @@ pub(crate) fn facts(path: &'static str) -> Facts {
         id: 7,
         request_id: "r7".into(),
         client: Some([192, 0, 2, 1].into()),
+        secured: None,
         request,
         response: None,
         site: "site".into(),

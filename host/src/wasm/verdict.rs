@@ -100,7 +100,7 @@ const GATEWAYS_OWN: &[&str] = &[
 ];
 
 /// The first words of variables that only the gateway sets.
-const RESERVED_SPACES: &[&str] = &["client", "member", "pool", "request", "response", "route", "site", "time"];
+const RESERVED_SPACES: &[&str] = &["client", "member", "pool", "request", "response", "route", "site", "time", "tls"];
 
 /// Checks what a filter said.
 pub(super) fn check(action: types::Action, side: Side, facts: &Facts) -> Result<Verdict, Refused> {

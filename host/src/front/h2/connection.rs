@@ -17,6 +17,7 @@ use super::exchange::Stream;
 use super::gather::{Gather, Transport};
 use super::link::Link;
 use super::turns::{MOST_HANDED, Piece};
+use super::wall::Refusal;
 use crate::clock::{Deadline, Duration};
 use crate::config;
 use crate::front::{Worker, refusal};
@@ -70,21 +71,23 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let ticker = &worker.thread().ticker;
-    let gather = Gather::of(stream, ticker, listener.write_timeout);
     let link = Link::of(listener, ticker);
+    let gather = Gather::of(stream, &link.wall, ticker, listener.write_timeout);
     let ended = speak(worker, &gather, &link, listener, &client).await;
-    match ended {
-        Ended::Whole => {}
-        Ended::Broken(error) => tracing::trace!(%error, "connection broke"),
+    // After an error of the client's, GOAWAY is on its way, and closing at once could destroy it.
+    let lingers = match ended {
+        Ended::Whole => link.wall.borrow().refusal().is_some(),
+        Ended::Broken(error) => {
+            tracing::trace!(%error, "connection broke");
+            false
+        }
         Ended::Failed(error) => {
             tracing::trace!(%error, "connection ended");
-            // After an error of the client's, GOAWAY is on its way, and closing at once could destroy it.
-            if error.is_library()
-                && let Some(gather) = Rc::into_inner(gather)
-            {
-                refusal::linger(&mut gather.into_stream()).await;
-            }
+            error.is_library()
         }
+    };
+    if lingers && let Some(gather) = Rc::into_inner(gather) {
+        refusal::linger(&mut gather.into_stream()).await;
     }
 }
 
@@ -111,7 +114,11 @@ where
             rest.leave(&mut codec);
         }
         loop {
-            let Poll::Ready(accepted) = gather.poll_pass(context, |context| codec.poll_accept(context)) else {
+            let polled = gather.poll_pass(context, |context| codec.poll_accept(context));
+            if let Some(Refusal(why)) = link.wall.borrow().refusal() {
+                rest.cut(context, &mut codec, client, why);
+            }
+            let Poll::Ready(accepted) = polled else {
                 return rest.poll(context, &mut codec, link, gather).map(|()| Ended::Whole);
             };
             let (request, mut respond) = match accepted {
@@ -186,6 +193,26 @@ impl Rest {
         codec.graceful_shutdown();
         self.stage = Stage::Leaving;
         self.deadline.disarm();
+    }
+
+    /// Ends it, and says that the client asked for it.
+    fn cut<S>(
+        &mut self,
+        context: &Context<'_>,
+        codec: &mut Connection<Transport<S>, Piece>,
+        client: &Client,
+        why: &'static str,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        if self.stage != Stage::Gone {
+            tracing::debug!(client = ?client.peer.address(), why, "HTTP/2 connection cut off");
+            codec.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+            self.stage = Stage::Gone;
+            self.deadline.disarm();
+            // The codec has something to say now.
+            context.waker().wake_by_ref();
+        }
     }
 
     /// Ready when nothing more is to be waited for.

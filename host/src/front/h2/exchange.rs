@@ -127,6 +127,7 @@ impl Stream {
         let id = pipeline::request_id();
         pipeline::refused(&self.local, &self.client, failure, &id, began);
         if let Refused::Malformed(_) = refused {
+            self.link.provoked();
             return reply.reset(Reason::PROTOCOL_ERROR);
         }
         let (answer, mut body) = refusal::answer(&head.method, failure.kind, &id);
@@ -186,6 +187,7 @@ impl Reply {
 
     /// Sends the head; `None` when the client is gone, or the head is none for HTTP/2.
     fn send(&self, head: http::response::Parts, is_over: bool, link: &Rc<Link>, priority: Priority) -> Option<Outlet> {
+        link.answered();
         let mut respond = self.respond.borrow_mut().take()?;
         match respond.send_response(http::Response::from_parts(head, ()), is_over) {
             Ok(stream) => Some(Outlet::of(stream, link.clone(), priority)),

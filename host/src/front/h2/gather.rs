@@ -14,11 +14,13 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::wall::Wall;
 use crate::clock::{Deadline, Duration, Ticker};
 
 /// What the codec and the connection's task share of a connection.
 pub(super) struct Gather<S> {
     stream: RefCell<S>,
+    wall: Rc<RefCell<Wall>>,
     out: RefCell<BytesMut>,
     writing: Deadline,
     limit: Duration,
@@ -41,9 +43,10 @@ const FULL: usize = 64 << 10;
 const MOST_SLICES: usize = 8;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Gather<S> {
-    pub(super) fn of(stream: S, ticker: &Ticker, limit: Duration) -> Rc<Self> {
+    pub(super) fn of(stream: S, wall: &Rc<RefCell<Wall>>, ticker: &Ticker, limit: Duration) -> Rc<Self> {
         Rc::new(Self {
             stream: RefCell::new(stream),
+            wall: wall.clone(),
             out: RefCell::default(),
             writing: ticker.deadline(),
             limit,
@@ -181,11 +184,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gather<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Transport<S> {
-    /// The one place where the client's bytes come in.
+    /// The one place where the client's bytes come in. After a refusal none does; the connection's task sees to the end.
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.0.wall.borrow().refusal().is_some() {
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut *self.0.stream.borrow_mut()).poll_read(context, buffer))?;
         let fresh = buffer.filled().get(before..).unwrap_or_default();
+        if self.0.wall.borrow_mut().feed(fresh, self.0.writing.recent()).is_err() {
+            buffer.set_filled(before);
+            return Poll::Pending;
+        }
         self.0.heard.set(self.0.heard.get() + fresh.len() as u64);
         Poll::Ready(Ok(()))
     }
@@ -274,7 +284,9 @@ mod tests {
     }
 
     fn gather(room: usize) -> Rc<Gather<Socket>> {
-        Gather::of(Socket { room, ..Socket::default() }, &Ticker::start(), Duration::from_secs(60))
+        let ticker = Ticker::start();
+        let wall = Rc::new(RefCell::new(Wall::of(0, ticker.recent())));
+        Gather::of(Socket { room, ..Socket::default() }, &wall, &ticker, Duration::from_secs(60))
     }
 
     fn write(gather: &Rc<Gather<Socket>>, head: &[u8], payload: &[u8]) -> Poll<usize> {

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::task::{Context, Waker};
 
 use super::turns::Turns;
+use super::wall::Wall;
 use crate::clock::{Duration, Ticker};
 use crate::config;
 
@@ -13,6 +14,7 @@ pub(super) struct Link {
     pub(super) turns: Rc<Turns>,
     pub(super) ticker: Rc<Ticker>,
     pub(super) limits: Limits,
+    pub(super) wall: Rc<RefCell<Wall>>,
     open: Cell<usize>,
     is_stalled: Cell<bool>,
     /// The connection's task, which wants to know when nothing is open.
@@ -48,6 +50,7 @@ impl Link {
         Rc::new(Self {
             turns: Rc::default(),
             ticker: ticker.clone(),
+            wall: Rc::new(RefCell::new(Wall::of(limits.max_head, ticker.recent()))),
             limits,
             open: Cell::default(),
             is_stalled: Cell::default(),
@@ -70,6 +73,19 @@ impl Link {
         match &mut *self.task.borrow_mut() {
             Some(known) => known.clone_from(context.waker()),
             none => *none = Some(context.waker().clone()),
+        }
+    }
+
+    /// A head or a part of a body is given to the client.
+    pub(super) fn answered(&self) {
+        self.wall.borrow_mut().answered();
+    }
+
+    /// The client's request was none: too many of them end the connection.
+    pub(super) fn provoked(&self) {
+        self.wall.borrow_mut().provoked(self.ticker.recent());
+        if let Some(task) = self.task.borrow().as_ref() {
+            task.wake_by_ref();
         }
     }
 

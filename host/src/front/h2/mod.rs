@@ -16,5 +16,6 @@ mod priority;
 #[cfg(test)]
 mod tests;
 mod turns;
+mod wall;
 
 pub(super) use self::connection::serve;

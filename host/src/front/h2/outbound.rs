@@ -119,6 +119,7 @@ impl Outlet {
 
     /// Hands a piece to the codec, for which there was room.
     pub(super) fn send(&mut self, bytes: Bytes, is_last: bool) -> Result<(), Shut> {
+        self.link.answered();
         let piece = self.link.turns.piece(bytes);
         self.stream.send_data(piece, is_last).map_err(|_| self.why())?;
         if !is_last {

@@ -22,18 +22,17 @@ use super::serve;
 use crate::clock::Duration;
 use crate::config;
 use crate::front::Worker;
-use crate::generation::{Current, Generation};
+use crate::generation::{Current, Generation, Lasting};
 use crate::log::{AccessLog, Output};
 use crate::message::Scheme;
 use crate::message::forwarding::Peer;
 use crate::pipeline::Client;
-use crate::pool::Registry;
 use crate::wasm::{Engine, EngineOptions};
 
 /// A front with one listener, and a member behind it.
 struct World {
     worker: Rc<Worker>,
-    listener: config::Listener,
+    listener: Arc<config::Listener>,
 }
 
 /// Longer than any test takes that works.
@@ -64,7 +63,7 @@ fn world<F: Future<Output = ()>>(keys: &str, test: impl FnOnce(World) -> F) {
         let plan = config::parse(&text, "weir.toml", Path::new("")).unwrap();
         let listener = plan.listeners[0].clone();
         let engine = Engine::start(EngineOptions { cache_directory: None, threads: 1 }).unwrap();
-        let generation = Generation::build(plan, &engine, &Registry::default(), 1).unwrap();
+        let generation = Generation::build(plan, &engine, &Lasting::default(), 1).unwrap();
         let access = AccessLog::start(Output::default()).unwrap();
         let worker = Worker::start(Arc::new(Current::of(Arc::new(generation))), &access);
         tokio::time::timeout(PATIENCE, test(World { worker, listener })).await.expect("it takes too long");

@@ -27,9 +27,9 @@ fn ends<F: Future<Output = ()>>(window: u32, test: impl FnOnce(Duplex, Far) -> F
         let ticker = Ticker::start();
         tokio::task::spawn_local(ticker.clone().run());
         let limit = Duration::from_millis(300);
-        let limits = Limits { max_head: 0, max_target: 0, max_fields: 0, body: limit, write: limit };
+        let limits = Limits { max_head: 1000, max_target: 0, max_fields: 0, body: limit, write: limit };
         let (link, (near, far)) = (Link::with(limits, &ticker), duplex(1 << 16));
-        let gather = Gather::of(near, &ticker, limit);
+        let gather = Gather::of(near, &link.wall, &ticker, limit);
         let (give, take) = tokio::sync::oneshot::channel();
         tokio::task::spawn_local(async move {
             let mut greeting =
