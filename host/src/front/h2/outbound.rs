@@ -16,8 +16,9 @@ use http_body::Body;
 use super::link::Link;
 use super::priority::Priority;
 use super::turns::Piece;
-use crate::clock::Deadline;
+use crate::clock::{Deadline, Duration};
 use crate::failure::{Failure, Kind};
+use crate::front::pace::Pace;
 use crate::message::Name;
 
 /// The way to the client.
@@ -29,6 +30,9 @@ pub(super) struct Outlet {
     /// The window was shut when last tried.
     is_shut: bool,
     patience: Option<Deadline>,
+    /// How long the client may take nothing; zero is any time.
+    limit: Duration,
+    pace: Pace,
     /// What the connection had moved when the patience began.
     moved: u64,
 }
@@ -76,7 +80,19 @@ pub(super) fn strip(fields: &mut HeaderMap) {
 impl Outlet {
     pub(super) fn of(stream: SendStream<Piece>, link: Rc<Link>, priority: Priority) -> Self {
         let id = stream.stream_id().as_u32();
-        Self { stream, link, id, priority, is_shut: false, patience: None, moved: 0 }
+        let (limit, pace) = (link.limits.write, link.pace_of_answer());
+        Self { stream, link, id, priority, is_shut: false, patience: None, limit, pace, moved: 0 }
+    }
+
+    /// One that waits for its client as long as a tunnel does.
+    pub(super) fn of_tunnel(mut self) -> Self {
+        (self.limit, self.pace) = (Duration::ZERO, Pace::of(0, Duration::ZERO));
+        self
+    }
+
+    /// What the log is told of an answer that was not taken.
+    pub(super) fn stalled(&self) -> Failure {
+        Failure::of(Kind::ClientStalled, self.pace.or_silent(self.limit))
     }
 
     /// Ready when the client wants nothing more of this stream.
@@ -120,6 +136,7 @@ impl Outlet {
     /// Hands a piece to the codec, for which there was room.
     pub(super) fn send(&mut self, bytes: Bytes, is_last: bool) -> Result<(), Shut> {
         self.link.answered();
+        self.pace.moved(bytes.len(), self.link.ticker.recent());
         let piece = self.link.turns.piece(bytes);
         self.stream.send_data(piece, is_last).map_err(|_| self.why())?;
         if !is_last {
@@ -231,7 +248,9 @@ impl Outlet {
         loop {
             let moved = self.link.turns.moved();
             if !patience.is_armed() {
-                patience.arm(self.link.limits.write);
+                // Only a window that is shut uses up a slow client's time.
+                let limit = if self.is_shut { self.pace.within(self.limit, patience.recent()) } else { self.limit };
+                patience.arm(limit);
                 self.moved = moved;
             }
             ready!(patience.poll_over(context));
@@ -257,9 +276,4 @@ impl Drop for Outlet {
     fn drop(&mut self) {
         self.link.turns.leave(self.id, self.priority);
     }
-}
-
-/// What the log is told of an answer that was not taken.
-pub(super) fn stalled(link: &Link) -> Failure {
-    Failure::of(Kind::ClientStalled, format!("it took no byte within {:?}", link.limits.write))
 }
