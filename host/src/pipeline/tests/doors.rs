@@ -19,8 +19,9 @@ fn everything(plan: &mut Plan) {
     let status = Status::PERMANENT_REDIRECT;
     plan.sites[0].https_redirect = Some(HttpsRedirect { port: 8443, status });
     plan.sites[0].hsts = Some(Value::from_static("max-age=31536000"));
-    plan.listeners[0].protocols.h3 = true;
-    plan.listeners[0].h3.advertise = Some(Duration::from_secs(86400));
+    let listener = Arc::make_mut(&mut plan.listeners[0]);
+    listener.protocols.h3 = true;
+    listener.h3.advertise = Some(Duration::from_secs(86400));
 }
 
 #[test]
