@@ -94,7 +94,12 @@ impl Outlet {
             if self.poll_gone(context).is_ready() {
                 return Poll::Ready(Err(self.why()));
             }
-            if self.is_shut && !self.poll_window(context)? {
+            if self.is_shut {
+                if self.poll_window(context)? {
+                    // All that waited for the same window are to be heard before one of them gets it.
+                    self.link.turns.enter(self.id, self.priority, context);
+                    context.waker().wake_by_ref();
+                }
                 return self.poll_patience(context);
             }
             if self.link.turns.poll_turn(self.id, self.priority, context).is_pending() {
@@ -220,6 +225,7 @@ impl Outlet {
                 Poll::Pending => return Ok(false),
             }
         }
+        self.stream.reserve_capacity(0);
         self.is_shut = false;
         Ok(true)
     }
