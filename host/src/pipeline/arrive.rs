@@ -100,6 +100,8 @@ pub(super) struct Asked {
     pub(super) upgrade: Vec<Value>,
     /// It came in TLS early data.
     pub(super) is_early: bool,
+    /// Bytes of its body, where nobody has checked yet that they are as many as it says.
+    pub(super) length: Option<u64>,
 }
 
 impl Arrived {
@@ -153,6 +155,10 @@ pub(super) fn check(exchange: &mut Exchange, request: Request) -> ControlFlow<An
         Ok(read) => read,
         Err(failure) => return Answer::broken(exchange, failure),
     };
+    let length = match length(exchange, &mut fields, &body) {
+        Ok(length) => length,
+        Err(failure) => return Answer::broken(exchange, failure),
+    };
     let is_safe = semantics::is_safe(&head.method) && !exchange.is_connect;
     let mut asked = RequestHead::of(head.method, exchange.client.scheme, authority, target);
     (asked.version, asked.fields) = (head.version, fields);
@@ -172,7 +178,7 @@ pub(super) fn check(exchange: &mut Exchange, request: Request) -> ControlFlow<An
         exchange.facts.request.fields.remove(header::EXPECT);
     }
     let peer = exchange.client.peer.trusted(trusted);
-    Continue(Asked { body, interim, peer, expects, trailers: hops.trailers, upgrade, is_early })
+    Continue(Asked { body, interim, peer, expects, trailers: hops.trailers, upgrade, is_early, length })
 }
 
 /// Finds out whose request it is, and what it is called; whether its sender's word is taken.
@@ -219,6 +225,9 @@ fn whom(
     fields: &mut Fields,
     trusted: bool,
 ) -> Result<(Authority, PathAndQuery), Failure> {
+    if fields.lines(header::HOST).nth(1).is_some() {
+        return Err(Failure::of(Kind::BadHost, "more than one Host"));
+    }
     let named = fields.take(header::HOST).map(host::take).transpose();
     let named = named.map_err(|_| Failure::of(Kind::BadHost, "Host is not a host"))?;
     let (authority, target) = target::read(&head.method, &head.uri, named).map_err(of_target)?;
@@ -231,6 +240,24 @@ fn whom(
         return Err(Failure::of(Kind::Misdirected, "https without TLS, and not from a trusted proxy"));
     }
     Ok((authority, target))
+}
+
+/// The length that a body must turn out to have, where its codec does not see to that itself.
+fn length(exchange: &Exchange, fields: &mut Fields, body: &Body) -> Result<Option<u64>, Failure> {
+    if !is_multiplexed(exchange.facts.request.version) {
+        return Ok(None);
+    }
+    // What follows is the tunnel's (RFC 9110, section 9.3.6).
+    if exchange.is_connect {
+        fields.remove(header::CONTENT_LENGTH);
+        return Ok(None);
+    }
+    let length = semantics::declared_length(fields)
+        .map_err(|_| Failure::of(Kind::AmbiguousFraming, "Content-Length is not one number"))?;
+    match length {
+        Some(1..) if body.is_over() => Err(Failure::of(Kind::MalformedBody, "a length, and no body")),
+        length => Ok(length),
+    }
 }
 
 /// Whether it is HTTP/2 or HTTP/3, where exchanges share their connection.
