@@ -196,7 +196,9 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::config::{AccessFormat, AccessLog, Http2, Http3, Log, LogFormat, LogOutput, MinRate, Protocols, Retry};
+    use crate::config::{
+        AccessFormat, AccessLog, Http2, Http3, Log, LogFormat, LogOutput, MinRate, Protocols, Retry,
+    };
     use crate::generation::{Current, Generation};
     use crate::log;
     use crate::pool::Registry;

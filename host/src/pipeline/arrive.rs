@@ -138,47 +138,48 @@ pub(super) fn unread(local: &Rc<Local>, client: &Rc<Client>, began: Instant) -> 
 }
 
 pub(super) fn check(exchange: &mut Exchange, request: Request) -> ControlFlow<Answer, Asked> {
+    match read(exchange, request) {
+        Ok(asked) => Continue(asked),
+        Err(failure) => Answer::broken(exchange, failure),
+    }
+}
+
+fn read(exchange: &mut Exchange, request: Request) -> Result<Asked, Failure> {
     let Request { mut head, body, interim, protocol, is_early } = request;
     let mut fields = Fields::from(std::mem::take(&mut head.headers));
     let trusted = identify(exchange, &fields);
     exchange.facts.request.version = head.version;
     exchange.is_connect = protocol.is_some();
     exchange.is_grpc = is_multiplexed(head.version) && grpc::is_request(&fields);
-    let Ok(hops) = hops::strip(&mut fields) else {
-        return Answer::broken(exchange, Failure::of(Kind::MalformedRequest, "Connection is not a list of tokens"));
-    };
-    let upgrade = match protocols(&mut head, protocol, hops.upgrade) {
-        Ok(upgrade) => upgrade,
-        Err(failure) => return Answer::broken(exchange, failure),
-    };
-    let (authority, target) = match whom(exchange, &head, &mut fields, trusted) {
-        Ok(read) => read,
-        Err(failure) => return Answer::broken(exchange, failure),
-    };
-    let length = match length(exchange, &mut fields, &body) {
-        Ok(length) => length,
-        Err(failure) => return Answer::broken(exchange, failure),
-    };
+    let hops = hops::strip(&mut fields)
+        .map_err(|_| Failure::of(Kind::MalformedRequest, "Connection is not a list of tokens"))?;
+    let upgrade = protocols(&mut head, protocol, hops.upgrade)?;
+    let (authority, target) = whom(exchange, &head, &mut fields, trusted)?;
+    let length = length(exchange, &mut fields, &body)?;
+    semantics::join_cookies(&mut fields);
     let is_safe = semantics::is_safe(&head.method) && !exchange.is_connect;
     let mut asked = RequestHead::of(head.method, exchange.client.scheme, authority, target);
     (asked.version, asked.fields) = (head.version, fields);
-    semantics::join_cookies(&mut asked.fields);
     exchange.facts.request = asked;
     if let Some(format) = &exchange.local.generation.format {
         exchange.record.note_request(&exchange.facts.request, format.needs());
     }
     if is_early && !is_safe {
-        return Answer::broken(exchange, Kind::TooEarly);
+        return Err(Kind::TooEarly.into());
     }
-    let request = &exchange.facts.request;
-    let Ok(expects) = semantics::expects_continue(request.version, &request.fields) else {
-        return Answer::broken(exchange, Kind::UnknownExpectation);
-    };
-    if !expects && exchange.facts.request.version < Version::HTTP_11 {
-        exchange.facts.request.fields.remove(header::EXPECT);
-    }
+    let expects = expects(&mut exchange.facts.request)?;
     let peer = exchange.client.peer.trusted(trusted);
-    Continue(Asked { body, interim, peer, expects, trailers: hops.trailers, upgrade, is_early, length })
+    Ok(Asked { body, interim, peer, expects, trailers: hops.trailers, upgrade, is_early, length })
+}
+
+/// Whether the client waits for `100 Continue`. In HTTP/1.0 nobody does, and the member need not hear of it.
+fn expects(request: &mut RequestHead) -> Result<bool, Failure> {
+    let expects = semantics::expects_continue(request.version, &request.fields);
+    let expects = expects.map_err(|_| Failure::from(Kind::UnknownExpectation))?;
+    if !expects && request.version < Version::HTTP_11 {
+        request.fields.remove(header::EXPECT);
+    }
+    Ok(expects)
 }
 
 /// Finds out whose request it is, and what it is called; whether its sender's word is taken.
