@@ -34,13 +34,14 @@ pub struct Arrived {
     pub client: Rc<Client>,
     /// Its head as the codec read it.
     pub head: http::request::Parts,
-    /// Its body.
+    /// Its body; none with `protocol`, where what follows on the stream is the tunnel's.
     pub body: Body,
     /// Where interim answers go.
     pub interim: Rc<dyn Interim>,
     /// When its head began to arrive.
     pub began: Instant,
-    /// The protocol that the stream is to become, by extended CONNECT (RFC 8441; RFC 9220).
+    /// The protocol that the stream is to become, by extended CONNECT (RFC 8441; RFC 9220): `:protocol` as it came. The
+    /// head's method is still `CONNECT`.
     pub protocol: Option<Value>,
     /// It came in TLS early data: somebody else may have repeated it (RFC 8470).
     pub is_early: bool,
@@ -156,7 +157,9 @@ fn read(exchange: &mut Exchange, request: Request) -> Result<Asked, Failure> {
     let upgrade = protocols(&mut head, protocol, hops.upgrade)?;
     let (authority, target) = whom(exchange, &head, &mut fields, trusted)?;
     let length = length(exchange, &mut fields, &body)?;
-    semantics::join_cookies(&mut fields);
+    if is_multiplexed(head.version) {
+        semantics::join_cookies(&mut fields);
+    }
     let is_safe = semantics::is_safe(&head.method) && !exchange.is_connect;
     let mut asked = RequestHead::of(head.method, exchange.client.scheme, authority, target);
     (asked.version, asked.fields) = (head.version, fields);
@@ -226,14 +229,15 @@ fn whom(
     fields: &mut Fields,
     trusted: bool,
 ) -> Result<(Authority, PathAndQuery), Failure> {
-    if fields.lines(header::HOST).nth(1).is_some() {
+    // HTTP/1 is asked for one host by the gate (RFC 9113, section 8.3.1; RFC 9114, section 4.3.1).
+    let is_multiplexed = is_multiplexed(head.version);
+    if is_multiplexed && fields.lines(header::HOST).nth(1).is_some() {
         return Err(Failure::of(Kind::BadHost, "more than one Host"));
     }
     let named = fields.take(header::HOST).map(host::take).transpose();
     let named = named.map_err(|_| Failure::of(Kind::BadHost, "Host is not a host"))?;
     let (authority, target) = target::read(&head.method, &head.uri, named).map_err(of_target)?;
-    // HTTP/1 is asked for this by the gate (RFC 9113, section 8.3.1; RFC 9114, section 4.3.1).
-    if is_multiplexed(head.version) && authority.as_str().is_empty() {
+    if is_multiplexed && authority.as_str().is_empty() {
         return Err(Failure::of(Kind::BadHost, "neither :authority nor Host"));
     }
     let is_in_clear = exchange.client.scheme == Scheme::Http;
