@@ -22,6 +22,8 @@ const ASKED_BY: &[&str] = &[
     ".required(",
     ".string(",
     "(table, ",
+    "(&table, ",
+    "(listener, ",
 ];
 
 #[test]

@@ -57,7 +57,23 @@ impl Gateway {
     #[track_caller]
     pub fn run(place: Place, arguments: &[&str]) -> Gateway {
         let mut command = Command::new(weir_file());
-        command.args(arguments).current_dir(place.path());
+        command.args(arguments);
+        Gateway::launch(place, command)
+    }
+
+    /// Starts `weir run` by a Python program that becomes it: the program finds the command line in `sys.argv[1:]`.
+    #[track_caller]
+    pub fn become_by(config: &Config, python: &str) -> Gateway {
+        let place = Place::fresh();
+        config.write(&place);
+        let mut command = Command::new("python3");
+        command.args(["-c", python]).arg(weir_file()).args(["run", "-c", "weir.toml"]);
+        Gateway::launch(place, command)
+    }
+
+    #[track_caller]
+    fn launch(place: Place, mut command: Command) -> Gateway {
+        command.current_dir(place.path());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
         let out = collect(child.stdout.take().expect("stdout was asked for"));

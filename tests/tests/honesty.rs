@@ -97,7 +97,7 @@ fn request_lines() {
         let bytes = [line, b"Host: any.example\r\n\r\n", SMUGGLED.as_bytes()].concat();
         world.refuses(&bytes, &[400, 414, 501, 505]);
     }
-    world.refuses(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &[400, 505]);
+    world.refuses(b"PRI * HTTP/2.0\r\n\r\nMS\r\n\r\n", &[400, 505]);
     world.refuses(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", &[400]);
     world.refuses(b"CONNECT any.example:443 HTTP/1.1\r\nHost: any.example:443\r\n\r\n", &[400, 405, 501]);
 }

@@ -100,6 +100,12 @@ impl Deadline {
         self.slot.rung.set(false);
     }
 
+    /// The time at its thread's last tick.
+    #[must_use]
+    pub fn recent(&self) -> Instant {
+        self.slot.recent.get()
+    }
+
     /// Takes it back.
     pub fn disarm(&self) {
         self.slot.at.set(None);

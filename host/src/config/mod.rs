@@ -1,7 +1,7 @@
 //! The config: TOML as written, checked into a `Plan`, with every problem found at once.
 //!
 //! Nobody else knows TOML. A plan is only handed out when there is no problem at all, so whoever holds one need not
-//! check it again. Files that a page, a fixed answer or TLS to members names are read here, and programs, users and groups
+//! check it again. Files that a page, a fixed answer or TLS names are read here, and programs, users and groups
 //! are looked up; nothing else is touched.
 
 use std::fs;
@@ -11,8 +11,10 @@ mod condition;
 mod filter;
 #[cfg(test)]
 mod golden;
+mod https;
 mod listener;
 mod page;
+mod pem;
 mod plan;
 mod pool;
 mod problem;

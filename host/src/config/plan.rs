@@ -36,7 +36,7 @@ pub struct Plan {
     /// The access log.
     pub access_log: AccessLog,
     /// In the order written.
-    pub listeners: Vec<Listener>,
+    pub listeners: Vec<Arc<Listener>>,
     /// In the order written.
     pub pools: Vec<Pool>,
     /// In the order written.

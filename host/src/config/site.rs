@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use super::table::{Item, Table};
 use super::whole::Names;
-use super::{Site, StatusSet, page, route};
+use super::{Certificate, Site, StatusSet, https, listener, page, pem, route};
 use crate::message::host;
 
 /// What a site is the answer for: these hosts, and whatever no other site names.
@@ -14,7 +14,13 @@ struct Hosts {
 }
 
 /// All sites, and which of them answers for hosts that none of them names.
-pub(super) fn read_all(top: &Table<'_>, names: &Names, intercepts: &[StatusSet]) -> (Vec<Site>, Option<usize>) {
+pub(super) fn read_all(
+    top: &Table<'_>,
+    names: &Names,
+    intercepts: &[StatusSet],
+    listeners: &[listener::Found<'_>],
+) -> (Vec<Site>, Option<usize>) {
+    let secured = listeners.iter().any(listener::Found::has_tls);
     let tables = top.named("site");
     if tables.is_empty() {
         top.problem("a site is required, such as site.main.route = [{ pool = \"app\" }]");
@@ -31,12 +37,22 @@ pub(super) fn read_all(top: &Table<'_>, names: &Names, intercepts: &[StatusSet])
             _ if hosts.default => default = Some(index),
             _ => {}
         }
-        sites.push(read(name, table, hosts.named, names, intercepts));
+        sites.push(read(name, table, hosts.named, names, intercepts, secured));
+    }
+    if !tables.iter().any(|(_, table)| table.item("certificate").is_some()) {
+        listeners.iter().for_each(listener::Found::check_certificate);
     }
     (sites, default)
 }
 
-fn read(name: &str, table: &Table<'_>, hosts: Vec<String>, names: &Names, intercepts: &[StatusSet]) -> Site {
+fn read(
+    name: &str,
+    table: &Table<'_>,
+    hosts: Vec<String>,
+    names: &Names,
+    intercepts: &[StatusSet],
+    secured: bool,
+) -> Site {
     let list = table.item("route").map(|item| item.list().ok_or(()));
     if list.as_ref().is_none_or(|list| list.as_ref().is_ok_and(Vec::is_empty)) {
         table.problem("has no routes, so it would answer everything with 404");
@@ -46,18 +62,30 @@ fn read(name: &str, table: &Table<'_>, hosts: Vec<String>, names: &Names, interc
     route::check_reach(table.source, &routes);
     let site = Site {
         name: name.into(),
-        hosts,
         preserve_server: table.boolean("preserve-server", false),
         via: table.boolean("via", false),
-        certificates: Vec::new(),
-        https_redirect: None,
-        hsts: None,
+        certificates: certificates(table, &hosts, secured),
+        https_redirect: https::redirect(table, secured),
+        hsts: https::hsts(table, secured),
+        hosts,
         error_pages: page::read_all(table),
         routes,
         place: table.place.clone(),
     };
     table.finish();
     site
+}
+
+/// A client is given these when it names one of the hosts, and it can only name names (RFC 6066, section 3).
+fn certificates(table: &Table<'_>, hosts: &[String], secured: bool) -> Vec<Certificate> {
+    if let Some(item) = table.item("certificate") {
+        if !secured {
+            item.problem("does nothing: no listener has tls");
+        } else if hosts.iter().all(|host| is_address(host)) {
+            item.problem("does nothing: the site names no host; give the certificate to the listener's tls");
+        }
+    }
+    pem::certificates(table)
 }
 
 fn hosts(table: &Table<'_>, taken: &mut Vec<(String, String)>) -> Hosts {
@@ -96,9 +124,12 @@ fn host_name(item: &Item<'_>) -> Option<String> {
         return None;
     }
     let key = host::key(authority.host());
-    let is_address = key.starts_with('[') || key.parse::<Ipv4Addr>().is_ok();
-    if is_address && !wildcard.is_empty() {
+    if is_address(&key) && !wildcard.is_empty() {
         item.problem(format!("{text:?}: an address has no names below it"));
     }
     Some(format!("{wildcard}{key}"))
+}
+
+fn is_address(host: &str) -> bool {
+    host.starts_with('[') || host.parse::<Ipv4Addr>().is_ok()
 }

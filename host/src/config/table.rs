@@ -212,6 +212,12 @@ impl<'d> Item<'d> {
         self.or_wrong(Some(duration).filter(|it| range.contains(it)), format!("a duration from {least} to {most}"))
     }
 
+    /// As `duration`, where what it is for knows whole seconds alone.
+    pub(super) fn seconds(&self, range: &RangeInclusive<Duration>) -> Option<Duration> {
+        let duration = self.duration(range)?;
+        self.or_wrong(Some(duration).filter(|it| it.subsec_nanos() == 0), "whole seconds")
+    }
+
     pub(super) fn size(&self, range: &RangeInclusive<u64>) -> Option<u64> {
         let text = self.value.as_str();
         let size = match text {

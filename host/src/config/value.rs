@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 /// Longest unit first, so that writing finds the shortest text.
-const DURATION_UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+const DURATION_UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 const SIZE_UNITS: [(&str, u64); 5] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
-/// `"2s"`, `"500ms"`, `"1m"`, `"1h"`.
+/// `"2s"`, `"500ms"`, `"1m"`, `"1h"`, `"1d"`.
 pub(super) fn duration(text: &str) -> Option<Duration> {
     let (count, unit) = parts(text)?;
     let (_, factor) = DURATION_UNITS.into_iter().find(|(name, _)| *name == unit)?;
@@ -60,9 +60,15 @@ mod tests {
 
     #[test]
     fn durations_are_read_and_written() {
-        for (text, millis) in
-            [("2s", 2_000), ("500ms", 500), ("1m", 60_000), ("1h", 3_600_000), ("0s", 0), ("90s", 90_000)]
-        {
+        for (text, millis) in [
+            ("2s", 2_000),
+            ("500ms", 500),
+            ("1m", 60_000),
+            ("1h", 3_600_000),
+            ("0s", 0),
+            ("90s", 90_000),
+            ("2d", 172_800_000),
+        ] {
             let duration = duration(text).unwrap();
             assert_eq!(duration, Duration::from_millis(millis), "{text}");
             assert_eq!(write_duration(duration), text);

@@ -57,7 +57,7 @@ pub(super) fn read<'d>(source: &'d Source<'d>, document: &'d Spanned<DeTable<'d>
     pool::check_fallbacks(&pools);
     let filters = filters.iter().filter_map(|(name, table)| filter::read(name, table)).collect();
     let intercepts: Vec<_> = pools.iter().map(|found| found.intercepts.clone()).collect();
-    let (sites, default_site) = site::read_all(&top, &names, &intercepts);
+    let (sites, default_site) = site::read_all(&top, &names, &intercepts, &listeners);
     top.finish();
     Some(Plan {
         threads: usize::try_from(threads).ok()?,
@@ -67,7 +67,7 @@ pub(super) fn read<'d>(source: &'d Source<'d>, document: &'d Spanned<DeTable<'d>
         cache_directory,
         log,
         access_log,
-        listeners,
+        listeners: listeners.into_iter().map(|found| Arc::new(found.listener)).collect(),
         pools: pools.into_iter().map(|found| found.pool).collect(),
         filters,
         sites,
@@ -122,7 +122,7 @@ fn resolver(item: &Item<'_>) -> Option<SocketAddr> {
 }
 
 /// `/24` or nothing after an address. Bits beyond the prefix are a slip of one or the other, so they are a problem.
-fn network(item: &Item<'_>) -> Option<Network> {
+pub(super) fn network(item: &Item<'_>) -> Option<Network> {
     let text = item.string()?;
     let network = parse_network(text);
     match network {

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use super::value::{write_duration, write_size};
 use super::{
-    AccessFormat, Action, Filter, Listener, LogOutput, Module, PathMatch, Plan, Respond, Route, Site, Test, filter,
-    listener, page, whole,
+    AccessFormat, Action, Filter, LogOutput, Module, Network, PathMatch, Plan, Respond, Route, Site, Test, filter,
+    https, page, whole,
 };
 use crate::message::Value;
 
+mod keys;
+mod listener;
 mod pool;
 
 impl Plan {
@@ -21,7 +23,7 @@ impl Plan {
         let mut out = Writer::default();
         self.write_top(&mut out);
         for listener in &self.listeners {
-            write_listener(&mut out, listener);
+            listener::write(&mut out, listener);
         }
         for pool in &self.pools {
             pool::write(&mut out, self, pool);
@@ -36,10 +38,9 @@ impl Plan {
     }
 
     fn write_top(&self, out: &mut Writer) {
-        let proxies = self.trusted_proxies.iter().map(|net| text(&format!("{}/{}", net.address, net.bits)));
         out.key("threads", self.threads);
         out.duration("shutdown-timeout", self.shutdown_timeout);
-        out.key("trusted-proxies", list(proxies));
+        out.key("trusted-proxies", networks(&self.trusted_proxies));
         out.list("resolvers", self.resolvers.iter().map(|address| text(&address.to_string())));
         out.key("cache-directory", self.cache_directory.as_deref().map_or_else(|| text(whole::OFF), path_text));
         out.section("[log]");
@@ -70,6 +71,9 @@ impl Plan {
         out.key("host", list(site.hosts.iter().map(|host| text(host)).chain(default)));
         out.key("preserve-server", site.preserve_server);
         out.key("via", site.via);
+        out.list("certificate", site.certificates.iter().map(listener::certificate_value));
+        out.key("https-redirect", site.https_redirect.map_or_else(|| "false".to_owned(), listener::redirect_value));
+        out.key("hsts", site.hsts.as_ref().map_or_else(|| "false".to_owned(), https::write_hsts));
         if !site.error_pages.is_empty() {
             out.section(&format!("[site.{}.error-page]", key(&site.name)));
         }
@@ -124,23 +128,6 @@ impl Plan {
 
     fn filter_names(&self, filters: &[usize]) -> impl Iterator<Item = String> {
         filters.iter().filter_map(|index| self.filters.get(*index)).map(|filter| text(&filter.name))
-    }
-}
-
-fn write_listener(out: &mut Writer, listener: &Listener) {
-    out.section(&format!("[listener.{}]", key(&listener.name)));
-    out.key("bind", list(listener.bind.iter().map(|bind| text(&listener::write_bind(bind)))));
-    out.key("max-connections", listener.max_connections);
-    out.key("backlog", listener.backlog);
-    out.duration("head-timeout", listener.head_timeout);
-    out.duration("body-timeout", listener.body_timeout);
-    out.duration("idle-timeout", listener.idle_timeout);
-    out.duration("write-timeout", listener.write_timeout);
-    out.text("max-head", &write_size(listener.max_head as u64));
-    out.text("max-target", &write_size(listener.max_target as u64));
-    out.key("max-fields", listener.max_fields);
-    if let Some(size) = listener.max_body {
-        out.text("max-body", &write_size(size));
     }
 }
 
@@ -220,6 +207,10 @@ fn key(name: &str) -> String {
 
 fn list(items: impl Iterator<Item = String>) -> String {
     format!("[{}]", items.collect::<Vec<_>>().join(", "))
+}
+
+fn networks(networks: &[Network]) -> String {
+    list(networks.iter().map(|net| text(&format!("{}/{}", net.address, net.bits))))
 }
 
 fn condition(name: &str, test: &Test) -> String {

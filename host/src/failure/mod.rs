@@ -78,6 +78,8 @@ kinds! {
     TargetTooLong: Client, 414, "uri-too-long", "The request's URI is too long.";
     /// The head is longer than the limit, or has too many fields.
     HeadTooLarge: Client, 431, "head-too-large", "The request's header fields are too large.";
+    /// The client has as many connections as one may have.
+    TooManyConnections: Client, 429, "too-many-connections", "There are too many connections from this address.";
     /// It asks for `https` in the clear (RFC 9110, section 7.4).
     Misdirected: Client, 421, "misdirected", "The request was sent to the wrong place.";
     /// It came in TLS early data and would change something: somebody else may have sent it once more (RFC 8470).

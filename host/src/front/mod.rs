@@ -3,12 +3,18 @@
 //! What a request means is the pipeline's business. One file a protocol; the gate stands before every HTTP/1 parser.
 
 mod drain;
+mod enter;
 pub mod gate;
 mod h1;
+mod h2;
+mod pace;
+mod proxy;
 mod refusal;
+mod seats;
 mod socket;
 mod wire;
 mod worker;
 
+pub use self::seats::ListenerShared;
 pub use self::socket::Socket;
-pub use self::worker::{ListenerShared, Worker};
+pub use self::worker::Worker;

@@ -3,10 +3,13 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+use crate::tls;
 
 /// A socket that listens, non-blocking.
 pub enum Socket {
@@ -23,9 +26,16 @@ pub(super) enum Listening {
 }
 
 /// An accepted connection.
-pub(super) enum Stream {
+pub(super) struct Stream {
+    kind: Kind,
+    /// What was read before it was known who it is for.
+    early: Bytes,
+}
+
+enum Kind {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<tls::ServerStream<Stream>>),
 }
 
 impl Listening {
@@ -42,28 +52,57 @@ impl Listening {
             Self::Tcp(socket) => socket.poll_accept(context).map_ok(|(stream, from)| {
                 // Only a connection that is already gone refuses this, and then it does not matter.
                 let _ = stream.set_nodelay(true);
-                (Stream::Tcp(stream), Some(from))
+                (Kind::Tcp(stream).into(), Some(from))
             }),
-            Self::Unix(socket) => socket.poll_accept(context).map_ok(|(stream, _)| (Stream::Unix(stream), None)),
+            Self::Unix(socket) => socket.poll_accept(context).map_ok(|(stream, _)| (Kind::Unix(stream).into(), None)),
         }
     }
 }
 
 impl Stream {
+    /// A connection under TLS.
+    pub(super) fn secured(stream: tls::ServerStream<Self>) -> Self {
+        Kind::Tls(Box::new(stream)).into()
+    }
+
     /// Our end of the connection; none on a Unix socket.
     pub(super) fn own_address(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Tcp(stream) => stream.local_addr().ok(),
-            Self::Unix(_) => None,
+        match &self.kind {
+            Kind::Tcp(stream) => stream.local_addr().ok(),
+            Kind::Unix(_) => None,
+            Kind::Tls(stream) => stream.get_ref().0.own_address(),
         }
     }
 
-    /// Writes what the socket takes at once.
-    pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.try_write(bytes),
-            Self::Unix(stream) => stream.try_write(bytes),
+    /// Puts back what was read; it comes first again.
+    pub(super) fn put_back(&mut self, bytes: impl Into<Bytes>) {
+        self.early = bytes.into();
+    }
+
+    /// Writes what the socket takes at once, for when nobody else is writing.
+    pub(super) fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.kind {
+            Kind::Tcp(stream) => stream.try_write(bytes),
+            Kind::Unix(stream) => stream.try_write(bytes),
+            Kind::Tls(stream) => {
+                let mut context = Context::from_waker(Waker::noop());
+                let written = match Pin::new(&mut *stream).poll_write(&mut context, bytes) {
+                    Poll::Ready(written) => written?,
+                    Poll::Pending => 0,
+                };
+                // What TLS has taken goes out with what is written next, if it does not now.
+                match Pin::new(stream).poll_flush(&mut context) {
+                    Poll::Ready(flushed) => flushed.map(|()| written),
+                    Poll::Pending => Ok(written),
+                }
+            }
         }
+    }
+}
+
+impl From<Kind> for Stream {
+    fn from(kind: Kind) -> Self {
+        Self { kind, early: Bytes::new() }
     }
 }
 
@@ -73,18 +112,29 @@ impl AsyncRead for Stream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match &mut *self {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
-            Self::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
+        if !self.early.is_empty() {
+            let length = self.early.len().min(buffer.remaining());
+            buffer.put_slice(&self.early.split_to(length));
+            return Poll::Ready(Ok(()));
+        }
+        match &mut self.kind {
+            Kind::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
+            Kind::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
+            Kind::Tls(stream) => match Pin::new(stream).poll_read(context, buffer) {
+                // Most clients close without a word of TLS about it; what they sent says itself whether it is whole.
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
+                polled => polled,
+            },
         }
     }
 }
 
 impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut *self {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
-            Self::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
+        match &mut self.kind {
+            Kind::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
+            Kind::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
+            Kind::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
         }
     }
 
@@ -93,9 +143,10 @@ impl AsyncWrite for Stream {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut *self {
-            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, slices),
-            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+        match &mut self.kind {
+            Kind::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Kind::Unix(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Kind::Tls(stream) => Pin::new(stream).poll_write_vectored(context, slices),
         }
     }
 
@@ -103,14 +154,18 @@ impl AsyncWrite for Stream {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.kind {
+            Kind::Tcp(_) | Kind::Unix(_) => Poll::Ready(Ok(())),
+            Kind::Tls(stream) => Pin::new(stream).poll_flush(context),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut *self {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
-            Self::Unix(stream) => Pin::new(stream).poll_shutdown(context),
+        match &mut self.kind {
+            Kind::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
+            Kind::Unix(stream) => Pin::new(stream).poll_shutdown(context),
+            Kind::Tls(stream) => Pin::new(stream).poll_shutdown(context),
         }
     }
 }

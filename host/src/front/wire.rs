@@ -4,6 +4,7 @@
 //! The codec and the connection's task share one wire on one thread. Invariant: after a refusal no further byte of the
 //! client reaches the codec.
 
+mod patience;
 mod streams;
 
 use std::cell::{Cell, RefCell};
@@ -15,10 +16,11 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use self::patience::{Awaited, Patience};
 pub(super) use self::streams::{Bare, Transport};
 use super::gate::{Gate, Limits, Phase};
 use super::socket::Stream;
-use crate::clock::{Deadline, Duration, Instant, Ticker, now};
+use crate::clock::{Instant, Ticker, now};
 use crate::config;
 use crate::failure::{Failure, Kind};
 use crate::message::{Fields, Status};
@@ -28,10 +30,7 @@ use crate::pipeline::{Interim, Tunnel};
 pub(super) struct Wire {
     stream: RefCell<Stream>,
     gate: RefCell<Gate>,
-    times: Times,
-    reading: Deadline,
-    writing: Deadline,
-    awaited: Cell<Awaited>,
+    patience: Patience,
     state: Cell<State>,
     /// Bytes of an interim answer that the socket did not take yet.
     owed: RefCell<Vec<u8>>,
@@ -43,13 +42,6 @@ pub(super) struct Wire {
     held: RefCell<Vec<u8>>,
     /// What the connection becomes when the codec is done.
     tunnel: RefCell<Option<Box<Tunnel>>>,
-}
-
-struct Times {
-    head: Duration,
-    body: Duration,
-    idle: Duration,
-    write: Duration,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -74,35 +66,14 @@ struct State {
     stalled: bool,
 }
 
-/// What the read deadline is armed for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Awaited {
-    Nothing,
-    Request,
-    Head,
-    Body,
-}
-
-/// For a first request that may be on its way when the gateway drains.
-const DRAIN_GRACE: Duration = Duration::from_millis(500);
-
 impl Wire {
     pub(super) fn of(stream: Stream, listener: &config::Listener, ticker: &Ticker) -> Rc<Self> {
         let limits =
             Limits { max_head: listener.max_head, max_target: listener.max_target, max_fields: listener.max_fields };
-        let times = Times {
-            head: listener.head_timeout,
-            body: listener.body_timeout,
-            idle: listener.idle_timeout,
-            write: listener.write_timeout,
-        };
         Rc::new(Self {
             stream: RefCell::new(stream),
             gate: RefCell::new(Gate::of(limits)),
-            times,
-            reading: ticker.deadline(),
-            writing: ticker.deadline(),
-            awaited: Cell::new(Awaited::Nothing),
+            patience: Patience::of(listener, ticker),
             state: Cell::default(),
             owed: RefCell::default(),
             refusal: RefCell::default(),
@@ -119,6 +90,7 @@ impl Wire {
             (state.exchanging, state.heard) = (true, false);
             state.served += 1;
         });
+        self.patience.begin();
         self.expect(Awaited::Nothing);
     }
 
@@ -169,8 +141,7 @@ impl Wire {
 
     /// Why an answer was not taken to its end, if the wire knows.
     pub(super) fn stalled(&self) -> Option<Failure> {
-        let text = format!("it took no byte within {:?}", self.times.write);
-        self.state.get().stalled.then(|| Failure::of(Kind::ClientStalled, text))
+        self.state.get().stalled.then(|| Failure::of(Kind::ClientStalled, self.patience.of_answer()))
     }
 
     /// Why the client's body came to its end, when the wire ended it.
@@ -234,10 +205,13 @@ impl Wire {
             return Poll::Ready(Ok(()));
         }
         let mut gate = self.gate.borrow_mut();
-        let begins = gate.phase() == Phase::Idle;
+        let (begins, in_body) = (gate.phase() == Phase::Idle, gate.phase() == Phase::Body);
         let fed = gate.feed(fresh);
         let phase = gate.phase();
         drop(gate);
+        if in_body {
+            self.patience.body_came(fresh.len());
+        }
         match fed {
             Ok(passed) => {
                 if let Some(rest @ [_, ..]) = fresh.get(passed..) {
@@ -315,29 +289,14 @@ impl Wire {
             self.head_began.set(Some(now()));
         }
         match phase {
-            Phase::Head if self.awaited.get() == Awaited::Head => {}
             Phase::Head => self.expect(Awaited::Head),
             Phase::Body | Phase::Idle => self.expect(Awaited::Nothing),
         }
     }
 
     fn expect(&self, awaited: Awaited) {
-        if self.awaited.replace(awaited) == awaited {
-            return;
-        }
-        match awaited {
-            Awaited::Nothing => self.reading.disarm(),
-            Awaited::Head => self.reading.arm(self.times.head),
-            Awaited::Body => self.reading.arm(self.times.body),
-            Awaited::Request => {
-                let State { served, draining, .. } = self.state.get();
-                self.reading.arm(match (draining, served) {
-                    (true, _) => DRAIN_GRACE,
-                    (false, 0) => self.times.head.min(self.times.idle),
-                    (false, _) => self.times.idle,
-                });
-            }
-        }
+        let State { served, draining, .. } = self.state.get();
+        self.patience.expect(awaited, served, draining);
     }
 
     /// Nothing to read: a client that is expected to send gets its time.
@@ -349,10 +308,10 @@ impl Wire {
             Phase::Idle if self.is_busy() => Awaited::Nothing,
             Phase::Idle => Awaited::Request,
         });
-        ready!(self.reading.poll_over(context));
+        ready!(self.patience.poll_reading(context));
         let failure = match phase {
-            Phase::Head => Failure::of(Kind::HeadTimeout, format!("no whole head within {:?}", self.times.head)),
-            Phase::Body => Failure::of(Kind::BodyTimeout, format!("no further byte within {:?}", self.times.body)),
+            Phase::Head => Failure::of(Kind::HeadTimeout, self.patience.of_head()),
+            Phase::Body => Failure::of(Kind::BodyTimeout, self.patience.of_body()),
             Phase::Idle => Kind::HeadTimeout.into(),
         };
         *self.refusal.borrow_mut() = Some(failure);
@@ -391,16 +350,11 @@ impl Wire {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => Poll::Pending,
         };
-        if polled.is_ready() {
-            if self.writing.is_armed() {
-                self.writing.disarm();
-            }
+        if let Poll::Ready(written) = &polled {
+            self.patience.answer_went(written.as_ref().copied().unwrap_or(0));
             return polled;
         }
-        if !self.writing.is_armed() {
-            self.writing.arm(self.times.write);
-        }
-        ready!(self.writing.poll_over(context));
+        ready!(self.patience.poll_writing(context));
         self.update(|state| state.stalled = true);
         Poll::Ready(Err(ErrorKind::TimedOut.into()))
     }
@@ -416,6 +370,7 @@ impl Wire {
 
     fn poll_flush(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.pay(context))?;
+        ready!(Pin::new(&mut *self.stream.borrow_mut()).poll_flush(context))?;
         self.update(|state| state.dirty = false);
         self.rest();
         if self.refusal.borrow().is_some()
@@ -439,7 +394,7 @@ impl Interim for Wire {
         fields.write(&mut text);
         text.extend_from_slice(b"\r\n");
         let mut owed = self.owed.borrow_mut();
-        let written = if owed.is_empty() { self.stream.borrow().try_write(&text).unwrap_or(0) } else { 0 };
+        let written = if owed.is_empty() { self.stream.borrow_mut().try_write(&text).unwrap_or(0) } else { 0 };
         owed.extend_from_slice(text.get(written..).unwrap_or_default());
     }
 }

@@ -1,35 +1,22 @@
 //! One thread's front: accepts connections, serves each in a task of its own, and knows the thread's generation.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 
 use tokio::sync::watch;
 
 use super::drain::Drain;
+use super::enter::Entry;
+use super::seats::ListenerShared;
 use super::socket::{Listening, Socket, Stream};
-use super::{h1, refusal};
 use crate::clock::{self, Duration};
-use crate::config;
-use crate::failure::{Failure, Kind};
 use crate::generation::{Current, Local, Thread};
 use crate::log::{AccessLog, FLUSH_EVERY};
-use crate::message::Scheme;
-use crate::message::forwarding::Peer;
-use crate::pipeline::{self, Client};
-
-/// What all threads share of one listener.
-pub struct ListenerShared {
-    /// Its name.
-    pub name: Arc<str>,
-    /// Connections that are open, on all threads.
-    pub connections: AtomicUsize,
-}
 
 /// One thread's front.
 pub struct Worker {
@@ -39,9 +26,6 @@ pub struct Worker {
     open: Rc<Cell<usize>>,
     draining: Drain,
 }
-
-/// One of a listener's connections, counted over all threads.
-struct Seat(Arc<ListenerShared>);
 
 /// A connection that is open on this thread, refused or not.
 struct Open(Rc<Cell<usize>>);
@@ -125,48 +109,12 @@ impl Worker {
     fn take(self: &Rc<Self>, listener: &Arc<ListenerShared>, stream: Stream, from: Option<SocketAddr>) {
         // The generation is held by the exchanges; a connection needs only its listener's limits.
         let Some(plan) = self.local().generation.listener(&listener.name).cloned() else { return };
-        let open = Open::of(&self.open);
-        let seat = Seat::take(listener, plan.max_connections);
-        let client = Client {
-            peer: Peer::of(from.map(|from| from.ip()), false),
-            port: from.map_or(0, |from| from.port()),
-            listener: listener.name.clone(),
-            scheme: Scheme::Http,
-            to: stream.own_address(),
-            secured: None,
-            own: OnceCell::new(),
-        };
-        let (worker, client) = (self.clone(), Rc::new(client));
+        let (worker, open) = (self.clone(), Open::of(&self.open));
+        let entry = Entry { listener: listener.clone(), plan, stream, from };
         tokio::task::spawn_local(async move {
-            match seat {
-                Some(_seat) => h1::serve(&worker, stream, &plan, client).await,
-                None => worker.refuse(stream, &plan, &client).await,
-            }
+            entry.serve(&worker).await;
             drop(open);
         });
-    }
-
-    /// Says that every seat is taken. Whoever is refused has none, so refusals cannot keep a listener full.
-    async fn refuse(&self, mut stream: Stream, listener: &config::Listener, client: &Rc<Client>) {
-        let detail = format!("listener \"{}\" has its {} connections", listener.name, listener.max_connections);
-        let (id, failure) = (pipeline::request_id(), Failure::of(Kind::Overloaded, detail));
-        pipeline::refused(&self.local(), client, &failure, &id, clock::now());
-        let _ = refusal::write(&mut stream, failure.kind, &id).await;
-        refusal::linger(&mut stream).await;
-    }
-}
-
-impl Seat {
-    fn take(listener: &Arc<ListenerShared>, seats: usize) -> Option<Self> {
-        let seat = Self(listener.clone());
-        let taken = listener.connections.fetch_add(1, Ordering::Relaxed);
-        (taken < seats).then_some(seat)
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

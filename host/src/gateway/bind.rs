@@ -11,11 +11,16 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use socket2::{Domain, SockAddr, SockFilter, Socket as RawSocket, Type};
+use socket2::{Domain, SockAddr, SockFilter, Socket as RawSocket, TcpKeepalive, Type};
 
-use crate::config::Bind;
+use super::inherited::Inherited;
+use crate::config::{Bind, Listener};
 use crate::front::Socket;
+
+/// Probes without an answer before a connection counts as gone: one may be lost, and one more.
+const PROBES: u32 = 3;
 
 /// Sockets on one address, one for each thread.
 pub(super) struct Sockets {
@@ -44,19 +49,19 @@ pub struct Refusal {
 
 /// Binds an address for a number of threads; `shared` when sockets of ours have its port already.
 pub(super) fn bind(
-    listener: &Arc<str>,
+    listener: &Listener,
     bind: &Bind,
-    backlog: u32,
     threads: usize,
     shared: bool,
+    inherited: &Inherited,
 ) -> Result<Sockets, Refusal> {
     match bind {
-        Bind::Tcp(address) => tcp(*address, backlog, threads, shared),
-        Bind::Unix(path) => unix(path, backlog, threads),
-        Bind::Inherited(_) => Err(io::ErrorKind::Unsupported.into()),
+        Bind::Tcp(address) => tcp(*address, listener.backlog, threads, shared),
+        Bind::Unix(path) => unix(path, listener.backlog, threads),
+        Bind::Inherited(name) => passed_on(name, threads, inherited),
     }
     .map_err(|error| Refusal {
-        listener: listener.clone(),
+        listener: listener.name.clone(),
         address: text_of(bind),
         hint: hint(bind, &error),
         error,
@@ -72,11 +77,21 @@ pub(super) fn text_of(bind: &Bind) -> String {
     }
 }
 
-/// Sets the length of the kernel's queue anew.
-pub(super) fn set_backlog(socket: &Socket, backlog: u32) -> io::Result<()> {
+/// Sets what the kernel does of itself: the length of its queue, and how it probes connections that are silent. Accepted
+/// connections have what their socket had.
+pub(super) fn set_options(socket: &Socket, backlog: u32, keep_alive: Option<Duration>) -> io::Result<()> {
     let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
     match socket {
-        Socket::Tcp(socket) => socket2::SockRef::from(socket).listen(backlog),
+        Socket::Tcp(socket) => {
+            let socket = socket2::SockRef::from(socket);
+            match keep_alive {
+                Some(every) => socket.set_tcp_keepalive(
+                    &TcpKeepalive::new().with_time(every).with_interval(every).with_retries(PROBES),
+                )?,
+                None => socket.set_keepalive(false)?,
+            }
+            socket.listen(backlog)
+        }
         Socket::Unix(socket) => socket2::SockRef::from(socket).listen(backlog),
     }
 }
@@ -92,6 +107,16 @@ pub(super) fn begin_nothing(socket: &Socket) -> io::Result<()> {
         SockFilter::new(code(libc::BPF_RET | libc::BPF_K), 0, 0, 0),
         SockFilter::new(code(libc::BPF_RET | libc::BPF_K), 0, 0, u32::MAX),
     ])
+}
+
+/// Makes a socket that somebody else opened like ours: it never waits, and programs that the gateway starts do not have it.
+pub(super) fn adopt(socket: &Socket) -> io::Result<()> {
+    let socket = match socket {
+        Socket::Tcp(socket) => socket2::SockRef::from(socket),
+        Socket::Unix(socket) => socket2::SockRef::from(socket),
+    };
+    socket.set_nonblocking(true)?;
+    socket.set_cloexec(true)
 }
 
 /// Another handle of the same socket.
@@ -141,6 +166,21 @@ fn unix(path: &Path, backlog: u32, threads: usize) -> io::Result<Sockets> {
     let mut each = (1..threads).map(|_| another(&first)).collect::<io::Result<Vec<_>>>()?;
     each.push(first);
     Ok(Sockets { address: format!("unix:{}", path.display()), each, file: Some(file) })
+}
+
+/// One queue for all threads, because only whoever binds decides otherwise.
+fn passed_on(name: &str, threads: usize, inherited: &Inherited) -> io::Result<Sockets> {
+    let first = inherited.find(name)?;
+    let address = match &first {
+        Socket::Tcp(socket) => socket.local_addr()?.to_string(),
+        Socket::Unix(socket) => {
+            let address = socket.local_addr()?;
+            address.as_pathname().map_or_else(|| format!("systemd:{name}"), |path| format!("unix:{}", path.display()))
+        }
+    };
+    let mut each = (1..threads).map(|_| another(&first)).collect::<io::Result<Vec<_>>>()?;
+    each.push(first);
+    Ok(Sockets { address, each, file: None })
 }
 
 /// Removes a socket file that a dead process left behind; whatever else has that name stays.
@@ -217,7 +257,7 @@ mod tests {
     use super::*;
 
     fn listen(address: impl std::borrow::Borrow<Bind>, threads: usize) -> Result<Sockets, Refusal> {
-        bind(&"web".into(), address.borrow(), 16, threads, false)
+        bind(&Listener::plain("web"), address.borrow(), threads, false, &Inherited::default())
     }
 
     fn directory(name: &str) -> PathBuf {
@@ -253,7 +293,7 @@ mod tests {
     fn a_socket_that_begins_nothing_still_gives_what_was_queued() {
         let sockets = listen(Bind::Tcp("127.0.0.1:0".parse().unwrap()), 1).ok().unwrap();
         let address = sockets.address.parse().unwrap();
-        let soon = std::time::Duration::from_millis(50);
+        let soon = Duration::from_millis(50);
         std::net::TcpStream::connect(address).unwrap();
         begin_nothing(&sockets.each[0]).unwrap();
         let error = std::net::TcpStream::connect_timeout(&address, soon).unwrap_err();

@@ -8,13 +8,13 @@ use std::collections::HashMap;
 use std::mem;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::Listening;
 use super::bind::{self, Refusal, SocketFile, Sockets};
+use super::inherited::Inherited;
 use super::workers::Workers;
 use crate::config::{Bind, Listener, Place, Plan};
 use crate::front::{ListenerShared, Socket};
@@ -27,6 +27,7 @@ const HANDSHAKE: Duration = Duration::from_millis(200);
 pub(super) struct Listeners {
     bound: Vec<Bound>,
     shared: HashMap<Arc<str>, Arc<ListenerShared>>,
+    inherited: Inherited,
 }
 
 /// What a plan wants, its new addresses bound already. Dropping it gives them back.
@@ -36,8 +37,7 @@ pub(super) struct Prepared {
 
 struct Wanted {
     key: Key,
-    listener: Arc<str>,
-    backlog: u32,
+    listener: Arc<Listener>,
     /// `None` where the address is listened on already.
     fresh: Option<Sockets>,
 }
@@ -60,6 +60,11 @@ struct Key {
 }
 
 impl Listeners {
+    /// Nothing yet, beside what the service manager passed on.
+    pub(super) fn of(inherited: Inherited) -> Self {
+        Self { inherited, ..Self::default() }
+    }
+
     /// Binds what a plan wants and is not there yet.
     ///
     /// # Errors
@@ -71,13 +76,10 @@ impl Listeners {
                 let key = Key::of(bind, &listener.name, nth);
                 let fresh = match self.bound.iter().any(|bound| bound.key == key) {
                     true => Ok(None),
-                    false => {
-                        bind::bind(&listener.name, bind, listener.backlog, threads, self.may_share(bind)).map(Some)
-                    }
+                    false => bind::bind(listener, bind, threads, self.may_share(bind), &self.inherited).map(Some),
                 };
-                let (name, backlog) = (listener.name.clone(), listener.backlog);
                 match fresh {
-                    Ok(fresh) => wanted.push(Wanted { key, listener: name, backlog, fresh }),
+                    Ok(fresh) => wanted.push(Wanted { key, listener: listener.clone(), fresh }),
                     Err(refusal) if refusal.is_lack_of_ipv6() && has_ipv4_twin(listener, bind) => {
                         tracing::warn!(%refusal, "this system has no IPv6, listening on IPv4 alone");
                     }
@@ -94,14 +96,14 @@ impl Listeners {
         for wanted in prepared.wanted {
             let known = before.iter().position(|bound| bound.key == wanted.key).map(|index| before.swap_remove(index));
             let bound = match (known, wanted.fresh) {
-                (Some(known), _) => self.keep(known, &wanted.listener, wanted.backlog, workers),
+                (Some(known), _) => self.keep(known, &wanted.listener, workers),
                 (None, Some(sockets)) => self.open(wanted.key, &wanted.listener, sockets, workers),
                 (None, None) => continue,
             };
             self.bound.push(bound);
         }
         close(before).await;
-        let Self { bound, shared } = self;
+        let Self { bound, shared, .. } = self;
         shared.retain(|name, _| bound.iter().any(|bound| bound.listener == *name));
     }
 
@@ -122,7 +124,9 @@ impl Listeners {
         self.bound.iter().any(|bound| matches!(&bound.key.bind, Bind::Tcp(ours) if ours.port() == wanted.port()))
     }
 
-    fn open(&mut self, key: Key, listener: &Arc<str>, sockets: Sockets, workers: &Workers) -> Bound {
+    fn open(&mut self, key: Key, listener: &Listener, sockets: Sockets, workers: &Workers) -> Bound {
+        set_options(&sockets.each, &sockets.address, listener);
+        let listener = &listener.name;
         let stop = watch::channel(false).0;
         let copies = copies(&sockets.each);
         workers.serve(&self.shared(listener), sockets.each, &stop);
@@ -130,12 +134,9 @@ impl Listeners {
         Bound { key, listener: listener.clone(), address: sockets.address, sockets: copies, file: sockets.file, stop }
     }
 
-    fn keep(&mut self, mut bound: Bound, listener: &Arc<str>, backlog: u32, workers: &Workers) -> Bound {
-        for socket in &bound.sockets {
-            if let Err(error) = bind::set_backlog(socket, backlog) {
-                tracing::warn!(listener = &**listener, address = bound.address, %error, "backlog not changed");
-            }
-        }
+    fn keep(&mut self, mut bound: Bound, listener: &Listener, workers: &Workers) -> Bound {
+        set_options(&bound.sockets, &bound.address, listener);
+        let listener = &listener.name;
         if bound.listener != *listener {
             let stop = watch::channel(false).0;
             workers.serve(&self.shared(listener), copies(&bound.sockets), &stop);
@@ -147,8 +148,7 @@ impl Listeners {
     }
 
     fn shared(&mut self, listener: &Arc<str>) -> Arc<ListenerShared> {
-        let begin = || Arc::new(ListenerShared { name: listener.clone(), connections: AtomicUsize::new(0) });
-        self.shared.entry(listener.clone()).or_insert_with(begin).clone()
+        self.shared.entry(listener.clone()).or_insert_with(|| ListenerShared::of(listener.clone())).clone()
     }
 }
 
@@ -173,7 +173,9 @@ async fn close(mut bound: Vec<Bound>) {
     }
     for one in &mut bound {
         drop(one.file.take());
-        for error in one.sockets.iter().filter_map(|socket| bind::begin_nothing(socket).err()) {
+        // A socket that was passed on goes on without us.
+        let ours = one.sockets.iter().filter(|_| !matches!(one.key.bind, Bind::Inherited(_)));
+        for error in ours.filter_map(|socket| bind::begin_nothing(socket).err()) {
             tracing::debug!(listener = &*one.listener, %error, "new handshakes are not held off");
         }
     }
@@ -182,6 +184,14 @@ async fn close(mut bound: Vec<Bound>) {
         drop(sockets);
         stop.send_replace(true);
         tracing::info!(listener = &*listener, address, "no longer listening");
+    }
+}
+
+fn set_options(sockets: &[Socket], address: &str, listener: &Listener) {
+    for socket in sockets {
+        if let Err(error) = bind::set_options(socket, listener.backlog, listener.tcp_keep_alive) {
+            tracing::warn!(listener = &*listener.name, address, %error, "a socket's options are not what they should be");
+        }
     }
 }
 
@@ -196,49 +206,19 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::config::{
-        AccessFormat, AccessLog, Http2, Http3, Log, LogFormat, LogOutput, MinRate, Protocols, Retry,
-    };
-    use crate::generation::{Current, Generation};
+    use crate::config::{AccessFormat, AccessLog, Log, LogFormat, LogOutput};
+    use crate::generation::{Current, Generation, Lasting};
     use crate::log;
-    use crate::pool::Registry;
     use crate::wasm::{Engine, EngineOptions};
 
     fn plan(listeners: &[(&str, &[&str])]) -> Plan {
-        let place = Place { file: "weir.toml".into(), line: 1, column: 1 };
         let bind = |text: &&str| match text.strip_prefix("unix:") {
             Some(path) => Bind::Unix(PathBuf::from(path)),
             None => Bind::Tcp(text.parse().unwrap()),
         };
-        let listener = |(name, binds): &(&str, &[&str])| Listener {
-            name: (*name).into(),
-            bind: binds.iter().map(bind).collect(),
-            protocols: Protocols { h1: true, h2: false, h3: false },
-            tls: None,
-            proxy_protocol: Vec::new(),
-            max_connections: 10,
-            max_connections_per_client: None,
-            tcp_keep_alive: None,
-            min_rate: MinRate { request: 0, response: 0, grace: Duration::ZERO },
-            h2: Http2 { max_streams: 1, stream_window: 0, connection_window: 0, max_frame: 0 },
-            h3: Http3 {
-                max_streams: 1,
-                stream_window: 0,
-                connection_window: 0,
-                retry: Retry::Never,
-                early_data: false,
-                advertise: None,
-            },
-            backlog: 16,
-            head_timeout: Duration::ZERO,
-            body_timeout: Duration::ZERO,
-            idle_timeout: Duration::ZERO,
-            write_timeout: Duration::ZERO,
-            max_head: 0,
-            max_target: 0,
-            max_fields: 0,
-            max_body: None,
-            place: place.clone(),
+        let listener = |(name, binds): &(&str, &[&str])| {
+            let bind = binds.iter().map(bind).collect();
+            Arc::new(Listener { bind, ..Listener::plain(name) })
         };
         Plan {
             threads: 1,
@@ -260,7 +240,7 @@ mod tests {
     fn nobody(plan: Plan) -> Workers {
         let engine = Engine::start(EngineOptions { cache_directory: None, threads: 1 }).unwrap();
         let current =
-            Arc::new(Current::of(Arc::new(Generation::build(plan, &engine, &Registry::default(), 1).unwrap())));
+            Arc::new(Current::of(Arc::new(Generation::build(plan, &engine, &Lasting::default(), 1).unwrap())));
         Workers::start(0, &current, &log::AccessLog::start(log::Output::default()).unwrap()).unwrap()
     }
 

@@ -7,6 +7,7 @@ mod error;
 mod explain;
 mod pem;
 mod roots;
+mod server;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 
 pub use self::error::Error;
+pub use self::server::{Server, ServerStream, Tickets, secured_of_quic};
 use self::verify::Verifier;
 use crate::config::{Pem, Protocol, UpstreamTls};
 

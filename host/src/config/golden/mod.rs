@@ -1,7 +1,8 @@
 //! Every problem text there is, word for word: `problems.txt` has configs and what is said about them.
 //!
-//! Where a config names no listener, pool `app` or site, a sound one is put after it. `BLESS=1 cargo test` writes what
-//! is said now; read the difference before you believe it.
+//! Files are looked for beside this one, in a directory that problems call `/nowhere`. Where a config names no listener,
+//! pool `app` or site, a sound one is put after it. `BLESS=1 cargo test` writes what is said now; read the difference
+//! before you believe it.
 
 use std::fs;
 use std::path::Path;
@@ -9,6 +10,7 @@ use std::path::Path;
 use super::parse;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/config/golden/problems.txt");
+const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/config/golden");
 const CASES: &str = include_str!("problems.txt");
 const RULE: &str = "\n====\n";
 const SAID: &str = "\n----\n";
@@ -43,8 +45,11 @@ fn problems(config: &str) -> String {
             }
         }
     }
-    match parse(&text, "weir.toml", Path::new("/nowhere")) {
+    match parse(&text, "weir.toml", Path::new(DIRECTORY)) {
         Ok(_) => "no problem".to_owned(),
-        Err(problems) => problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+        Err(problems) => {
+            let said: Vec<_> = problems.iter().map(ToString::to_string).collect();
+            said.join("\n").replace(DIRECTORY, "/nowhere")
+        }
     }
 }

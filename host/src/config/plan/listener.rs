@@ -196,3 +196,41 @@ pub enum Retry {
     /// Nobody.
     Never,
 }
+
+#[cfg(test)]
+impl Listener {
+    /// A cleartext one without an address, for tests of what comes after the config.
+    pub(crate) fn plain(name: &str) -> Self {
+        let second = Duration::from_secs(1);
+        Self {
+            name: name.into(),
+            bind: Vec::new(),
+            protocols: Protocols { h1: true, h2: true, h3: false },
+            tls: None,
+            proxy_protocol: Vec::new(),
+            max_connections: 10,
+            max_connections_per_client: None,
+            backlog: 16,
+            tcp_keep_alive: None,
+            head_timeout: 10 * second,
+            body_timeout: 10 * second,
+            idle_timeout: 10 * second,
+            write_timeout: 10 * second,
+            min_rate: MinRate { request: 0, response: 0, grace: second },
+            max_head: 32 << 10,
+            max_target: 8 << 10,
+            max_fields: 100,
+            max_body: None,
+            h2: Http2 { max_streams: 100, stream_window: 1 << 18, connection_window: 1 << 20, max_frame: 1 << 14 },
+            h3: Http3 {
+                max_streams: 100,
+                stream_window: 1 << 18,
+                connection_window: 1 << 20,
+                retry: Retry::Never,
+                early_data: false,
+                advertise: None,
+            },
+            place: Place { file: "weir.toml".into(), line: 1, column: 1 },
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::config::MemberAddress;
-use crate::config::listener;
+use crate::config::listener::bind;
 use crate::config::table::Item;
 use crate::message::{Value, host};
 
@@ -69,12 +69,12 @@ pub(in crate::config) fn write(address: &MemberAddress, host: &Value, tls: bool)
 
 fn over_unix(item: &Item<'_>, path: &str, tls: bool) -> Option<Url> {
     let address = match path.strip_prefix('@') {
-        Some(name) if name.is_empty() || name.len() > listener::LONGEST_SOCKET_PATH => {
-            item.problem(format!("an abstract socket's name has 1 to {} bytes", listener::LONGEST_SOCKET_PATH));
+        Some(name) if name.is_empty() || name.len() > bind::LONGEST_SOCKET_PATH => {
+            item.problem(format!("an abstract socket's name has 1 to {} bytes", bind::LONGEST_SOCKET_PATH));
             return None;
         }
         Some(name) => MemberAddress::Abstract(name.as_bytes().to_vec()),
-        None => MemberAddress::Unix(listener::socket_path(item, path)?),
+        None => MemberAddress::Unix(bind::socket_path(item, path)?),
     };
     Some(Url { address, host: Value::from_static(UNIX_HOST), tls })
 }

@@ -144,11 +144,7 @@ fn domain(item: &Item<'_>) -> Option<String> {
 
 /// `Max-Age` is whole seconds (RFC 6265, section 4.1.1).
 fn max_age(item: &Item<'_>) -> Option<Duration> {
-    let age = item.duration(&(Duration::from_secs(1)..=crate::config::table::LONGEST))?;
-    if age.subsec_nanos() != 0 {
-        item.wrong("whole seconds");
-    }
-    Some(age)
+    item.seconds(&(Duration::from_secs(1)..=crate::config::table::LONGEST))
 }
 
 fn secret<'d>(item: &Item<'d>) -> Option<&'d str> {

@@ -1,12 +1,10 @@
 //! How members are spoken to: version of HTTP, TLS, local address, PROXY protocol.
 
-use std::fs;
 use std::net::IpAddr;
-use std::path::PathBuf;
 
 use super::base64;
 use crate::config::table::{Item, Table};
-use crate::config::{Pem, Protocol, ProxyVersion, UpstreamTls};
+use crate::config::{Pem, Protocol, ProxyVersion, UpstreamTls, pem};
 use crate::message::host;
 
 pub(in crate::config) const PROTOCOLS: [(&str, Protocol); 3] =
@@ -16,8 +14,6 @@ pub(in crate::config) const PROXY_VERSIONS: [(&str, ProxyVersion); 2] =
 
 /// What stands before a pin: the digest that it is made with.
 pub(in crate::config) const PIN: &str = "sha256/";
-/// A bundle of every authority there is has a quarter of that.
-const LARGEST_PEM: u64 = 1 << 20;
 
 /// TLS when nobody says anything of it.
 pub(super) const PLAIN_TLS: UpstreamTls =
@@ -83,7 +79,7 @@ pub(super) fn tls(item: &Item<'_>, base: &UpstreamTls) -> Option<UpstreamTls> {
     let tls = UpstreamTls {
         server_name: table.item("server-name").and_then(|item| server_name(&item)).or_else(|| base.server_name.clone()),
         verify: table.boolean("verify", base.verify),
-        ca: table.item("ca").and_then(|item| pem(&item, "CERTIFICATE")).or_else(|| base.ca.clone()),
+        ca: table.item("ca").and_then(|item| pem::read(&item, pem::CERTIFICATE)).or_else(|| base.ca.clone()),
         certificate: certificate(&table).or_else(|| base.certificate.clone()),
         pins: table.item("pins").map_or_else(|| base.pins.clone(), |item| pins(&item)),
     };
@@ -118,7 +114,7 @@ fn server_name(item: &Item<'_>) -> Option<String> {
 fn certificate(table: &Table<'_>) -> Option<(Pem, Pem)> {
     match (table.item("certificate"), table.item("key")) {
         (Some(certificate), Some(key)) => {
-            let (certificate, key) = (pem(&certificate, "CERTIFICATE"), pem(&key, "PRIVATE KEY"));
+            let (certificate, key) = (pem::read(&certificate, pem::CERTIFICATE), pem::read(&key, pem::PRIVATE_KEY));
             Some((certificate?, key?))
         }
         (Some(one), None) => {
@@ -131,31 +127,6 @@ fn certificate(table: &Table<'_>) -> Option<(Pem, Pem)> {
         }
         (None, None) => None,
     }
-}
-
-/// A PEM file with at least one block of a kind. Whether the block makes sense is found where TLS is set up.
-fn pem(item: &Item<'_>, kind: &str) -> Option<Pem> {
-    let path = item.source.resolve(item.string()?);
-    let text = read(&path).map_err(|error| item.problem(format!("{} {error}", path.display()))).ok()?;
-    let has = |edge: &str| {
-        String::from_utf8_lossy(&text).lines().any(|line| {
-            let label = line.trim().strip_prefix(edge).and_then(|rest| rest.strip_suffix("-----"));
-            label.is_some_and(|label| label == kind || (kind == "PRIVATE KEY" && label.ends_with(" PRIVATE KEY")))
-        })
-    };
-    if !(has("-----BEGIN ") && has("-----END ")) {
-        item.problem(format!("{} has no block -----BEGIN {kind}----- (PEM)", path.display()));
-        return None;
-    }
-    Some(Pem { path, text: text.into() })
-}
-
-fn read(path: &PathBuf) -> Result<Vec<u8>, String> {
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.len() > LARGEST_PEM => return Err("is larger than 1MiB".to_owned()),
-        Ok(_) | Err(_) => {}
-    }
-    fs::read(path).map_err(|error| format!("cannot be read: {error}"))
 }
 
 fn pins(item: &Item<'_>) -> Vec<[u8; 32]> {

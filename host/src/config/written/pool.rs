@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::keys::Keys;
 use super::{Writer, key, list, path_text, respond_table, text, value_text};
 use crate::config::pool::{address, balance, base64, failover, health, member, sticky, transport};
 use crate::config::value::{write_duration, write_size};
@@ -72,34 +73,6 @@ fn write_errors(out: &mut Writer, pool: &Pool) {
     out.key("fail-on-status", statuses(&pool.fail_on_status));
     out.key("fail-on-timeout", pool.fail_on_timeout);
     out.key("failover", failover_value(&pool.failover));
-}
-
-/// Keys of an inline table.
-#[derive(Default)]
-struct Keys(Vec<String>);
-
-impl Keys {
-    fn key(&mut self, key: &str, value: impl std::fmt::Display) {
-        self.0.push(format!("{key} = {value}"));
-    }
-
-    fn text(&mut self, key: &str, value: &str) {
-        self.key(key, text(value));
-    }
-
-    fn some(&mut self, key: &str, value: Option<impl std::fmt::Display>) {
-        if let Some(value) = value {
-            self.key(key, value);
-        }
-    }
-
-    fn word<T: PartialEq>(&mut self, key: &str, words: &[(&str, T)], value: &T) {
-        self.some(key, words.iter().find(|(_, known)| known == value).map(|(word, _)| text(word)));
-    }
-
-    fn table(&self) -> String {
-        if self.0.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", self.0.join(", ")) }
-    }
 }
 
 fn balance_value(balance: &Balance) -> String {
