@@ -4,9 +4,8 @@ use std::path::Path;
 
 use super::{failed, wrong};
 use crate::config;
-use crate::generation::Generation;
+use crate::generation::{Generation, Lasting};
 use crate::log::OperatorLog;
-use crate::pool::Registry;
 use crate::wasm::{Engine, EngineOptions};
 
 /// Everything a start would look at but sockets: the config, and whether every filter loads and takes its settings.
@@ -21,7 +20,7 @@ pub(super) fn check(file: &Path) -> u8 {
         Ok(engine) => engine,
         Err(error) => return failed(format_args!("the filter engine does not start: {error}")),
     };
-    match Generation::build(plan, &engine, &Registry::default(), 0) {
+    match Generation::build(plan, &engine, &Lasting::default(), 0) {
         Ok(_) => {
             println!("{}: ok", file.display());
             0

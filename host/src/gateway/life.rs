@@ -16,9 +16,9 @@ use super::workers::Workers;
 use super::{Ending, Options, Source, StartError, system};
 use crate::clock::Ticker;
 use crate::config::{Plan, Problem};
-use crate::generation::Current;
+use crate::generation::{Current, Lasting};
 use crate::log::{AccessLog, OperatorLog};
-use crate::pool::{Caretaker, Registry};
+use crate::pool::Caretaker;
 use crate::wasm::{Engine, EngineOptions};
 
 /// For the last lines of the access log when the gateway ends; a disk that takes longer loses them.
@@ -31,7 +31,7 @@ struct Gateway {
     source: Source,
     operator: OperatorLog,
     engine: Arc<Engine>,
-    registry: Arc<Registry>,
+    lasting: Arc<Lasting>,
     current: Arc<Current>,
     caretaker: Rc<Caretaker>,
     access: AccessLog,
@@ -97,8 +97,8 @@ impl Gateway {
         let engine = EngineOptions { cache_directory: plan.cache_directory.clone(), threads: plan.threads };
         let engine = Engine::start(engine).map_err(StartError::Engine)?;
         let threads = plan.threads.max(1);
-        let registry = Arc::new(Registry::default());
-        let Built { plan, generation, output } = reload::build(plan, &engine, &registry, 1)?;
+        let lasting = Arc::new(Lasting::default());
+        let Built { plan, generation, output } = reload::build(plan, &engine, &lasting, 1)?;
         let refused = |refusals: Vec<_>| StartError::Bind(refusals.into_iter().map(|(_, refusal)| refusal).collect());
         let mut listeners = Listeners::of(Inherited::of_environment());
         let prepared = listeners.prepare(&plan, threads).map_err(refused)?;
@@ -117,7 +117,7 @@ impl Gateway {
             source,
             operator,
             engine,
-            registry,
+            lasting,
             current,
             caretaker,
             access,
@@ -169,8 +169,8 @@ impl Gateway {
     fn begin_reload(&self) -> JoinHandle<Result<Built, Vec<Problem>>> {
         tracing::info!("reloading");
         let (source, engine, number) = (self.source.clone(), self.engine.clone(), self.number + 1);
-        let registry = self.registry.clone();
-        tokio::task::spawn_blocking(move || reload::rebuild(&source, &engine, &registry, number))
+        let lasting = self.lasting.clone();
+        tokio::task::spawn_blocking(move || reload::rebuild(&source, &engine, &lasting, number))
     }
 
     async fn finish_reload(&mut self, built: Result<Built, Vec<Problem>>) {

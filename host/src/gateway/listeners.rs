@@ -207,9 +207,8 @@ mod tests {
 
     use super::*;
     use crate::config::{AccessFormat, AccessLog, Log, LogFormat, LogOutput};
-    use crate::generation::{Current, Generation};
+    use crate::generation::{Current, Generation, Lasting};
     use crate::log;
-    use crate::pool::Registry;
     use crate::wasm::{Engine, EngineOptions};
 
     fn plan(listeners: &[(&str, &[&str])]) -> Plan {
@@ -241,7 +240,7 @@ mod tests {
     fn nobody(plan: Plan) -> Workers {
         let engine = Engine::start(EngineOptions { cache_directory: None, threads: 1 }).unwrap();
         let current =
-            Arc::new(Current::of(Arc::new(Generation::build(plan, &engine, &Registry::default(), 1).unwrap())));
+            Arc::new(Current::of(Arc::new(Generation::build(plan, &engine, &Lasting::default(), 1).unwrap())));
         Workers::start(0, &current, &log::AccessLog::start(log::Output::default()).unwrap()).unwrap()
     }
 

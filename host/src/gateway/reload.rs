@@ -2,9 +2,8 @@
 
 use super::{Source, StartError};
 use crate::config::{Place, Plan, Problem};
-use crate::generation::Generation;
+use crate::generation::{Generation, Lasting};
 use crate::log::Output;
-use crate::pool::Registry;
 use crate::wasm::Engine;
 
 /// What one plan became.
@@ -15,9 +14,9 @@ pub(super) struct Built {
 }
 
 /// Builds the generation of a plan that was read already, and opens its access log.
-pub(super) fn build(plan: Plan, engine: &Engine, registry: &Registry, number: u64) -> Result<Built, StartError> {
+pub(super) fn build(plan: Plan, engine: &Engine, lasting: &Lasting, number: u64) -> Result<Built, StartError> {
     let output = Output::open(&plan.access_log).map_err(StartError::AccessLog)?;
-    let generation = Generation::build(plan.clone(), engine, registry, number).map_err(StartError::Config)?;
+    let generation = Generation::build(plan.clone(), engine, lasting, number).map_err(StartError::Config)?;
     Ok(Built { plan, generation, output })
 }
 
@@ -25,15 +24,10 @@ pub(super) fn build(plan: Plan, engine: &Engine, registry: &Registry, number: u6
 ///
 /// # Errors
 /// Every problem; then nothing has changed.
-pub(super) fn rebuild(
-    source: &Source,
-    engine: &Engine,
-    registry: &Registry,
-    number: u64,
-) -> Result<Built, Vec<Problem>> {
+pub(super) fn rebuild(source: &Source, engine: &Engine, lasting: &Lasting, number: u64) -> Result<Built, Vec<Problem>> {
     let plan = source()?;
     let file = plan.listeners.first().map_or_else(|| "config".into(), |listener| listener.place.file.clone());
-    build(plan, engine, registry, number).map_err(|error| match error {
+    build(plan, engine, lasting, number).map_err(|error| match error {
         StartError::Config(problems) => problems,
         StartError::Bind(_) | StartError::AccessLog(_) | StartError::Engine(_) | StartError::System(_) => {
             vec![Problem { place: Place { file, line: 0, column: 0 }, text: error.to_string() }]

@@ -3,30 +3,31 @@
 use std::fs;
 use std::path::Path;
 
-use super::Generation;
+use super::{Generation, Lasting, secure};
 use crate::chain::{Chain, Link};
 use crate::config::{self, Module, Place, Plan, Problem};
 use crate::log::Format;
-use crate::pool::{Pool, Registry};
+use crate::pool::Pool;
 use crate::routes::Table;
-use crate::tls;
 use crate::wasm::{Engine, Filter, LoadError, standard};
 
 /// A module's file beyond this is not read: the largest guests (an embedded Python) have 40 MB.
 const LARGEST_MODULE: u64 = 256 << 20;
 
 impl Generation {
-    /// Builds everything that a plan says. Filters are compiled and configured; pools go on with what the registry knows of
-    /// them.
+    /// Builds everything that a plan says. Filters are compiled and configured; pools and TLS sessions go on with what lasts.
     ///
     /// # Errors
-    /// Every filter that does not load, and every member that TLS cannot be spoken to as asked, at its line in the config.
-    pub fn build(plan: Plan, engine: &Engine, registry: &Registry, number: u64) -> Result<Self, Vec<Problem>> {
-        let insecure = insecure(&plan.pools);
-        let filters = match load(&plan.filters, engine) {
-            Ok(filters) if insecure.is_empty() => filters,
-            loaded => {
-                let mut problems = [insecure, loaded.err().unwrap_or_default()].concat();
+    /// Every filter that does not load, and every member and listener that TLS cannot be spoken with as asked, at its line in
+    /// the config.
+    pub fn build(plan: Plan, engine: &Engine, lasting: &Lasting, number: u64) -> Result<Self, Vec<Problem>> {
+        let insecure = secure::members(&plan.pools);
+        let doors = secure::doors(&plan, &lasting.tickets);
+        let (doors, filters) = match (doors, load(&plan.filters, engine)) {
+            (Ok(doors), Ok(filters)) if insecure.is_empty() => (doors, filters),
+            (doors, loaded) => {
+                let mut problems =
+                    [insecure, doors.err().unwrap_or_default(), loaded.err().unwrap_or_default()].concat();
                 problems.sort();
                 return Err(problems);
             }
@@ -46,32 +47,13 @@ impl Generation {
             routes: Table::of(&plan),
             format: Format::of(&plan.access_log.format),
             engine: engine.clone(),
-            pools: plan.pools.iter().map(|pool| Pool::of(pool, registry)).collect(),
+            pools: plan.pools.iter().map(|pool| Pool::of(pool, &lasting.pools)).collect(),
+            doors,
             route_chains,
             pool_chains,
             plan,
         })
     }
-}
-
-/// Certificates, keys and names that are none: found here, on a thread that may wait for the disk, and not when the first
-/// client comes.
-fn insecure(pools: &[config::Pool]) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    for pool in pools {
-        for member in &pool.members {
-            let transport = &member.transport;
-            if let Some(Err(error)) = transport.tls.as_ref().map(|plan| tls::Client::of(plan, transport.protocol)) {
-                let text = format!("pool \"{}\": member \"{}\": TLS: {error}", pool.name, member.name);
-                problems.push(Problem::at(&member.place, text));
-            }
-        }
-        let checks = pool.health.as_ref().and_then(|health| health.tls.as_ref()?.as_ref());
-        if let Some(Err(error)) = checks.map(|plan| tls::Client::of(plan, config::Protocol::Auto)) {
-            problems.push(Problem::at(&pool.place, format!("pool \"{}\": health checks: TLS: {error}", pool.name)));
-        }
-    }
-    problems
 }
 
 fn load(plans: &[config::Filter], engine: &Engine) -> Result<Vec<Filter>, Vec<Problem>> {
@@ -122,37 +104,4 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
         )));
     }
     fs::read(path)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::config::{Pem, Protocol, Transport, UpstreamTls};
-
-    #[test]
-    fn what_is_wrong_with_tls_is_a_problem_of_its_member() {
-        let text = r#"
-            [listener.web]
-            bind = "127.0.0.1:0"
-            [pool.app]
-            member = ["http://127.0.0.1:1",
-                "http://127.0.0.1:2"]
-            [site.all]
-            host = "a.example"
-            [[site.all.route]]
-            pool = "app"
-        "#;
-        let mut plan = config::parse(text, "weir.toml", Path::new("")).unwrap();
-        assert!(insecure(&plan.pools).is_empty());
-        let ca = Some(Pem { path: "ca.pem".into(), text: b"nothing".as_slice().into() });
-        let tls = Some(UpstreamTls { server_name: None, verify: true, ca, certificate: None, pins: Vec::new() });
-        plan.pools[0].members[1].transport =
-            Arc::new(Transport { protocol: Protocol::Http1, tls, source: None, proxy_protocol: None });
-        let problems: Vec<_> = insecure(&plan.pools).iter().map(ToString::to_string).collect();
-        assert_eq!(problems.len(), 1);
-        let said = "weir.toml:6:17: pool \"app\": member \"http://127.0.0.1:2\": TLS: \"ca.pem\": there is no certificate in it";
-        assert!(problems[0].starts_with(said), "{}", problems[0]);
-    }
 }

@@ -6,6 +6,7 @@
 mod build;
 mod current;
 mod local;
+mod secure;
 
 use std::sync::Arc;
 
@@ -15,8 +16,9 @@ use crate::chain::Chain;
 use crate::config::{self, Plan};
 use crate::log::Format;
 use crate::message::Value;
-use crate::pool::Pool;
+use crate::pool::{Pool, Registry};
 use crate::routes::Table;
+use crate::tls;
 use crate::upstream::Endpoint;
 use crate::wasm::Engine;
 
@@ -32,8 +34,19 @@ pub struct Generation {
     pub format: Option<Format>,
     engine: Engine,
     pools: Vec<Arc<Pool>>,
+    /// By listener; none for those that speak cleartext.
+    doors: Vec<Option<Arc<tls::Server>>>,
     route_chains: Vec<Vec<Chain>>,
     pool_chains: Vec<Chain>,
+}
+
+/// What goes on from generation to generation.
+#[derive(Default)]
+pub struct Lasting {
+    /// What is known of pools.
+    pub pools: Registry,
+    /// What clients' TLS sessions are taken up again with.
+    pub tickets: tls::Tickets,
 }
 
 /// A site and one of its routes, by position in the plan.
@@ -90,14 +103,21 @@ impl Generation {
 
     /// A listener, by the name it has kept over reloads.
     #[must_use]
-    pub fn listener(&self, name: &str) -> Option<&Arc<config::Listener>> {
+    pub fn listener(&self, name: &str) -> Option<&config::Listener> {
         self.plan.listeners.iter().find(|listener| &*listener.name == name)
     }
 
-    /// A listener's TLS, if it has any.
+    /// TLS towards a listener's clients; `None` when it speaks cleartext.
     #[must_use]
-    pub fn tls(&self, _: &str) -> Option<&Arc<crate::tls::Server>> {
-        None
+    pub fn tls(&self, listener: &str) -> Option<&Arc<tls::Server>> {
+        let index = self.plan.listeners.iter().position(|known| &*known.name == listener)?;
+        self.doors.get(index)?.as_ref()
+    }
+
+    /// TLS towards clients, with the names of the listeners.
+    pub fn secured(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<tls::Server>)> {
+        let doors = self.plan.listeners.iter().zip(&self.doors);
+        doors.filter_map(|(listener, server)| Some((&listener.name, server.as_ref()?)))
     }
 
     /// Whether a peer's word on where a request came from is taken.

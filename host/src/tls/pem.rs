@@ -2,7 +2,7 @@
 
 use memchr::memmem;
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
 use super::Error;
 use crate::config::Pem;
@@ -13,6 +13,17 @@ pub(super) fn certificates(file: &Pem) -> Result<Vec<CertificateDer<'static>>, E
     let found = found.map_err(|error| wrong(file, words(&error)))?;
     if found.is_empty() {
         return Err(wrong(file, "there is no certificate in it (no line `-----BEGIN CERTIFICATE-----`)"));
+    }
+    Ok(found)
+}
+
+/// All lists of revoked certificates of a file; at least one.
+pub(super) fn revoked(file: &Pem) -> Result<Vec<CertificateRevocationListDer<'static>>, Error> {
+    let found: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&file.text).collect();
+    let found = found.map_err(|error| wrong(file, words(&error)))?;
+    if found.is_empty() {
+        let why = "there is no list of revoked certificates in it (no line `-----BEGIN X509 CRL-----`)";
+        return Err(wrong(file, why));
     }
     Ok(found)
 }

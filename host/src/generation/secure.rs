@@ -1,0 +1,77 @@
+//! TLS of a plan, looked at when the generation is built: certificates, keys and names that are none are found here, on a
+//! thread that may wait for the disk, and not when the first client comes.
+
+use std::sync::Arc;
+
+use crate::config::{self, Plan, Problem};
+use crate::tls;
+
+/// What is wrong with TLS to members.
+pub(super) fn members(pools: &[config::Pool]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for pool in pools {
+        for member in &pool.members {
+            let transport = &member.transport;
+            if let Some(Err(error)) = transport.tls.as_ref().map(|plan| tls::Client::of(plan, transport.protocol)) {
+                let text = format!("pool \"{}\": member \"{}\": TLS: {error}", pool.name, member.name);
+                problems.push(Problem::at(&member.place, text));
+            }
+        }
+        let checks = pool.health.as_ref().and_then(|health| health.tls.as_ref()?.as_ref());
+        if let Some(Err(error)) = checks.map(|plan| tls::Client::of(plan, config::Protocol::Auto)) {
+            problems.push(Problem::at(&pool.place, format!("pool \"{}\": health checks: TLS: {error}", pool.name)));
+        }
+    }
+    problems
+}
+
+/// TLS towards clients, by listener.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub(super) fn doors(plan: &Plan, tickets: &tls::Tickets) -> Result<Vec<Option<Arc<tls::Server>>>, Vec<Problem>> {
+    let mut doors = Vec::new();
+    let mut problems = Vec::new();
+    for listener in &plan.listeners {
+        match tls::Server::of(listener, &plan.sites, tickets) {
+            Ok(server) => doors.push(server.map(Arc::new)),
+            Err(error) => {
+                problems.push(Problem::at(&listener.place, format!("listener \"{}\": TLS: {error}", listener.name)));
+            }
+        }
+    }
+    if problems.is_empty() { Ok(doors) } else { Err(problems) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{Pem, Protocol, Transport, UpstreamTls};
+
+    #[test]
+    fn what_is_wrong_with_tls_is_a_problem_of_its_member() {
+        let text = r#"
+            [listener.web]
+            bind = "127.0.0.1:0"
+            [pool.app]
+            member = ["http://127.0.0.1:1",
+                "http://127.0.0.1:2"]
+            [site.all]
+            host = "a.example"
+            [[site.all.route]]
+            pool = "app"
+        "#;
+        let mut plan = config::parse(text, "weir.toml", Path::new("")).unwrap();
+        assert!(members(&plan.pools).is_empty());
+        let ca = Some(Pem { path: "ca.pem".into(), text: b"nothing".as_slice().into() });
+        let tls = Some(UpstreamTls { server_name: None, verify: true, ca, certificate: None, pins: Vec::new() });
+        plan.pools[0].members[1].transport =
+            Arc::new(Transport { protocol: Protocol::Http1, tls, source: None, proxy_protocol: None });
+        let problems: Vec<_> = members(&plan.pools).iter().map(ToString::to_string).collect();
+        assert_eq!(problems.len(), 1);
+        let said = "weir.toml:6:17: pool \"app\": member \"http://127.0.0.1:2\": TLS: \"ca.pem\": there is no certificate in it";
+        assert!(problems[0].starts_with(said), "{}", problems[0]);
+    }
+}
