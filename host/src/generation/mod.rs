@@ -103,7 +103,7 @@ impl Generation {
 
     /// A listener, by the name it has kept over reloads.
     #[must_use]
-    pub fn listener(&self, name: &str) -> Option<&config::Listener> {
+    pub fn listener(&self, name: &str) -> Option<&Arc<config::Listener>> {
         self.plan.listeners.iter().find(|listener| &*listener.name == name)
     }
 
