@@ -48,7 +48,7 @@ pub(super) fn doors(plan: &Plan, tickets: &tls::Tickets) -> Result<Vec<Option<Ar
         Ok(server) => Ok(server.map(Arc::new)),
         Err(error) => Err(vec![problem(&listener.place, &format!("listener \"{}\"", listener.name), &error)]),
     };
-    plan.listeners.iter().map(server).collect()
+    plan.listeners.iter().map(|listener| server(listener)).collect()
 }
 
 fn tell(problems: &mut Vec<Problem>, place: &Place, who: &str, findings: tls::Findings) {

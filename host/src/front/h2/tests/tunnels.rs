@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::runtime::{Builder, LocalOptions};
 
 use crate::clock::{Duration, Ticker};
+use crate::config::MinRate;
 use crate::front::h2::duplex::Duplex;
 use crate::front::h2::gather::Gather;
 use crate::front::h2::link::{Limits, Link};
@@ -27,7 +28,8 @@ fn ends<F: Future<Output = ()>>(window: u32, test: impl FnOnce(Duplex, Far) -> F
         let ticker = Ticker::start();
         tokio::task::spawn_local(ticker.clone().run());
         let limit = Duration::from_millis(300);
-        let limits = Limits { max_head: 1000, max_target: 0, max_fields: 0, body: limit, write: limit };
+        let rate = MinRate { request: 0, response: 0, grace: limit };
+        let limits = Limits { max_head: 1000, max_target: 0, max_fields: 0, body: limit, write: limit, rate };
         let (link, (near, far)) = (Link::with(limits, &ticker), duplex(1 << 16));
         let gather = Gather::of(near, &link.wall, &ticker, limit);
         let (give, take) = tokio::sync::oneshot::channel();
