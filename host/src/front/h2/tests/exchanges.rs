@@ -50,6 +50,19 @@ fn hints_come_before_the_answer() {
 }
 
 #[test]
+fn a_client_that_waits_for_its_permission_gets_it() {
+    world("", |world| async move {
+        let mut sender = world.client(&Builder::new()).await;
+        let asked = request("POST", "/permits").header("content-length", "3").header("expect", "100-continue");
+        let (mut response, mut upload) = sender.send_request(asked.body(()).unwrap(), false).unwrap();
+        let hint = std::future::poll_fn(|context| response.poll_informational(context)).await.unwrap().unwrap();
+        assert_eq!(hint.status(), 100);
+        upload.send_data(Bytes::from("now"), true).unwrap();
+        assert_eq!(whole(response).await.unwrap().1, b"now");
+    });
+}
+
+#[test]
 fn an_answer_without_a_body_ends_with_its_head() {
     world("", |world| async move {
         let mut raw = Raw::greet(&world, &[]).await;
