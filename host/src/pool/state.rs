@@ -35,19 +35,20 @@ pub(super) struct Shared {
 /// What a budget was made for.
 type Rate = (u32, u32);
 
-/// Every pool that ever was, by name: a generation finds what the one before it left.
+/// Every pool that some generation has, by name: the next one finds what the one before it has.
 #[derive(Default)]
-pub struct Registry(Mutex<HashMap<Arc<str>, Arc<Shared>>>);
+pub struct Registry(Mutex<HashMap<Arc<str>, Weak<Shared>>>);
 
 impl Registry {
     /// What a pool has, and whether it was there before.
     pub(super) fn pool(&self, name: &Arc<str>) -> (Arc<Shared>, bool) {
         let mut pools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = pools.get(name) {
-            return (known.clone(), true);
+        if let Some(known) = pools.get(name).and_then(Weak::upgrade) {
+            return (known, true);
         }
         let shared = Arc::new(Shared::of(name));
-        pools.insert(name.clone(), shared.clone());
+        pools.retain(|_, shared| shared.strong_count() > 0);
+        pools.insert(name.clone(), Arc::downgrade(&shared));
         (shared, false)
     }
 }
