@@ -72,7 +72,7 @@ where
 {
     let ticker = &worker.thread().ticker;
     let link = Link::of(listener, ticker);
-    let gather = Gather::of(stream, &link.wall, ticker, listener.write_timeout);
+    let gather = Gather::of(stream, &link);
     let ended = speak(worker, &gather, &link, listener, &client).await;
     // After an error of the client's, GOAWAY is on its way, and closing at once could destroy it.
     let lingers = match ended {

@@ -107,7 +107,7 @@ impl Stream {
             // RFC 8441, section 5: what HTTP/1 says with 101 is an answer like any other here.
             head.status = Status::OK;
             let Some(outlet) = reply.send(head, false, &self.link, priority) else { return };
-            return Box::pin(tunnel.carry(Duplex::of(inlet, outlet), Bytes::new())).await;
+            return Box::pin(tunnel.carry(Duplex::of(inlet, outlet.of_tunnel()), Bytes::new())).await;
         }
         let has_body = semantics::has_body(method, head.status);
         let left = if has_body { state_length(&mut head, &body) } else { None };
@@ -117,7 +117,7 @@ impl Stream {
         }
         let Some(mut outlet) = reply.send(head, is_over, &self.link, priority) else { return };
         if !is_over && outlet.carry(&mut body, left).await == Sent::Shut(Shut::Stalled) {
-            body.give_up(&outbound::stalled(&self.link));
+            body.give_up(&outlet.stalled());
         }
     }
 

@@ -14,8 +14,10 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::link::Link;
 use super::wall::Wall;
-use crate::clock::{Deadline, Duration, Ticker};
+use crate::clock::{Deadline, Duration};
+use crate::front::pace::Pace;
 
 /// What the codec and the connection's task share of a connection.
 pub(super) struct Gather<S> {
@@ -24,6 +26,7 @@ pub(super) struct Gather<S> {
     out: RefCell<BytesMut>,
     writing: Deadline,
     limit: Duration,
+    pace: Cell<Pace>,
     /// Bytes of the client's so far.
     heard: Cell<u64>,
     /// Bytes that the socket took so far.
@@ -43,13 +46,14 @@ const FULL: usize = 64 << 10;
 const MOST_SLICES: usize = 8;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Gather<S> {
-    pub(super) fn of(stream: S, wall: &Rc<RefCell<Wall>>, ticker: &Ticker, limit: Duration) -> Rc<Self> {
+    pub(super) fn of(stream: S, link: &Link) -> Rc<Self> {
         Rc::new(Self {
             stream: RefCell::new(stream),
-            wall: wall.clone(),
+            wall: link.wall.clone(),
             out: RefCell::default(),
-            writing: ticker.deadline(),
-            limit,
+            writing: link.ticker.deadline(),
+            limit: link.limits.write,
+            pace: Cell::new(link.pace_of_answer()),
             heard: Cell::default(),
             written: Cell::default(),
             is_blocked: Cell::default(),
@@ -103,6 +107,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gather<S> {
         if out.is_empty() {
             *out = BytesMut::new();
         }
+        let mut pace = self.pace.get();
+        pace.begin();
+        self.pace.set(pace);
     }
 
     /// Writes what was gathered. Pending while the socket does not take all of it.
@@ -127,15 +134,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gather<S> {
         match write(Pin::new(&mut *self.stream.borrow_mut()), context) {
             Poll::Ready(Ok(0)) => Poll::Ready(Err(ErrorKind::WriteZero.into())),
             Poll::Ready(written) => {
+                let length = *written.as_ref().unwrap_or(&0);
+                self.written.set(self.written.get() + length as u64);
+                let mut pace = self.pace.get();
+                pace.moved(length, self.writing.recent());
+                self.pace.set(pace);
                 self.writing.disarm();
-                if let Ok(written) = &written {
-                    self.written.set(self.written.get() + *written as u64);
-                }
                 Poll::Ready(written)
             }
             Poll::Pending => {
                 if !self.writing.is_armed() {
-                    self.writing.arm(self.limit);
+                    let mut pace = self.pace.get();
+                    self.writing.arm(pace.within(self.limit, self.writing.recent()));
+                    self.pace.set(pace);
                 }
                 ready!(self.writing.poll_over(context));
                 self.is_stalled.set(true);
@@ -234,6 +245,8 @@ mod tests {
     use std::task::Waker;
 
     use super::*;
+    use crate::clock::Ticker;
+    use crate::front::h2::link::Limits;
 
     /// A socket that takes so many bytes, and notes its calls.
     #[derive(Default)]
@@ -284,9 +297,10 @@ mod tests {
     }
 
     fn gather(room: usize) -> Rc<Gather<Socket>> {
-        let ticker = Ticker::start();
-        let wall = Rc::new(RefCell::new(Wall::of(0, ticker.recent())));
-        Gather::of(Socket { room, ..Socket::default() }, &wall, &ticker, Duration::from_secs(60))
+        Gather::of(
+            Socket { room, ..Socket::default() },
+            &Link::with(Limits::any(Duration::from_secs(60)), &Ticker::start()),
+        )
     }
 
     fn write(gather: &Rc<Gather<Socket>>, head: &[u8], payload: &[u8]) -> Poll<usize> {

@@ -19,7 +19,7 @@ use http_body::{Frame, SizeHint};
 use super::link::{Limits, Link};
 use crate::clock::{Deadline, Duration};
 use crate::failure::{Failure, Kind};
-use crate::front::pace::{Pace, sooner};
+use crate::front::pace::Pace;
 use crate::message::{Method, Scheme, Value, host};
 
 /// Why a request does not reach the pipeline.
@@ -41,7 +41,12 @@ pub(super) struct Inbound {
     /// Bytes to come, when the head has said so; the codec holds the client to it.
     left: Option<u64>,
     is_data_over: bool,
-    reading: Deadline,
+    wait: Wait,
+}
+
+/// How long the client is waited for.
+struct Wait {
+    deadline: Deadline,
     limit: Duration,
     pace: Pace,
 }
@@ -155,24 +160,20 @@ impl Inlet {
 impl Inbound {
     pub(super) fn of(inlet: Inlet, head: &Parts, link: &Link) -> Self {
         let length = head.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        let (reading, limit) = (link.ticker.deadline(), link.limits.body);
-        let pace = Pace::of(link.limits.rate.request, link.limits.rate.grace);
-        Self { inlet, left: length, is_data_over: false, reading, limit, pace }
+        let wait = Wait { deadline: link.ticker.deadline(), limit: link.limits.body, pace: link.pace_of_body() };
+        Self { inlet, left: length, is_data_over: false, wait }
     }
 
     fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
         let mut inlet = self.inlet.0.borrow_mut();
         let Some(stream) = &mut *inlet else { return Poll::Ready(Some(Err(unwanted()))) };
-        let Poll::Ready(polled) = stream.poll_data(context) else {
-            drop(inlet);
-            return self.wait(context).map(Some);
-        };
-        self.reading.disarm();
+        let Poll::Ready(polled) = stream.poll_data(context) else { return self.wait.poll(context).map(Some) };
+        self.wait.deadline.disarm();
         Poll::Ready(polled.map(|data| {
             let data = data.map_err(|error| cut(&error))?;
             let _ = stream.flow_control().release_capacity(data.len());
-            self.pace.moved(data.len(), self.reading.recent());
             self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
+            self.wait.pace.moved(data.len(), self.wait.deadline.recent());
             Ok(data)
         }))
     }
@@ -183,18 +184,18 @@ impl Inbound {
         match stream.poll_trailers(context) {
             Poll::Ready(Ok(trailers)) => Poll::Ready(trailers.map(Ok)),
             Poll::Ready(Err(error)) => Poll::Ready(Some(Err(cut(&error)))),
-            Poll::Pending => {
-                drop(inlet);
-                self.wait(context).map(Some)
-            }
+            Poll::Pending => self.wait.poll(context).map(Some),
         }
     }
+}
 
-    fn wait<T>(&mut self, context: &mut Context<'_>) -> Poll<Result<T, Failure>> {
-        if !self.reading.is_armed() {
-            self.reading.arm(sooner(self.limit, self.pace.wait(self.reading.recent())));
+impl Wait {
+    /// Ready when the client had its time.
+    fn poll<T>(&mut self, context: &mut Context<'_>) -> Poll<Result<T, Failure>> {
+        if !self.deadline.is_armed() {
+            self.deadline.arm(self.pace.within(self.limit, self.deadline.recent()));
         }
-        ready!(self.reading.poll_over(context));
+        ready!(self.deadline.poll_over(context));
         Poll::Ready(Err(Failure::of(Kind::BodyTimeout, self.pace.or_silent(self.limit))))
     }
 }

@@ -8,6 +8,7 @@ use super::turns::Turns;
 use super::wall::Wall;
 use crate::clock::{Duration, Ticker};
 use crate::config::{self, MinRate};
+use crate::front::pace::Pace;
 
 /// One connection, as its streams see it.
 pub(super) struct Link {
@@ -29,7 +30,7 @@ pub(super) struct Limits {
     pub(super) max_fields: usize,
     pub(super) body: Duration,
     pub(super) write: Duration,
-    pub(super) rate: MinRate,
+    pub(super) min_rate: MinRate,
 }
 
 /// An open stream.
@@ -43,7 +44,7 @@ impl Link {
             max_fields: listener.max_fields,
             body: listener.body_timeout,
             write: listener.write_timeout,
-            rate: listener.min_rate,
+            min_rate: listener.min_rate,
         };
         Self::with(limits, ticker)
     }
@@ -58,6 +59,16 @@ impl Link {
             is_stalled: Cell::default(),
             task: RefCell::default(),
         })
+    }
+
+    /// How slow the client may send a body.
+    pub(super) const fn pace_of_body(&self) -> Pace {
+        Pace::of(self.limits.min_rate.request, self.limits.min_rate.grace)
+    }
+
+    /// How slow the client may take an answer.
+    pub(super) const fn pace_of_answer(&self) -> Pace {
+        Pace::of(self.limits.min_rate.response, self.limits.min_rate.grace)
     }
 
     /// Streams whose exchanges live.
@@ -98,6 +109,15 @@ impl Link {
 
     pub(super) fn is_stalled(&self) -> bool {
         self.is_stalled.get()
+    }
+}
+
+#[cfg(test)]
+impl Limits {
+    /// For tests that are not about them.
+    pub(super) fn any(time: Duration) -> Self {
+        let min_rate = MinRate { request: 0, response: 0, grace: Duration::ZERO };
+        Self { max_head: 1000, max_target: 100, max_fields: 10, body: time, write: time, min_rate }
     }
 }
 

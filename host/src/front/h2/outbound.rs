@@ -16,9 +16,9 @@ use http_body::Body;
 use super::link::Link;
 use super::priority::Priority;
 use super::turns::Piece;
-use crate::clock::Deadline;
+use crate::clock::{Deadline, Duration};
 use crate::failure::{Failure, Kind};
-use crate::front::pace::{Pace, sooner};
+use crate::front::pace::Pace;
 use crate::message::Name;
 
 /// The way to the client.
@@ -30,6 +30,8 @@ pub(super) struct Outlet {
     /// The window was shut when last tried.
     is_shut: bool,
     patience: Option<Deadline>,
+    /// How long the client may take nothing; zero is any time.
+    limit: Duration,
     pace: Pace,
     /// What the connection had moved when the patience began.
     moved: u64,
@@ -78,9 +80,19 @@ pub(super) fn strip(fields: &mut HeaderMap) {
 impl Outlet {
     pub(super) fn of(stream: SendStream<Piece>, link: Rc<Link>, priority: Priority) -> Self {
         let id = stream.stream_id().as_u32();
-        let rate = link.limits.rate;
-        let pace = Pace::of(rate.response, rate.grace);
-        Self { stream, link, id, priority, is_shut: false, patience: None, pace, moved: 0 }
+        let (limit, pace) = (link.limits.write, link.pace_of_answer());
+        Self { stream, link, id, priority, is_shut: false, patience: None, limit, pace, moved: 0 }
+    }
+
+    /// One that waits for its client as long as a tunnel does.
+    pub(super) fn of_tunnel(mut self) -> Self {
+        (self.limit, self.pace) = (Duration::ZERO, Pace::of(0, Duration::ZERO));
+        self
+    }
+
+    /// What the log is told of an answer that was not taken.
+    pub(super) fn stalled(&self) -> Failure {
+        Failure::of(Kind::ClientStalled, self.pace.or_silent(self.limit))
     }
 
     /// Ready when the client wants nothing more of this stream.
@@ -236,9 +248,9 @@ impl Outlet {
         loop {
             let moved = self.link.turns.moved();
             if !patience.is_armed() {
-                // Behind others a client is not what is waited for.
-                let left = if self.is_shut { self.pace.wait(self.link.ticker.recent()) } else { None };
-                patience.arm(sooner(self.link.limits.write, left));
+                // Only a window that is shut uses up a slow client's time.
+                let limit = if self.is_shut { self.pace.within(self.limit, patience.recent()) } else { self.limit };
+                patience.arm(limit);
                 self.moved = moved;
             }
             ready!(patience.poll_over(context));
@@ -264,10 +276,4 @@ impl Drop for Outlet {
     fn drop(&mut self) {
         self.link.turns.leave(self.id, self.priority);
     }
-}
-
-/// What the log is told of an answer that was not taken.
-pub(super) fn stalled(link: &Link) -> Failure {
-    let rate = link.limits.rate;
-    Failure::of(Kind::ClientStalled, Pace::of(rate.response, rate.grace).or_silent(link.limits.write))
 }

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use crate::clock::{Deadline, Duration, Ticker};
 use crate::config;
-use crate::front::pace::{Pace, sooner};
+use crate::front::pace::Pace;
 
 /// One connection's limits in time.
 pub(super) struct Patience {
@@ -71,8 +71,8 @@ impl Patience {
             Awaited::Nothing => self.reading.disarm(),
             Awaited::Head => self.reading.arm(self.head),
             Awaited::Body => {
-                let left = self.paces.borrow_mut().body.wait(self.reading.recent());
-                self.reading.arm(sooner(self.body, left));
+                let limit = self.paces.borrow_mut().body.within(self.body, self.reading.recent());
+                self.reading.arm(limit);
             }
             Awaited::Request => self.reading.arm(match (draining, served) {
                 (true, _) => DRAIN_GRACE,
@@ -90,8 +90,8 @@ impl Patience {
     /// Ready when the client has taken nothing, or too little, for too long.
     pub(super) fn poll_writing(&self, context: &mut Context<'_>) -> Poll<()> {
         if !self.writing.is_armed() {
-            let left = self.paces.borrow_mut().answer.wait(self.writing.recent());
-            self.writing.arm(sooner(self.write, left));
+            let limit = self.paces.borrow_mut().answer.within(self.write, self.writing.recent());
+            self.writing.arm(limit);
         }
         self.writing.poll_over(context)
     }

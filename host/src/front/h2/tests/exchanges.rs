@@ -4,8 +4,9 @@ use bytes::Bytes;
 use h2::Reason;
 use h2::client::Builder;
 
-use super::raw::{DATA, END_STREAM, GET, HEADERS, RST_STREAM, Raw};
+use super::raw::{DATA, END_STREAM, GET, HEADERS, RST_STREAM, Raw, WINDOW_UPDATE};
 use super::{request, whole, world};
+use crate::clock::Duration;
 use crate::failure::Kind;
 
 #[test]
@@ -136,6 +137,24 @@ fn a_stream_that_takes_nothing_is_given_up_alone() {
     });
 }
 
+/// A window that opens byte by byte is open, and too slow.
+#[test]
+fn a_client_that_takes_too_little_is_given_up() {
+    world("min-rate = { response = \"100KiB\", grace = \"200ms\" }", |world| async move {
+        let mut raw = Raw::greet(&world, &[(4, 1)]).await;
+        let fields = [(":method", "GET"), (":scheme", "http"), (":path", "/bytes/100000"), (":authority", "a.example")];
+        raw.ask(1, &fields, true).await;
+        loop {
+            let frame = raw.next_of(&[DATA, RST_STREAM]).await.unwrap();
+            if frame.kind == RST_STREAM {
+                return assert_eq!(frame.code(), u32::from(Reason::CANCEL));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            raw.send(WINDOW_UPDATE, 0, 1, &1_u32.to_be_bytes()).await;
+        }
+    });
+}
+
 #[test]
 fn a_body_that_stops_is_not_waited_for() {
     world("body-timeout = \"200ms\"", |world| async move {
@@ -166,7 +185,7 @@ fn the_urgent_go_first() {
         let mut order = Vec::new();
         let mut left = 4 * 30_000;
         while left > 0 {
-            raw.send(8, 0, 0, &10_000_u32.to_be_bytes()).await;
+            raw.send(WINDOW_UPDATE, 0, 0, &10_000_u32.to_be_bytes()).await;
             let mut part = 0;
             while part < 10_000 {
                 let frame = raw.next_of(&[DATA]).await.unwrap();

@@ -24,8 +24,8 @@ use crate::config;
 use crate::front::Worker;
 use crate::generation::{Current, Generation, Lasting};
 use crate::log::{AccessLog, Output};
-use crate::message::Scheme;
 use crate::message::forwarding::Peer;
+use crate::message::{Scheme, websocket};
 use crate::pipeline::Client;
 use crate::wasm::{Engine, EngineOptions};
 
@@ -162,7 +162,12 @@ async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
             }
             "/early" => stream.write_all(&whole("connection: close\r\n", b"early")).await?,
             "/upgrade" => {
-                let text = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+                let key = head.lines().find_map(|line| line.strip_prefix("sec-websocket-key: ")).unwrap();
+                let text = format!(
+                    "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+                     sec-websocket-accept: {}\r\n\r\n",
+                    websocket::tests::accept(key)
+                );
                 stream.write_all(text.as_bytes()).await?;
                 return echo(stream, read, u64::MAX).await;
             }

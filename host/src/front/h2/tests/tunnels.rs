@@ -3,12 +3,13 @@
 use std::future::poll_fn;
 
 use bytes::Bytes;
+use h2::ext::Protocol;
 use h2::{Reason, client, server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::runtime::{Builder, LocalOptions};
 
+use super::{whole, world};
 use crate::clock::{Duration, Ticker};
-use crate::config::MinRate;
 use crate::front::h2::duplex::Duplex;
 use crate::front::h2::gather::Gather;
 use crate::front::h2::link::{Limits, Link};
@@ -28,10 +29,8 @@ fn ends<F: Future<Output = ()>>(window: u32, test: impl FnOnce(Duplex, Far) -> F
         let ticker = Ticker::start();
         tokio::task::spawn_local(ticker.clone().run());
         let limit = Duration::from_millis(300);
-        let rate = MinRate { request: 0, response: 0, grace: limit };
-        let limits = Limits { max_head: 1000, max_target: 0, max_fields: 0, body: limit, write: limit, rate };
-        let (link, (near, far)) = (Link::with(limits, &ticker), duplex(1 << 16));
-        let gather = Gather::of(near, &link.wall, &ticker, limit);
+        let (link, (near, far)) = (Link::with(Limits::any(limit), &ticker), duplex(1 << 16));
+        let gather = Gather::of(near, &link);
         let (give, take) = tokio::sync::oneshot::channel();
         tokio::task::spawn_local(async move {
             let mut greeting =
@@ -135,11 +134,34 @@ fn what_is_not_read_is_not_taken_from_the_client() {
     });
 }
 
+/// Through the whole front, to a member that speaks HTTP/1: `Upgrade` there, CONNECT here (RFC 8441).
 #[test]
-fn a_client_that_takes_nothing_is_not_waited_for() {
-    ends(10, |mut near, far| async move {
-        let error = near.write_all(&[0; 100]).await.unwrap_err();
-        assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
-        drop(far);
+fn a_web_socket_goes_through_a_stream() {
+    world("", |world| async move {
+        let mut sender = world.client(&client::Builder::new()).await;
+        while !sender.is_extended_connect_protocol_enabled() {
+            tokio::task::yield_now().await;
+        }
+        let ask = |path: &str| {
+            let request = http::Request::builder().method("CONNECT").uri(format!("http://a.example{path}"));
+            let request = request.header("sec-websocket-version", "13");
+            request.extension(Protocol::from_static("websocket")).body(()).unwrap()
+        };
+        let (response, mut up) = sender.send_request(ask("/upgrade"), false).unwrap();
+        let response = response.await.unwrap();
+        assert_eq!(response.status(), 200);
+        for name in ["connection", "upgrade", "sec-websocket-accept", "content-length"] {
+            assert!(!response.headers().contains_key(name), "{name}");
+        }
+        let mut down = response.into_body();
+        for piece in ["ping", "pong"] {
+            up.send_data(Bytes::from(piece), false).unwrap();
+            assert_eq!(down.data().await.unwrap().unwrap(), piece);
+        }
+        up.send_data(Bytes::from("bye"), true).unwrap();
+        assert_eq!(rest(&mut down).await.unwrap(), b"bye");
+        // A member that does not change its protocol and says 200 must not be taken for one that does.
+        let (response, _up) = sender.send_request(ask("/bytes/2"), false).unwrap();
+        assert_eq!(whole(response).await.unwrap().0.status, 502);
     });
 }
