@@ -12,6 +12,7 @@ mod h2;
 mod h2_origin;
 mod health_origin;
 pub mod origin;
+pub mod peers;
 mod place;
 mod program;
 mod stream;
