@@ -7,6 +7,7 @@ mod enter;
 pub mod gate;
 mod h1;
 mod h2;
+mod h3;
 mod pace;
 mod proxy;
 mod refusal;
@@ -15,6 +16,7 @@ mod socket;
 mod wire;
 mod worker;
 
+pub use self::h3::{Datagrams, Holder, group, serve as serve_datagrams};
 pub use self::seats::ListenerShared;
 pub use self::socket::Socket;
 pub use self::worker::Worker;

@@ -61,6 +61,13 @@ impl Pace {
     }
 }
 
+/// The limit that is over first; zero is none.
+pub(super) fn sooner(limit: Duration, left: Option<Duration>) -> Duration {
+    // None is left: now, which for a deadline is not zero.
+    let left = left.map(|left| left.max(Duration::from_millis(1)));
+    left.map_or(limit, |left| if limit.is_zero() { left } else { limit.min(left) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

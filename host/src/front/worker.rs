@@ -28,7 +28,7 @@ pub struct Worker {
 }
 
 /// A connection that is open on this thread, refused or not.
-struct Open(Rc<Cell<usize>>);
+pub(super) struct Open(Rc<Cell<usize>>);
 
 /// After an `accept` that failed because there are no descriptors left: trying again at once would only heat the room.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -106,10 +106,15 @@ impl Worker {
         &self.draining
     }
 
+    /// Counts one more connection, as long as what is returned lives.
+    pub(super) fn open(&self) -> Open {
+        Open::of(&self.open)
+    }
+
     fn take(self: &Rc<Self>, listener: &Arc<ListenerShared>, stream: Stream, from: Option<SocketAddr>) {
         // The generation is held by the exchanges; a connection needs only its listener's limits.
         let Some(plan) = self.local().generation.listener(&listener.name).cloned() else { return };
-        let (worker, open) = (self.clone(), Open::of(&self.open));
+        let (worker, open) = (self.clone(), self.open());
         let entry = Entry { listener: listener.clone(), plan, stream, from };
         tokio::task::spawn_local(async move {
             entry.serve(&worker).await;

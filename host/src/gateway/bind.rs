@@ -17,10 +17,16 @@ use socket2::{Domain, SockAddr, SockFilter, Socket as RawSocket, TcpKeepalive, T
 
 use super::inherited::Inherited;
 use crate::config::{Bind, Listener};
-use crate::front::Socket;
+use crate::front::{self, Datagrams, Socket};
 
 /// Probes without an answer before a connection counts as gone: one may be lost, and one more.
 const PROBES: u32 = 3;
+
+/// How often another port is tried.
+const ATTEMPTS: usize = 32;
+
+/// What the kernel may hold of datagrams that a thread has not come to: a fast client's for some milliseconds.
+const UDP_BUFFER: usize = 2 << 20;
 
 /// Sockets on one address, one for each thread.
 pub(super) struct Sockets {
@@ -28,6 +34,8 @@ pub(super) struct Sockets {
     pub address: String,
     /// One a thread, non-blocking, listening.
     pub each: Vec<Socket>,
+    /// For HTTP/3 on the same port, one a thread; none when that is not spoken.
+    pub datagrams: Vec<Datagrams>,
     /// The file to remove at the end.
     pub file: Option<SocketFile>,
 }
@@ -56,16 +64,12 @@ pub(super) fn bind(
     inherited: &Inherited,
 ) -> Result<Sockets, Refusal> {
     match bind {
+        Bind::Tcp(address) if listener.protocols.h3 => both(*address, listener.backlog, threads, shared),
         Bind::Tcp(address) => tcp(*address, listener.backlog, threads, shared),
         Bind::Unix(path) => unix(path, listener.backlog, threads),
         Bind::Inherited(name) => passed_on(name, threads, inherited),
     }
-    .map_err(|error| Refusal {
-        listener: listener.name.clone(),
-        address: text_of(bind),
-        hint: hint(bind, &error),
-        error,
-    })
+    .map_err(|error| Refusal::of(&listener.name, bind, error))
 }
 
 /// The address of a listener as logs write it.
@@ -139,7 +143,55 @@ fn tcp(address: SocketAddr, backlog: u32, threads: usize, shared: bool) -> io::R
         address = socket.local_addr()?.as_socket().unwrap_or(address);
         each.push(Socket::Tcp(socket.into()));
     }
-    Ok(Sockets { address: address.to_string(), each, file: None })
+    Ok(Sockets { address: address.to_string(), each, datagrams: Vec::new(), file: None })
+}
+
+/// TCP and UDP on one port. One that the system chose for TCP may be somebody's for UDP: then it chooses again.
+fn both(address: SocketAddr, backlog: u32, threads: usize, shared: bool) -> io::Result<Sockets> {
+    let mut left = ATTEMPTS;
+    loop {
+        let mut sockets = tcp(address, backlog, threads, shared)?;
+        let port = sockets.each.first().and_then(|socket| port_of(socket).ok()).unwrap_or(address.port());
+        match datagrams(SocketAddr::new(address.ip(), port), threads, shared) {
+            Ok(datagrams) => {
+                sockets.datagrams = datagrams;
+                return Ok(sockets);
+            }
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && address.port() == 0 && left > 0 => left -= 1,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// UDP sockets on one address, one for each thread; `shared` when sockets of ours have its port already.
+pub(super) fn datagrams(address: SocketAddr, threads: usize, shared: bool) -> io::Result<Vec<Datagrams>> {
+    if !shared {
+        udp_socket(address, false)?;
+    }
+    let sockets = (0..threads).map(|_| udp_socket(address, true).map(Into::into));
+    Ok(front::group(sockets.collect::<io::Result<_>>()?))
+}
+
+/// Without `shared` it fails where anybody is already, us included.
+fn udp_socket(address: SocketAddr, shared: bool) -> io::Result<RawSocket> {
+    let socket = RawSocket::new(Domain::for_address(address), Type::DGRAM.nonblocking().cloexec(), None)?;
+    if shared {
+        socket.set_reuse_port(true)?;
+    }
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // The system allows what it allows.
+    let _ = (socket.set_recv_buffer_size(UDP_BUFFER), socket.set_send_buffer_size(UDP_BUFFER));
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+fn port_of(socket: &Socket) -> io::Result<u16> {
+    match socket {
+        Socket::Tcp(socket) => socket.local_addr().map(|address| address.port()),
+        Socket::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+    }
 }
 
 /// Without `shared` it fails where anybody listens already, us included.
@@ -165,7 +217,7 @@ fn unix(path: &Path, backlog: u32, threads: usize) -> io::Result<Sockets> {
     let first = Socket::Unix(socket.into());
     let mut each = (1..threads).map(|_| another(&first)).collect::<io::Result<Vec<_>>>()?;
     each.push(first);
-    Ok(Sockets { address: format!("unix:{}", path.display()), each, file: Some(file) })
+    Ok(Sockets { address: format!("unix:{}", path.display()), each, datagrams: Vec::new(), file: Some(file) })
 }
 
 /// One queue for all threads, because only whoever binds decides otherwise.
@@ -180,7 +232,7 @@ fn passed_on(name: &str, threads: usize, inherited: &Inherited) -> io::Result<So
     };
     let mut each = (1..threads).map(|_| another(&first)).collect::<io::Result<Vec<_>>>()?;
     each.push(first);
-    Ok(Sockets { address, each, file: None })
+    Ok(Sockets { address, each, datagrams: Vec::new(), file: None })
 }
 
 /// Removes a socket file that a dead process left behind; whatever else has that name stays.
@@ -213,6 +265,10 @@ impl Drop for SocketFile {
 }
 
 impl Refusal {
+    pub(super) fn of(listener: &Arc<str>, bind: &Bind, error: io::Error) -> Self {
+        Self { listener: listener.clone(), address: text_of(bind), hint: hint(bind, &error), error }
+    }
+
     /// Whether the reason is that this system speaks no IPv6 at all.
     pub(super) fn is_lack_of_ipv6(&self) -> bool {
         matches!(self.error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))

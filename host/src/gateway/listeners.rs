@@ -17,7 +17,7 @@ use super::bind::{self, Refusal, SocketFile, Sockets};
 use super::inherited::Inherited;
 use super::workers::Workers;
 use crate::config::{Bind, Listener, Place, Plan};
-use crate::front::{ListenerShared, Socket};
+use crate::front::{Datagrams, ListenerShared, Socket};
 
 /// For handshakes that had begun: more than the round trip between most places on Earth.
 const HANDSHAKE: Duration = Duration::from_millis(200);
@@ -40,6 +40,8 @@ struct Wanted {
     listener: Arc<Listener>,
     /// `None` where the address is listened on already.
     fresh: Option<Sockets>,
+    /// For HTTP/3, where it is not spoken yet.
+    datagrams: Vec<Datagrams>,
 }
 
 struct Bound {
@@ -50,6 +52,8 @@ struct Bound {
     sockets: Vec<Socket>,
     file: Option<SocketFile>,
     stop: watch::Sender<bool>,
+    /// Tells who serves HTTP/3 here for whom; none when nobody does.
+    holder: Option<watch::Sender<Option<Arc<ListenerShared>>>>,
 }
 
 /// What makes an address the same over a reload. With port 0 it is whose it is, and which of theirs.
@@ -74,12 +78,19 @@ impl Listeners {
         for listener in &plan.listeners {
             for (nth, bind) in listener.bind.iter().enumerate() {
                 let key = Key::of(bind, &listener.name, nth);
-                let fresh = match self.bound.iter().any(|bound| bound.key == key) {
-                    true => Ok(None),
-                    false => bind::bind(listener, bind, threads, self.may_share(bind), &self.inherited).map(Some),
+                let fresh = match self.bound.iter().find(|bound| bound.key == key) {
+                    Some(bound) => bound.datagrams(listener, threads).map(|datagrams| (None, datagrams)),
+                    None => {
+                        bind::bind(listener, bind, threads, self.may_share(bind), &self.inherited).map(|mut fresh| {
+                            let datagrams = mem::take(&mut fresh.datagrams);
+                            (Some(fresh), datagrams)
+                        })
+                    }
                 };
                 match fresh {
-                    Ok(fresh) => wanted.push(Wanted { key, listener: listener.clone(), fresh }),
+                    Ok((fresh, datagrams)) => {
+                        wanted.push(Wanted { key, listener: listener.clone(), fresh, datagrams });
+                    }
                     Err(refusal) if refusal.is_lack_of_ipv6() && has_ipv4_twin(listener, bind) => {
                         tracing::warn!(%refusal, "this system has no IPv6, listening on IPv4 alone");
                     }
@@ -95,11 +106,12 @@ impl Listeners {
         let mut before = mem::take(&mut self.bound);
         for wanted in prepared.wanted {
             let known = before.iter().position(|bound| bound.key == wanted.key).map(|index| before.swap_remove(index));
-            let bound = match (known, wanted.fresh) {
+            let mut bound = match (known, wanted.fresh) {
                 (Some(known), _) => self.keep(known, &wanted.listener, workers),
                 (None, Some(sockets)) => self.open(wanted.key, &wanted.listener, sockets, workers),
                 (None, None) => continue,
             };
+            bound.hold(&wanted.listener, wanted.datagrams, &self.shared(&wanted.listener.name), workers);
             self.bound.push(bound);
         }
         close(before).await;
@@ -131,7 +143,8 @@ impl Listeners {
         let copies = copies(&sockets.each);
         workers.serve(&self.shared(listener), sockets.each, &stop);
         tracing::info!(listener = &**listener, address = sockets.address, "listening");
-        Bound { key, listener: listener.clone(), address: sockets.address, sockets: copies, file: sockets.file, stop }
+        let Sockets { address, file, .. } = sockets;
+        Bound { key, listener: listener.clone(), address, sockets: copies, file, stop, holder: None }
     }
 
     fn keep(&mut self, mut bound: Bound, listener: &Listener, workers: &Workers) -> Bound {
@@ -149,6 +162,48 @@ impl Listeners {
 
     fn shared(&mut self, listener: &Arc<str>) -> Arc<ListenerShared> {
         self.shared.entry(listener.clone()).or_insert_with(|| ListenerShared::of(listener.clone())).clone()
+    }
+}
+
+impl Bound {
+    /// Sockets for HTTP/3 where it is to be spoken and is not yet.
+    fn datagrams(&self, listener: &Listener, threads: usize) -> Result<Vec<Datagrams>, Refusal> {
+        match (&self.key.bind, self.address.parse()) {
+            (Bind::Tcp(_), Ok(address)) if listener.protocols.h3 && self.holder.is_none() => {
+                bind::datagrams(address, threads, false)
+                    .map_err(|error| Refusal::of(&listener.name, &self.key.bind, error))
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Sees to it that HTTP/3 is spoken here for a listener, or is not.
+    fn hold(
+        &mut self,
+        listener: &Listener,
+        datagrams: Vec<Datagrams>,
+        shared: &Arc<ListenerShared>,
+        workers: &Workers,
+    ) {
+        match &self.holder {
+            Some(holder) if listener.protocols.h3 => {
+                holder.send_replace(Some(shared.clone()));
+            }
+            Some(_) => self.let_go(),
+            None if !datagrams.is_empty() => {
+                let (holder, told) = watch::channel(Some(shared.clone()));
+                workers.serve_datagrams(datagrams, &told);
+                tracing::info!(listener = &*listener.name, address = self.address, "listening for HTTP/3");
+                self.holder = Some(holder);
+            }
+            None => {}
+        }
+    }
+
+    fn let_go(&mut self) {
+        if let Some(holder) = self.holder.take() {
+            holder.send_replace(None);
+        }
     }
 }
 
@@ -180,7 +235,9 @@ async fn close(mut bound: Vec<Bound>) {
         }
     }
     tokio::time::sleep(HANDSHAKE).await;
-    for Bound { listener, address, sockets, stop, .. } in bound {
+    for mut one in bound {
+        one.let_go();
+        let Bound { listener, address, sockets, stop, .. } = one;
         drop(sockets);
         stop.send_replace(true);
         tracing::info!(listener = &*listener, address, "no longer listening");

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::runtime::LocalOptions;
 use tokio::sync::{mpsc, watch};
 
-use crate::front::{ListenerShared, Socket, Worker};
+use crate::front::{self, Datagrams, Holder, ListenerShared, Socket, Worker};
 use crate::generation::Current;
 use crate::log::AccessLog;
 
@@ -25,6 +25,8 @@ const EVENT_INTERVAL: u32 = 32;
 pub(super) enum Order {
     /// Accept from a socket until `stop` says so.
     Serve { listener: Arc<ListenerShared>, socket: Socket, stop: watch::Receiver<bool> },
+    /// Serve HTTP/3 from a socket as long as it has a holder.
+    ServeDatagrams { datagrams: Datagrams, holder: Holder },
     /// Finish what there is and end.
     Drain,
     /// End now, whatever is open.
@@ -73,6 +75,13 @@ impl Workers {
         }
     }
 
+    /// Gives each thread its socket for HTTP/3.
+    pub(super) fn serve_datagrams(&self, datagrams: Vec<Datagrams>, holder: &Holder) {
+        for (orders, datagrams) in self.orders.iter().zip(datagrams) {
+            let _ = orders.send(Order::ServeDatagrams { datagrams, holder: holder.clone() });
+        }
+    }
+
     /// Tells every thread to finish.
     pub(super) fn drain(&self) {
         self.orders.iter().for_each(|orders| drop(orders.send(Order::Drain)));
@@ -114,12 +123,10 @@ async fn obey(current: Arc<Current>, access: &AccessLog, mut orders: mpsc::Unbou
     loop {
         match orders.recv().await {
             Some(Order::Serve { listener, socket, stop }) => {
-                serving.set(serving.get() + 1);
-                let (worker, serving) = (worker.clone(), serving.clone());
-                tokio::task::spawn_local(async move {
-                    worker.serve(listener, socket, stop).await;
-                    serving.set(serving.get() - 1);
-                });
+                count(&serving, worker.clone().serve(listener, socket, stop));
+            }
+            Some(Order::ServeDatagrams { datagrams, holder }) => {
+                count(&serving, front::serve_datagrams(worker.clone(), datagrams, holder));
             }
             Some(Order::Drain) => break,
             Some(Order::Quit) | None => return,
@@ -129,6 +136,16 @@ async fn obey(current: Arc<Current>, access: &AccessLog, mut orders: mpsc::Unbou
         () = finish(&worker, &serving) => {}
         _ = orders.recv() => {}
     }
+}
+
+/// Runs on this thread, and is counted as long as it runs.
+fn count(serving: &Rc<Cell<usize>>, task: impl Future<Output = ()> + 'static) {
+    serving.set(serving.get() + 1);
+    let serving = serving.clone();
+    tokio::task::spawn_local(async move {
+        task.await;
+        serving.set(serving.get() - 1);
+    });
 }
 
 /// First every connection that the kernel had queued is accepted, then all of them are brought to their end.

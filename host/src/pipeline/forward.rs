@@ -106,7 +106,13 @@ impl Attempts<'_> {
         if matches!(leased, Err(Refusal::Full)) && self.plan().queue.length > 0 {
             leased = Box::pin(self.pool.wait(&ask, self.limits.left(clock::now()))).await;
         }
-        leased.map_err(|refusal| Unserved { failure: refused(refusal, self.plan()), is_untouched: true })
+        leased.map_err(|refusal| {
+            // To gRPC, that there was no time left is not the same as that there is no room.
+            let is_overdue = exchange.is_grpc && self.limits.left(clock::now()).is_zero();
+            let overdue = || Failure::of(Kind::ExchangeTimeout, "the exchange waited for its pool longer than it may");
+            let failure = if is_overdue { overdue() } else { refused(refusal, self.plan()) };
+            Unserved { failure, is_untouched: true }
+        })
     }
 
     /// A lease on a member that was not tried yet, if the plan and the pool's budget allow one more attempt.

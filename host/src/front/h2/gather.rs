@@ -228,3 +228,142 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Transport<S> {
         Pin::new(&mut *self.0.stream.borrow_mut()).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    /// A socket that takes so many bytes, and notes its calls.
+    #[derive(Default)]
+    struct Socket {
+        room: usize,
+        calls: Vec<usize>,
+        taken: Vec<u8>,
+    }
+
+    impl AsyncRead for Socket {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Socket {
+        fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            self.poll_write_vectored(context, &[IoSlice::new(bytes)])
+        }
+
+        fn poll_write_vectored(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            slices: &[IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+            let length = bytes.len().min(self.room);
+            if length == 0 {
+                return Poll::Pending;
+            }
+            self.room -= length;
+            self.calls.push(length);
+            self.taken.extend_from_slice(&bytes[..length]);
+            Poll::Ready(Ok(length))
+        }
+
+        fn is_write_vectored(&self) -> bool {
+            true
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    fn gather(room: usize) -> Rc<Gather<Socket>> {
+        let ticker = Ticker::start();
+        let wall = Rc::new(RefCell::new(Wall::of(0, ticker.recent())));
+        Gather::of(Socket { room, ..Socket::default() }, &wall, &ticker, Duration::from_secs(60))
+    }
+
+    fn write(gather: &Rc<Gather<Socket>>, head: &[u8], payload: &[u8]) -> Poll<usize> {
+        let mut context = Context::from_waker(Waker::noop());
+        let slices = [IoSlice::new(head), IoSlice::new(payload)];
+        let mut transport = gather.transport();
+        let polled = Pin::new(&mut transport).poll_write_vectored(&mut context, &slices).map(Result::unwrap);
+        assert!(Pin::new(&mut transport).poll_flush(&mut context).is_ready());
+        polled
+    }
+
+    fn drain(gather: &Gather<Socket>) -> bool {
+        gather.poll_drain(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    #[test]
+    fn what_is_written_in_one_pass_goes_out_at_once() {
+        let gather = gather(usize::MAX);
+        for _ in 0..10 {
+            assert_eq!(write(&gather, &[1; 9], &[2; 300]), Poll::Ready(309));
+        }
+        assert!(gather.stream.borrow().calls.is_empty());
+        assert!(drain(&gather));
+        assert_eq!(gather.stream.borrow().calls, [3090]);
+        assert_eq!(gather.written(), 3090);
+        assert!(drain(&gather));
+        assert_eq!(gather.stream.borrow().calls.len(), 1);
+    }
+
+    #[test]
+    fn enough_for_a_write_goes_with_what_was_gathered() {
+        let gather = gather(usize::MAX);
+        for _ in 0..4 {
+            assert_eq!(write(&gather, &[1; 9], &[2; 16 << 10]), Poll::Ready(9 + (16 << 10)));
+        }
+        assert_eq!(gather.stream.borrow().calls, [4 * (9 + (16 << 10))]);
+        assert!(gather.out.borrow().is_empty());
+    }
+
+    /// However little the socket takes, every write is taken whole or not at all, and all bytes arrive in order.
+    #[test]
+    fn a_slow_socket_holds_the_codec_up_and_loses_nothing() {
+        let gather = gather(0);
+        let (mut sent, mut blocked, mut next) = (Vec::new(), 0, 0_u8);
+        for step in 0..2000_usize {
+            let (head, payload) = ([next; 9], vec![next.wrapping_add(1); step * 37 % 20_000]);
+            match write(&gather, &head, &payload) {
+                Poll::Ready(length) => {
+                    assert_eq!(length, head.len() + payload.len());
+                    sent.extend_from_slice(&[&head[..], &payload].concat());
+                    next = next.wrapping_add(1);
+                }
+                Poll::Pending => blocked += 1,
+            }
+            assert!(gather.out.borrow().len() <= FULL + 9 + 20_000);
+            gather.stream.borrow_mut().room += step * 53 % 9000;
+        }
+        assert!(blocked > 100, "{blocked}");
+        gather.stream.borrow_mut().room = usize::MAX;
+        assert!(drain(&gather));
+        assert!(gather.stream.borrow().taken == sent);
+    }
+
+    #[test]
+    fn room_that_a_pass_makes_is_used_in_it() {
+        let gather = gather(0);
+        while write(&gather, &[0; 9], &[0; 5000]).is_ready() {}
+        let mut context = Context::from_waker(Waker::noop());
+        let mut tries = 0;
+        let polled = gather.poll_pass(&mut context, |_| {
+            tries += 1;
+            let polled = write(&gather, &[1; 9], &[1; 5000]);
+            // The socket takes again just after the codec found that it does not.
+            gather.stream.borrow_mut().room = usize::MAX;
+            polled
+        });
+        assert!(matches!(polled, Poll::Ready(Ok(5009))));
+        assert_eq!(tries, 2);
+    }
+}

@@ -19,6 +19,7 @@ use http_body::{Frame, SizeHint};
 use super::link::{Limits, Link};
 use crate::clock::{Deadline, Duration};
 use crate::failure::{Failure, Kind};
+use crate::front::pace::{Pace, sooner};
 use crate::message::{Method, Scheme, Value, host};
 
 /// Why a request does not reach the pipeline.
@@ -42,6 +43,7 @@ pub(super) struct Inbound {
     is_data_over: bool,
     reading: Deadline,
     limit: Duration,
+    pace: Pace,
 }
 
 /// How long a client may go on sending after its answer.
@@ -154,38 +156,46 @@ impl Inbound {
     pub(super) fn of(inlet: Inlet, head: &Parts, link: &Link) -> Self {
         let length = head.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let (reading, limit) = (link.ticker.deadline(), link.limits.body);
-        Self { inlet, left: length, is_data_over: false, reading, limit }
+        let pace = Pace::of(link.limits.rate.request, link.limits.rate.grace);
+        Self { inlet, left: length, is_data_over: false, reading, limit, pace }
     }
 
     fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
         let mut inlet = self.inlet.0.borrow_mut();
         let Some(stream) = &mut *inlet else { return Poll::Ready(Some(Err(unwanted()))) };
-        let Poll::Ready(polled) = stream.poll_data(context) else { return self.wait(context).map(Some) };
+        let Poll::Ready(polled) = stream.poll_data(context) else {
+            drop(inlet);
+            return self.wait(context).map(Some);
+        };
         self.reading.disarm();
         Poll::Ready(polled.map(|data| {
             let data = data.map_err(|error| cut(&error))?;
             let _ = stream.flow_control().release_capacity(data.len());
+            self.pace.moved(data.len(), self.reading.recent());
             self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
             Ok(data)
         }))
     }
 
-    fn poll_trailers(&self, context: &mut Context<'_>) -> Poll<Option<Result<HeaderMap, Failure>>> {
+    fn poll_trailers(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<HeaderMap, Failure>>> {
         let mut inlet = self.inlet.0.borrow_mut();
         let Some(stream) = &mut *inlet else { return Poll::Ready(Some(Err(unwanted()))) };
         match stream.poll_trailers(context) {
             Poll::Ready(Ok(trailers)) => Poll::Ready(trailers.map(Ok)),
             Poll::Ready(Err(error)) => Poll::Ready(Some(Err(cut(&error)))),
-            Poll::Pending => self.wait(context).map(Some),
+            Poll::Pending => {
+                drop(inlet);
+                self.wait(context).map(Some)
+            }
         }
     }
 
-    fn wait<T>(&self, context: &mut Context<'_>) -> Poll<Result<T, Failure>> {
+    fn wait<T>(&mut self, context: &mut Context<'_>) -> Poll<Result<T, Failure>> {
         if !self.reading.is_armed() {
-            self.reading.arm(self.limit);
+            self.reading.arm(sooner(self.limit, self.pace.wait(self.reading.recent())));
         }
         ready!(self.reading.poll_over(context));
-        Poll::Ready(Err(Failure::of(Kind::BodyTimeout, format!("no further byte within {:?}", self.limit))))
+        Poll::Ready(Err(Failure::of(Kind::BodyTimeout, self.pace.or_silent(self.limit))))
     }
 }
 

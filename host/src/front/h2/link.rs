@@ -7,7 +7,7 @@ use std::task::{Context, Waker};
 use super::turns::Turns;
 use super::wall::Wall;
 use crate::clock::{Duration, Ticker};
-use crate::config;
+use crate::config::{self, MinRate};
 
 /// One connection, as its streams see it.
 pub(super) struct Link {
@@ -29,6 +29,7 @@ pub(super) struct Limits {
     pub(super) max_fields: usize,
     pub(super) body: Duration,
     pub(super) write: Duration,
+    pub(super) rate: MinRate,
 }
 
 /// An open stream.
@@ -42,6 +43,7 @@ impl Link {
             max_fields: listener.max_fields,
             body: listener.body_timeout,
             write: listener.write_timeout,
+            rate: listener.min_rate,
         };
         Self::with(limits, ticker)
     }

@@ -13,6 +13,8 @@ mod inbound;
 mod link;
 mod outbound;
 mod priority;
+#[cfg(test)]
+mod tests;
 mod turns;
 mod wall;
 

@@ -18,6 +18,7 @@ use super::priority::Priority;
 use super::turns::Piece;
 use crate::clock::Deadline;
 use crate::failure::{Failure, Kind};
+use crate::front::pace::{Pace, sooner};
 use crate::message::Name;
 
 /// The way to the client.
@@ -29,6 +30,7 @@ pub(super) struct Outlet {
     /// The window was shut when last tried.
     is_shut: bool,
     patience: Option<Deadline>,
+    pace: Pace,
     /// What the connection had moved when the patience began.
     moved: u64,
 }
@@ -76,7 +78,9 @@ pub(super) fn strip(fields: &mut HeaderMap) {
 impl Outlet {
     pub(super) fn of(stream: SendStream<Piece>, link: Rc<Link>, priority: Priority) -> Self {
         let id = stream.stream_id().as_u32();
-        Self { stream, link, id, priority, is_shut: false, patience: None, moved: 0 }
+        let rate = link.limits.rate;
+        let pace = Pace::of(rate.response, rate.grace);
+        Self { stream, link, id, priority, is_shut: false, patience: None, pace, moved: 0 }
     }
 
     /// Ready when the client wants nothing more of this stream.
@@ -90,7 +94,12 @@ impl Outlet {
             if self.poll_gone(context).is_ready() {
                 return Poll::Ready(Err(self.why()));
             }
-            if self.is_shut && !self.poll_window(context)? {
+            if self.is_shut {
+                if self.poll_window(context)? {
+                    // All that waited for the same window are to be heard before one of them gets it.
+                    self.link.turns.enter(self.id, self.priority, context);
+                    context.waker().wake_by_ref();
+                }
                 return self.poll_patience(context);
             }
             if self.link.turns.poll_turn(self.id, self.priority, context).is_pending() {
@@ -115,6 +124,7 @@ impl Outlet {
     /// Hands a piece to the codec, for which there was room.
     pub(super) fn send(&mut self, bytes: Bytes, is_last: bool) -> Result<(), Shut> {
         self.link.answered();
+        self.pace.moved(bytes.len(), self.link.ticker.recent());
         let piece = self.link.turns.piece(bytes);
         self.stream.send_data(piece, is_last).map_err(|_| self.why())?;
         if !is_last {
@@ -215,6 +225,7 @@ impl Outlet {
                 Poll::Pending => return Ok(false),
             }
         }
+        self.stream.reserve_capacity(0);
         self.is_shut = false;
         Ok(true)
     }
@@ -225,7 +236,9 @@ impl Outlet {
         loop {
             let moved = self.link.turns.moved();
             if !patience.is_armed() {
-                patience.arm(self.link.limits.write);
+                // Behind others a client is not what is waited for.
+                let left = if self.is_shut { self.pace.wait(self.link.ticker.recent()) } else { None };
+                patience.arm(sooner(self.link.limits.write, left));
                 self.moved = moved;
             }
             ready!(patience.poll_over(context));
@@ -255,5 +268,6 @@ impl Drop for Outlet {
 
 /// What the log is told of an answer that was not taken.
 pub(super) fn stalled(link: &Link) -> Failure {
-    Failure::of(Kind::ClientStalled, format!("it took no byte within {:?}", link.limits.write))
+    let rate = link.limits.rate;
+    Failure::of(Kind::ClientStalled, Pace::of(rate.response, rate.grace).or_silent(link.limits.write))
 }

@@ -52,6 +52,12 @@ impl Turns {
         Poll::Ready(())
     }
 
+    /// A stream is going to ask for its turn.
+    pub(super) fn enter(&self, id: u32, priority: Priority, context: &Context<'_>) {
+        self.schedule.borrow_mut().enter(id, priority);
+        self.wakers.borrow_mut().insert(id, context.waker().clone());
+    }
+
     /// A stream is over, or has nothing to send.
     pub(super) fn leave(&self, id: u32, priority: Priority) {
         let mut schedule = self.schedule.borrow_mut();

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use crate::clock::{Deadline, Duration, Ticker};
 use crate::config;
-use crate::front::pace::Pace;
+use crate::front::pace::{Pace, sooner};
 
 /// One connection's limits in time.
 pub(super) struct Patience {
@@ -118,11 +118,4 @@ impl Patience {
     pub(super) fn of_answer(&self) -> String {
         self.paces.borrow().answer.or_silent(self.write)
     }
-}
-
-/// The limit that is over first; zero is none.
-fn sooner(limit: Duration, left: Option<Duration>) -> Duration {
-    // None is left: now, which for a deadline is not zero.
-    let left = left.map(|left| left.max(Duration::from_millis(1)));
-    left.map_or(limit, |left| if limit.is_zero() { left } else { limit.min(left) })
 }

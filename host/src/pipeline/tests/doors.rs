@@ -19,8 +19,9 @@ fn everything(plan: &mut Plan) {
     let status = Status::PERMANENT_REDIRECT;
     plan.sites[0].https_redirect = Some(HttpsRedirect { port: 8443, status });
     plan.sites[0].hsts = Some(Value::from_static("max-age=31536000"));
-    plan.listeners[0].protocols.h3 = true;
-    plan.listeners[0].h3.advertise = Some(Duration::from_secs(86400));
+    let listener = Arc::make_mut(&mut plan.listeners[0]);
+    listener.protocols.h3 = true;
+    listener.h3.advertise = Some(Duration::from_secs(86400));
 }
 
 #[test]
@@ -108,11 +109,37 @@ fn schemes_and_hosts_are_those_of_the_connection() {
             (get(Version::HTTP_2, Scheme::Https, "https://h/").with("host", "other"), 400, ""),
             (get(Version::HTTP_2, Scheme::Https, "/").with("host", "h"), 200, "https"),
             (get(Version::HTTP_2, Scheme::Https, "/"), 400, ""),
+            (get(Version::HTTP_2, Scheme::Https, "https://h/").with("host", "h").with("host", "h"), 400, ""),
         ] {
             house.seen.borrow_mut().clear();
             assert_eq!(house.ask(asked).await.0.status.as_u16(), status, "{}", house.last_logged());
             let line = format!("x-forwarded-proto: {proto}");
             assert_eq!(house.last_seen().lines().any(|known| known == line), !proto.is_empty());
+        }
+    });
+}
+
+#[test]
+fn lengths_are_what_they_say_whatever_frames_the_body() {
+    run("lengths", member(), |house| async move {
+        let post =
+            |length: &str| asking(Version::HTTP_3, Scheme::Https, "POST", "https://h/").with("content-length", length);
+        let with = |mut asked: Asking, body: &'static str| {
+            asked.body = Body::from(bytes::Bytes::from(body));
+            asked
+        };
+        for (asked, status, logged) in [
+            (with(post("3"), "abc"), 200, "-"),
+            (with(post("2"), "abc"), 400, "malformed-body"),
+            (with(post("4"), "abc"), 400, "malformed-body"),
+            (post("4"), 400, "malformed-body"),
+            (post("0"), 200, "-"),
+            (with(post("3").with("content-length", "3"), "abc"), 400, "ambiguous-framing"),
+            (with(post("3, 3"), "abc"), 400, "ambiguous-framing"),
+        ] {
+            let (head, ..) = house.ask(asked).await;
+            assert_eq!(head.status.as_u16(), status, "{}", house.last_logged());
+            assert!(house.last_logged().ends_with(&format!(" {status} {logged}")), "{}", house.last_logged());
         }
     });
 }

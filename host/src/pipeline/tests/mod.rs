@@ -22,12 +22,11 @@ use crate::body::Body;
 use crate::clock::{self, Duration};
 use crate::config::{self, Plan};
 use crate::failure::Failure;
-use crate::generation::{Generation, Local, Thread};
+use crate::generation::{Generation, Lasting, Local, Thread};
 use crate::log::{AccessLog, Output};
 use crate::message::forwarding::Peer;
 use crate::message::secured::tests::secured;
 use crate::message::{Fields, Scheme, Status, Value, Version};
-use crate::pool::Registry;
 use crate::wasm::{Engine, EngineOptions};
 
 /// What the log says of an exchange.
@@ -116,7 +115,7 @@ async fn build(directory: &Path, act: Act, change: impl FnOnce(&mut Plan)) -> Ho
     change(&mut plan);
     let access = AccessLog::start(Output::open(&plan.access_log).unwrap()).unwrap();
     let engine = Engine::start(EngineOptions { cache_directory: None, threads: 1 }).unwrap();
-    let generation = Generation::build(plan, &engine, &Registry::default(), 1).unwrap();
+    let generation = Generation::build(plan, &engine, &Lasting::default(), 1).unwrap();
     let local = Local::of(Arc::new(generation), Thread::start(&access));
     let seen = Rc::new(RefCell::new(Vec::new()));
     tokio::task::spawn_local(member(listener, act, seen.clone()));

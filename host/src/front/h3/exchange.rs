@@ -1,0 +1,230 @@
+//! One request, from its head to the end of its answer or of the tunnel that the answer was.
+//!
+//! Dropping the future gives the exchange up; streams that did not come to their end are reset.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+
+use bytes::Bytes;
+use h3::error::{Code, StreamError};
+use h3::server::{RequestResolver, RequestStream};
+use http::request::Parts;
+
+use super::duplex::Duplex;
+use super::head::{self, Refused};
+use super::inbound::{Inbound, Inlet};
+use super::link::{Link, Seat};
+use super::outbound::{self, Outlet, Sent, Shut};
+use super::quic::{Accepted, Both, Quic};
+use crate::body::Body;
+use crate::clock::Instant;
+use crate::failure::{Failure, Kind};
+use crate::generation::Local;
+use crate::message::{Fields, Method, Status, semantics};
+use crate::pipeline::{self, Arrived, Client, Interim, Outgoing};
+
+/// A request's circumstances.
+pub(super) struct Stream {
+    pub(super) link: Rc<Link>,
+    pub(super) local: Rc<Local>,
+    pub(super) client: Rc<Client>,
+    pub(super) began: Instant,
+}
+
+/// What the two ways of a stream and the pipeline tell each other.
+#[derive(Default)]
+pub(super) struct Reply {
+    /// Interim answers that are to go out.
+    interim: RefCell<VecDeque<(Status, Fields)>>,
+    /// The exchange's task.
+    task: RefCell<Option<Waker>>,
+    /// The final answer is there.
+    is_final: Cell<bool>,
+    /// The request is none after all.
+    is_malformed: Cell<bool>,
+}
+
+/// Serves a request to its end.
+pub(super) async fn serve(stream: Stream, _seat: Seat, resolver: RequestResolver<Quic, Bytes>, accepted: Accepted) {
+    let deadline = stream.link.ticker.deadline();
+    deadline.arm(stream.link.limits.head);
+    let (request, both) = match deadline.limit(resolver.resolve_request()).await {
+        Ok(Ok(resolved)) => resolved,
+        Ok(Err(error)) => return stream.unresolved(&error),
+        Err(_) => return stream.log(&Failure::of(Kind::HeadTimeout, "no whole head in time")),
+    };
+    drop(deadline);
+    stream.exchange(request, both, accepted).await;
+}
+
+impl Stream {
+    async fn exchange(&self, request: http::Request<()>, both: RequestStream<Both, Bytes>, accepted: Accepted) {
+        let (mut head, ()) = request.into_parts();
+        let is_early = accepted.is_early;
+        let (send, receive) = both.split();
+        let (mut outlet, mut inlet) = (Outlet::of(send, &self.link, accepted), Inlet::of(receive));
+        let protocol = match head::read(&mut head, &self.link.limits) {
+            Ok(protocol) => protocol,
+            Err(refused) => return self.refuse(outlet, inlet, &head, refused).await,
+        };
+        let (method, reply) = (head.method.clone(), Rc::<Reply>::default());
+        // What a tunnel carries is no body (RFC 9220, section 3; RFC 8441, section 5).
+        let (body, inlet) = match &protocol {
+            Some(_) => (Body::Empty, Some(inlet)),
+            None if poll_fn(|context| Poll::Ready(inlet.look(context))).await => (Body::Empty, None),
+            None => (Body::stream(Inbound::of(inlet, &head, &self.link, &reply)), None),
+        };
+        let arrived = Arrived {
+            local: self.local.clone(),
+            client: self.client.clone(),
+            head,
+            body,
+            interim: reply.clone(),
+            began: self.began,
+            protocol,
+            is_early,
+        };
+        let answer = reply.wait(arrived, &mut outlet).await;
+        self.link.note(answer.is_some());
+        if let Some(answer) = answer {
+            self.answer(&reply, answer, &method, outlet, inlet).await;
+        }
+    }
+
+    async fn answer(
+        &self,
+        reply: &Reply,
+        answer: http::Response<Outgoing>,
+        method: &Method,
+        mut outlet: Outlet,
+        inlet: Option<Inlet>,
+    ) {
+        let (mut head, mut body) = answer.into_parts();
+        if reply.is_malformed.get() {
+            // RFC 9114, section 4.1.2.
+            return outlet.reset(Code::H3_MESSAGE_ERROR);
+        }
+        outbound::strip(&mut head.headers);
+        if let (Some(tunnel), Some(inlet)) = (body.take_tunnel(), inlet) {
+            // What HTTP/1 says with 101 is an answer like any other here.
+            head.status = Status::OK;
+            if outlet.send_head(head.status, head.headers).await.is_ok() {
+                Box::pin(tunnel.carry(Duplex::of(inlet, outlet), Bytes::new())).await;
+            }
+            return;
+        }
+        let has_body = semantics::has_body(method, head.status);
+        let left = if has_body { outbound::state_length(&mut head, &body) } else { None };
+        let sent = match outlet.send_head(head.status, head.headers).await {
+            Ok(()) if has_body => outlet.carry(&mut body, left, reply).await,
+            Ok(()) => outlet.finish().await.map_or_else(Sent::Shut, |()| Sent::Whole),
+            Err(shut) => Sent::Shut(shut),
+        };
+        match sent {
+            Sent::Whole => {}
+            Sent::Broken => outlet.reset(Code::H3_INTERNAL_ERROR),
+            Sent::Shut(shut) => {
+                outlet.reset(Code::H3_REQUEST_CANCELLED);
+                if shut == Shut::Stalled {
+                    body.give_up(&outbound::stalled(&self.link));
+                }
+            }
+        }
+    }
+
+    /// Tells the log, and the client in the way that it is to be told.
+    async fn refuse(&self, mut outlet: Outlet, mut inlet: Inlet, head: &Parts, refused: Refused) {
+        let (Refused::Malformed(failure) | Refused::Beyond(failure)) = &refused;
+        let id = pipeline::request_id();
+        pipeline::refused(&self.local, &self.client, failure, &id, self.began);
+        if let Refused::Malformed(_) = refused {
+            inlet.stop(Code::H3_MESSAGE_ERROR);
+            return outlet.reset(Code::H3_MESSAGE_ERROR);
+        }
+        let (answer, body) = outbound::refusal(&head.method, failure.kind, &id);
+        let sent = async {
+            outlet.send_head(answer.status, answer.fields.into()).await?;
+            outlet.send_data(body).await?;
+            outlet.finish().await
+        };
+        if sent.await.is_err() {
+            outlet.reset(Code::H3_REQUEST_CANCELLED);
+        }
+    }
+
+    /// A head that the codec refused; it has told the client.
+    fn unresolved(&self, error: &StreamError) {
+        let kind = match error {
+            StreamError::HeaderTooBig { .. } => Kind::HeadTooLarge,
+            StreamError::StreamError { .. } => Kind::MalformedRequest,
+            // Nothing was asked yet.
+            _ => return tracing::trace!(%error, "a stream without a request"),
+        };
+        self.log(&Failure::of(kind, error.to_string()));
+    }
+
+    fn log(&self, failure: &Failure) {
+        pipeline::refused(&self.local, &self.client, failure, &pipeline::request_id(), self.began);
+    }
+}
+
+impl Reply {
+    /// The request breaks its own word: it gets no answer.
+    pub(super) fn note_malformed(&self) {
+        self.is_malformed.set(true);
+    }
+
+    pub(super) fn is_malformed(&self) -> bool {
+        self.is_malformed.get()
+    }
+
+    /// The pipeline's answer, interim ones sent on before it; `None` when the client is gone before it.
+    async fn wait(&self, arrived: Arrived, outlet: &mut Outlet) -> Option<http::Response<Outgoing>> {
+        // Boxed, so that what only the phases need is free again while the body goes.
+        let mut serving = Box::pin(pipeline::serve(arrived));
+        loop {
+            let answer = poll_fn(|context| {
+                *self.task.borrow_mut() = Some(context.waker().clone());
+                if outlet.poll_gone(context).is_ready() {
+                    return Poll::Ready(Some(None));
+                }
+                match serving.as_mut().poll(context) {
+                    Poll::Ready(answer) => Poll::Ready(Some(Some(answer))),
+                    Poll::Pending if !self.interim.borrow().is_empty() => Poll::Ready(None),
+                    Poll::Pending => Poll::Pending,
+                }
+            })
+            .await;
+            if let Some(answer) = answer {
+                self.is_final.set(true);
+                return answer;
+            }
+            while let Some((status, fields)) = self.next_interim() {
+                outlet.send_interim(status, fields.into()).await.ok()?;
+            }
+        }
+    }
+
+    fn next_interim(&self) -> Option<(Status, Fields)> {
+        self.interim.borrow_mut().pop_front()
+    }
+}
+
+/// Interim answers wait for the client's window, but not many of them.
+const MOST_INTERIM: usize = 8;
+
+impl Interim for Reply {
+    fn send(&self, status: Status, fields: Fields) {
+        let mut interim = self.interim.borrow_mut();
+        if self.is_final.get() || status == Status::SWITCHING_PROTOCOLS || interim.len() >= MOST_INTERIM {
+            return;
+        }
+        interim.push_back((status, fields));
+        if let Some(task) = self.task.borrow_mut().take() {
+            task.wake();
+        }
+    }
+}

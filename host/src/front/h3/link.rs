@@ -1,0 +1,105 @@
+//! What the requests of one connection share: its limits, how many are open, and how many the client gave up.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::{Context, Waker};
+
+use crate::clock::{Duration, Ticker};
+use crate::config::{self, MinRate};
+
+/// One connection, as its requests see it.
+pub(super) struct Link {
+    pub(super) ticker: Rc<Ticker>,
+    pub(super) limits: Limits,
+    open: Cell<usize>,
+    given_up: Cell<u32>,
+    /// The connection's task, which wants to know when nothing is open.
+    task: RefCell<Option<Waker>>,
+}
+
+/// What clients may do.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) max_head: usize,
+    pub(super) max_target: usize,
+    pub(super) max_fields: usize,
+    pub(super) head: Duration,
+    pub(super) body: Duration,
+    pub(super) write: Duration,
+    pub(super) rate: MinRate,
+}
+
+/// An open request.
+pub(super) struct Seat(Rc<Link>);
+
+/// Requests that a client may give up before their answer, less those that it took, before it is shown the door: a page that
+/// is left gives up as many as it had asked for.
+const MOST_GIVEN_UP: u32 = 500;
+
+impl Link {
+    pub(super) fn of(listener: &config::Listener, ticker: &Rc<Ticker>) -> Rc<Self> {
+        let limits = Limits {
+            max_head: listener.max_head,
+            max_target: listener.max_target,
+            max_fields: listener.max_fields,
+            head: listener.head_timeout,
+            body: listener.body_timeout,
+            write: listener.write_timeout,
+            rate: listener.min_rate,
+        };
+        Rc::new(Self {
+            ticker: ticker.clone(),
+            limits,
+            open: Cell::default(),
+            given_up: Cell::default(),
+            task: RefCell::default(),
+        })
+    }
+
+    /// Requests whose exchanges live.
+    pub(super) fn open(&self) -> usize {
+        self.open.get()
+    }
+
+    pub(super) fn enter(self: &Rc<Self>) -> Seat {
+        self.open.set(self.open.get() + 1);
+        Seat(self.clone())
+    }
+
+    /// An answer began to go out, or the client gave its request up before.
+    pub(super) fn note(&self, is_answered: bool) {
+        let given_up = self.given_up.get();
+        self.given_up.set(if is_answered { given_up.saturating_sub(1) } else { given_up.saturating_add(1) });
+        if self.is_abused() {
+            self.wake();
+        }
+    }
+
+    /// Whether the client makes work for nothing.
+    pub(super) fn is_abused(&self) -> bool {
+        self.given_up.get() > MOST_GIVEN_UP
+    }
+
+    /// Remembers the connection's task.
+    pub(super) fn watch(&self, context: &Context<'_>) {
+        match &mut *self.task.borrow_mut() {
+            Some(known) => known.clone_from(context.waker()),
+            none => *none = Some(context.waker().clone()),
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(task) = self.task.borrow_mut().take() {
+            task.wake();
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.open.set(self.0.open.get() - 1);
+        if self.0.open.get() == 0 {
+            self.0.wake();
+        }
+    }
+}
