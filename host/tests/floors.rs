@@ -38,7 +38,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("hickory_resolver", &["upstream/"]),
     ("hyper", &["front/", "upstream/"]),
     ("hyper_util", &["front/", "upstream/"]),
-    ("h2", &["upstream/"]),
+    ("h2", &["front/h2/", "upstream/"]),
     ("clap", &["cli/"]),
     ("socket2", &["gateway/bind.rs", "upstream/reach.rs"]),
     ("libc", &["clock/thread_time.rs", "gateway/", "wasm/cache.rs"]),

@@ -83,6 +83,17 @@ fn a_format_of_ones_own_may_name_everything_there_is() {
         "duration.filter",
         "attempts",
         "failure",
+        "tls.version",
+        "tls.cipher",
+        "tls.sni",
+        "tls.alpn",
+        "tls.resumed",
+        "tls.client.sha256",
+        "tls.client.subject",
+        "tls.client.issuer",
+        "tls.client.serial",
+        "tls.client.not-after",
+        "tls.client.names",
         "request.header.x-in",
         "response.header.x-out",
     ];
@@ -97,6 +108,7 @@ fn a_format_of_ones_own_may_name_everything_there_is() {
     assert_eq!(value("request.path"), Some("/a"));
     assert_eq!(value("request.query"), Some("b"));
     assert_eq!(value("request.scheme"), Some("http"));
+    assert_eq!((value("tls.version"), value("tls.client.names")), (Some("-"), Some("-")));
     assert_eq!(value("member"), Some(origin.url().as_str()));
     assert_eq!(value("request.header.x-in"), Some("in"));
     assert_eq!(value("response.header.x-out"), Some("out"));

@@ -3,13 +3,14 @@
 use crate::{Captures, View, Wanted, field_name};
 
 /// Variables of the gateway's own namespaces: a slip in one of these is a fault, others may be set by filters.
-const KNOWN: [&str; 15] = [
+const KNOWN: [&str; 27] = [
     "request.id",
     "request.method",
     "request.host",
     "request.path",
     "request.query",
     "request.scheme",
+    "request.version",
     "client.address",
     "response.status",
     "site.name",
@@ -19,8 +20,19 @@ const KNOWN: [&str; 15] = [
     "time.http",
     "time.unix",
     "time.iso",
+    "tls.version",
+    "tls.cipher",
+    "tls.sni",
+    "tls.alpn",
+    "tls.resumed",
+    "tls.client.sha256",
+    "tls.client.subject",
+    "tls.client.issuer",
+    "tls.client.serial",
+    "tls.client.not-after",
+    "tls.client.names",
 ];
-const SPACES: [&str; 8] = ["client", "member", "pool", "request", "response", "route", "site", "time"];
+const SPACES: [&str; 9] = ["client", "member", "pool", "request", "response", "route", "site", "time", "tls"];
 
 /// Compiled text.
 #[derive(Debug)]

@@ -183,6 +183,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_failure_is_in_the_reference_with_its_status() {
+        let reference = include_str!("../../CONFIG.md");
+        for kind in Kind::ALL {
+            let row = format!("\n| `{}` | {} | ", kind.word(), kind.status());
+            assert!(reference.contains(&row), "{row}");
+        }
+    }
+
+    #[test]
     fn words_are_unique_and_statuses_match_the_blame() {
         let words: HashSet<_> = Kind::ALL.iter().map(|kind| kind.word()).collect();
         assert_eq!(words.len(), Kind::ALL.len());

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead as _, ReadBuf};
 
 use super::seats::{ClientSeat, ListenerShared, Seat};
 use super::socket::Stream;
-use super::{Worker, h1, h2, proxy, refusal};
+use super::{Worker, h1, proxy, refusal};
 use crate::clock::{self, Deadline, Duration};
 use crate::config;
 use crate::failure::{Failure, Kind};
@@ -93,7 +93,7 @@ impl Entry {
         let Some(speaks_h2) = speaks_h2(worker, &plan, &mut stream, secured.as_deref()).await else { return };
         let client = Rc::new(client(&plan, ends, secured));
         match speaks_h2 {
-            true => h2::serve(worker, stream, &plan, client).await,
+            true => super::h2::serve(worker, stream, &plan, client).await,
             false => h1::serve(worker, stream, &plan, client).await,
         }
     }

@@ -36,6 +36,13 @@ impl Pace {
         Some(self.allowed().saturating_sub(waited))
     }
 
+    /// How long a wait that begins now may last, when nothing at all may come for `limit`; zero is none.
+    pub(super) fn within(&mut self, limit: Duration, now: Instant) -> Duration {
+        // None is left: now, which for a deadline is not zero.
+        let left = self.wait(now).map(|left| left.max(Duration::from_millis(1)));
+        left.map_or(limit, |left| if limit.is_zero() { left } else { limit.min(left) })
+    }
+
     /// Bytes came or went.
     pub(super) fn moved(&mut self, bytes: usize, now: Instant) {
         if self.rate == 0 {

@@ -4,13 +4,14 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 
+use bytes::Bytes;
 use http::header;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use crate::clock::{self, Duration};
 use crate::failure::Kind;
 use crate::message::answer::{self, Form};
-use crate::message::{Method, Status, Value};
+use crate::message::{Method, ResponseHead, Status, Value};
 
 /// How long a client may go on sending after our last word.
 const LINGER: Duration = Duration::from_secs(2);
@@ -18,20 +19,26 @@ const LINGER: Duration = Duration::from_secs(2);
 /// How much of it is read. Enough for what is in flight on any sane path, and a bound on what one refusal costs.
 const MOST_LINGERED: usize = 1 << 20;
 
+/// The answer to a failure of a request that the pipeline never saw.
+pub(super) fn answer(method: &Method, kind: Kind, request_id: &str) -> (ResponseHead, Bytes) {
+    let status = Status::from_u16(kind.status()).unwrap_or(Status::BAD_REQUEST);
+    let (mut head, body) = answer::error(method, status, kind.public_text(), request_id, Form::Text);
+    head.fields.set(header::SERVER, Value::from_static("weir"));
+    if let Ok(date) = Value::from_str(&httpdate::fmt_http_date(clock::wall())) {
+        head.fields.set(header::DATE, date);
+    }
+    if *method != Method::HEAD {
+        head.fields.set(header::CONTENT_LENGTH, body.len().into());
+    }
+    (head, body)
+}
+
 /// Writes the answer to a failure onto a bare connection; it says `Connection: close`.
 pub(super) async fn write(stream: &mut (impl AsyncWrite + Unpin), kind: Kind, request_id: &str) -> io::Result<()> {
-    let status = Status::from_u16(kind.status()).unwrap_or(Status::BAD_REQUEST);
-    let (mut head, body) = answer::error(&Method::GET, status, kind.public_text(), request_id, Form::Text);
-    head.fields.set(header::SERVER, Value::from_static("weir"));
+    let (mut head, body) = answer(&Method::GET, kind, request_id);
     head.fields.set(header::CONNECTION, Value::from_static("close"));
-    head.fields.set(header::CONTENT_LENGTH, body.len().into());
-    let mut text = format!(
-        "HTTP/1.1 {} {}\r\ndate: {}\r\n",
-        status.as_u16(),
-        status.canonical_reason().unwrap_or_default(),
-        httpdate::fmt_http_date(clock::wall())
-    )
-    .into_bytes();
+    let reason = head.status.canonical_reason().unwrap_or_default();
+    let mut text = format!("HTTP/1.1 {} {reason}\r\n", head.status.as_u16()).into_bytes();
     head.fields.write(&mut text);
     text.extend_from_slice(b"\r\n");
     text.extend_from_slice(&body);

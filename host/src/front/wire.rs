@@ -4,6 +4,7 @@
 //! The codec and the connection's task share one wire on one thread. Invariant: after a refusal no further byte of the
 //! client reaches the codec.
 
+mod patience;
 mod streams;
 
 use std::cell::{Cell, RefCell};
@@ -15,11 +16,11 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use self::patience::{Awaited, Patience};
 pub(super) use self::streams::{Bare, Transport};
 use super::gate::{Gate, Limits, Phase};
-use super::pace::Pace;
 use super::socket::Stream;
-use crate::clock::{Deadline, Duration, Instant, Ticker, now};
+use crate::clock::{Instant, Ticker, now};
 use crate::config;
 use crate::failure::{Failure, Kind};
 use crate::message::{Fields, Status};
@@ -29,11 +30,7 @@ use crate::pipeline::{Interim, Tunnel};
 pub(super) struct Wire {
     stream: RefCell<Stream>,
     gate: RefCell<Gate>,
-    times: Times,
-    reading: Deadline,
-    writing: Deadline,
-    awaited: Cell<Awaited>,
-    paces: RefCell<Paces>,
+    patience: Patience,
     state: Cell<State>,
     /// Bytes of an interim answer that the socket did not take yet.
     owed: RefCell<Vec<u8>>,
@@ -45,19 +42,6 @@ pub(super) struct Wire {
     held: RefCell<Vec<u8>>,
     /// What the connection becomes when the codec is done.
     tunnel: RefCell<Option<Box<Tunnel>>>,
-}
-
-struct Times {
-    head: Duration,
-    body: Duration,
-    idle: Duration,
-    write: Duration,
-}
-
-/// How slow the client may be.
-struct Paces {
-    body: Pace,
-    answer: Pace,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -82,39 +66,14 @@ struct State {
     stalled: bool,
 }
 
-/// What the read deadline is armed for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Awaited {
-    Nothing,
-    Request,
-    Head,
-    Body,
-}
-
-/// For a first request that may be on its way when the gateway drains.
-const DRAIN_GRACE: Duration = Duration::from_millis(500);
-
 impl Wire {
     pub(super) fn of(stream: Stream, listener: &config::Listener, ticker: &Ticker) -> Rc<Self> {
         let limits =
             Limits { max_head: listener.max_head, max_target: listener.max_target, max_fields: listener.max_fields };
-        let times = Times {
-            head: listener.head_timeout,
-            body: listener.body_timeout,
-            idle: listener.idle_timeout,
-            write: listener.write_timeout,
-        };
         Rc::new(Self {
             stream: RefCell::new(stream),
             gate: RefCell::new(Gate::of(limits)),
-            times,
-            reading: ticker.deadline(),
-            writing: ticker.deadline(),
-            awaited: Cell::new(Awaited::Nothing),
-            paces: RefCell::new(Paces {
-                body: Pace::of(listener.min_rate.request, listener.min_rate.grace),
-                answer: Pace::of(listener.min_rate.response, listener.min_rate.grace),
-            }),
+            patience: Patience::of(listener, ticker),
             state: Cell::default(),
             owed: RefCell::default(),
             refusal: RefCell::default(),
@@ -131,9 +90,7 @@ impl Wire {
             (state.exchanging, state.heard) = (true, false);
             state.served += 1;
         });
-        let Paces { body, answer } = &mut *self.paces.borrow_mut();
-        body.begin();
-        answer.begin();
+        self.patience.begin();
         self.expect(Awaited::Nothing);
     }
 
@@ -184,8 +141,7 @@ impl Wire {
 
     /// Why an answer was not taken to its end, if the wire knows.
     pub(super) fn stalled(&self) -> Option<Failure> {
-        let text = || self.paces.borrow().answer.or_silent(self.times.write);
-        self.state.get().stalled.then(|| Failure::of(Kind::ClientStalled, text()))
+        self.state.get().stalled.then(|| Failure::of(Kind::ClientStalled, self.patience.of_answer()))
     }
 
     /// Why the client's body came to its end, when the wire ended it.
@@ -254,7 +210,7 @@ impl Wire {
         let phase = gate.phase();
         drop(gate);
         if in_body {
-            self.paces.borrow_mut().body.moved(fresh.len(), self.reading.recent());
+            self.patience.body_came(fresh.len());
         }
         match fed {
             Ok(passed) => {
@@ -333,32 +289,14 @@ impl Wire {
             self.head_began.set(Some(now()));
         }
         match phase {
-            Phase::Head if self.awaited.get() == Awaited::Head => {}
             Phase::Head => self.expect(Awaited::Head),
             Phase::Body | Phase::Idle => self.expect(Awaited::Nothing),
         }
     }
 
     fn expect(&self, awaited: Awaited) {
-        if self.awaited.replace(awaited) == awaited {
-            return;
-        }
-        match awaited {
-            Awaited::Nothing => self.reading.disarm(),
-            Awaited::Head => self.reading.arm(self.times.head),
-            Awaited::Body => {
-                let left = self.paces.borrow_mut().body.wait(self.reading.recent());
-                self.reading.arm(sooner(self.times.body, left));
-            }
-            Awaited::Request => {
-                let State { served, draining, .. } = self.state.get();
-                self.reading.arm(match (draining, served) {
-                    (true, _) => DRAIN_GRACE,
-                    (false, 0) => self.times.head.min(self.times.idle),
-                    (false, _) => self.times.idle,
-                });
-            }
-        }
+        let State { served, draining, .. } = self.state.get();
+        self.patience.expect(awaited, served, draining);
     }
 
     /// Nothing to read: a client that is expected to send gets its time.
@@ -370,10 +308,10 @@ impl Wire {
             Phase::Idle if self.is_busy() => Awaited::Nothing,
             Phase::Idle => Awaited::Request,
         });
-        ready!(self.reading.poll_over(context));
+        ready!(self.patience.poll_reading(context));
         let failure = match phase {
-            Phase::Head => Failure::of(Kind::HeadTimeout, format!("no whole head within {:?}", self.times.head)),
-            Phase::Body => Failure::of(Kind::BodyTimeout, self.paces.borrow().body.or_silent(self.times.body)),
+            Phase::Head => Failure::of(Kind::HeadTimeout, self.patience.of_head()),
+            Phase::Body => Failure::of(Kind::BodyTimeout, self.patience.of_body()),
             Phase::Idle => Kind::HeadTimeout.into(),
         };
         *self.refusal.borrow_mut() = Some(failure);
@@ -412,18 +350,11 @@ impl Wire {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => Poll::Pending,
         };
-        let answer = &mut self.paces.borrow_mut().answer;
         if let Poll::Ready(written) = &polled {
-            answer.moved(written.as_ref().copied().unwrap_or(0), self.writing.recent());
-            if self.writing.is_armed() {
-                self.writing.disarm();
-            }
+            self.patience.answer_went(written.as_ref().copied().unwrap_or(0));
             return polled;
         }
-        if !self.writing.is_armed() {
-            self.writing.arm(sooner(self.times.write, answer.wait(self.writing.recent())));
-        }
-        ready!(self.writing.poll_over(context));
+        ready!(self.patience.poll_writing(context));
         self.update(|state| state.stalled = true);
         Poll::Ready(Err(ErrorKind::TimedOut.into()))
     }
@@ -449,13 +380,6 @@ impl Wire {
         }
         Poll::Ready(Ok(()))
     }
-}
-
-/// The limit that is over first; zero is none.
-fn sooner(limit: Duration, left: Option<Duration>) -> Duration {
-    // None is left: now, which for a deadline is not zero.
-    let left = left.map(|left| left.max(Duration::from_millis(1)));
-    left.map_or(limit, |left| if limit.is_zero() { left } else { limit.min(left) })
 }
 
 impl Interim for Wire {

@@ -113,6 +113,16 @@ pub(super) fn begin_nothing(socket: &Socket) -> io::Result<()> {
     ])
 }
 
+/// Makes a socket that somebody else opened like ours: it never waits, and programs that the gateway starts do not have it.
+pub(super) fn adopt(socket: &Socket) -> io::Result<()> {
+    let socket = match socket {
+        Socket::Tcp(socket) => socket2::SockRef::from(socket),
+        Socket::Unix(socket) => socket2::SockRef::from(socket),
+    };
+    socket.set_nonblocking(true)?;
+    socket.set_cloexec(true)
+}
+
 /// Another handle of the same socket.
 pub(super) fn another(socket: &Socket) -> io::Result<Socket> {
     match socket {

@@ -7,7 +7,6 @@ use std::env;
 use std::io;
 
 use listenfd::ListenFd;
-use socket2::SockRef;
 
 use super::bind;
 use crate::front::Socket;
@@ -67,14 +66,6 @@ fn take(passed: &mut ListenFd, index: usize) -> io::Result<Option<Socket>> {
         Ok(socket) => socket.map(Socket::Tcp),
         Err(_) => passed.take_unix_listener(index)?.map(Socket::Unix),
     };
-    if let Some(socket) = &socket {
-        let raw = match socket {
-            Socket::Tcp(socket) => SockRef::from(socket),
-            Socket::Unix(socket) => SockRef::from(socket),
-        };
-        raw.set_nonblocking(true)?;
-        // Not for programs that the gateway starts.
-        raw.set_cloexec(true)?;
-    }
+    socket.iter().try_for_each(bind::adopt)?;
     Ok(socket)
 }

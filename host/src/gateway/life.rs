@@ -13,7 +13,7 @@ use super::inherited::Inherited;
 use super::listeners::{Listeners, Prepared};
 use super::reload::{self, Built};
 use super::workers::Workers;
-use super::{Ending, Options, Source, StartError, system};
+use super::{Ending, Options, Source, StartError, certificates, system};
 use crate::clock::Ticker;
 use crate::config::{Plan, Problem};
 use crate::generation::{Current, Lasting};
@@ -109,6 +109,7 @@ impl Gateway {
         let generation = Arc::new(generation);
         caretaker.attend(generation.pools().to_vec(), &plan.resolvers);
         let current = Arc::new(Current::of(generation));
+        tokio::task::spawn_local(certificates::keep_fresh(current.clone()));
         let workers = Workers::start(threads, &current, &access).map_err(StartError::System)?;
         listeners.apply(prepared, &workers).await;
         (options.ready)(&listeners.listening());

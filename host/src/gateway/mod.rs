@@ -4,6 +4,7 @@
 //! as a whole or changes nothing.
 
 mod bind;
+mod certificates;
 mod inherited;
 mod life;
 mod listeners;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::config::{self, Plan, Problem};
+use crate::config::{self, Place, Plan, Problem};
 use crate::tls;
 
 /// What is wrong with TLS to members.
@@ -28,19 +28,36 @@ pub(super) fn members(pools: &[config::Pool]) -> Vec<Problem> {
 /// TLS towards clients, by listener.
 ///
 /// # Errors
-/// Everything that is wrong with it.
+/// Everything that is wrong with it, each at the place where it was written.
 pub(super) fn doors(plan: &Plan, tickets: &tls::Tickets) -> Result<Vec<Option<Arc<tls::Server>>>, Vec<Problem>> {
-    let mut doors = Vec::new();
     let mut problems = Vec::new();
-    for listener in &plan.listeners {
-        match tls::Server::of(listener, &plan.sites, tickets) {
-            Ok(server) => doors.push(server.map(Arc::new)),
-            Err(error) => {
-                problems.push(Problem::at(&listener.place, format!("listener \"{}\": TLS: {error}", listener.name)));
-            }
-        }
+    for site in &plan.sites {
+        let who = format!("site \"{}\"", site.name);
+        tell(&mut problems, &site.place, &who, tls::examine(&site.certificates, &site.hosts));
     }
-    if problems.is_empty() { Ok(doors) } else { Err(problems) }
+    for listener in &plan.listeners {
+        let Some(tls) = &listener.tls else { continue };
+        let who = format!("listener \"{}\"", listener.name);
+        tell(&mut problems, &listener.place, &who, tls::examine(&tls.certificates, &[]));
+        tell(&mut problems, &listener.place, &who, tls::examine_clients(&tls.client));
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let server = |listener: &config::Listener| match tls::Server::of(listener, &plan.sites, tickets) {
+        Ok(server) => Ok(server.map(Arc::new)),
+        Err(error) => Err(vec![problem(&listener.place, &format!("listener \"{}\"", listener.name), &error)]),
+    };
+    plan.listeners.iter().map(|listener| server(listener)).collect()
+}
+
+fn tell(problems: &mut Vec<Problem>, place: &Place, who: &str, findings: tls::Findings) {
+    problems.extend(findings.faults.iter().map(|fault| problem(place, who, fault)));
+    findings.remarks.iter().for_each(|remark| tracing::warn!("{who}: {remark}"));
+}
+
+fn problem(place: &Place, who: &str, error: &tls::Error) -> Problem {
+    Problem::at(place, format!("{who}: TLS: {error}"))
 }
 
 #[cfg(test)]

@@ -8,6 +8,10 @@ use super::{Fields, Method, Status, Value, Version};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnknownExpectation;
 
+/// `Content-Length` is not one number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BadLength;
+
 /// Whether a request changes nothing (RFC 9110, section 9.2.1; `QUERY` by RFC 10008). An unknown method is taken to change
 /// something.
 #[must_use]
@@ -26,6 +30,18 @@ pub const fn version(version: Version) -> &'static str {
         Version::HTTP_3 => "HTTP/3.0",
         _ => "-",
     }
+}
+
+/// The length that a message says it has. HTTP/1 is asked for one honest line by the gate; where streams frame bodies, it is
+/// one all the same, because what goes on may be HTTP/1 again (RFC 9113, section 8.1.1; RFC 9114, section 4.1.2).
+pub fn declared_length(fields: &Fields) -> Result<Option<u64>, BadLength> {
+    let mut lines = fields.lines(header::CONTENT_LENGTH);
+    let Some(line) = lines.next() else { return Ok(None) };
+    let digits = line.as_bytes();
+    if lines.next().is_some() || digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(BadLength);
+    }
+    str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()).map(Some).ok_or(BadLength)
 }
 
 /// Whether a request may be sent twice (RFC 9110, section 9.2.2).
@@ -113,6 +129,28 @@ mod tests {
                 fields.set(header::EXPECT, Value::from_static(value));
             }
             assert_eq!(expects_continue(version, &fields), expected, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn lengths() {
+        for (lines, expected) in [
+            (&[][..], Ok(None)),
+            (&["0"], Ok(Some(0))),
+            (&["0042"], Ok(Some(42))),
+            (&["18446744073709551615"], Ok(Some(u64::MAX))),
+            (&["18446744073709551616"], Err(BadLength)),
+            (&["5", "5"], Err(BadLength)),
+            (&["5, 5"], Err(BadLength)),
+            (&["+5"], Err(BadLength)),
+            (&["-1"], Err(BadLength)),
+            (&[" 5"], Err(BadLength)),
+            (&[""], Err(BadLength)),
+            (&["0x5"], Err(BadLength)),
+        ] {
+            let mut fields = Fields::default();
+            lines.iter().for_each(|line| fields.append(header::CONTENT_LENGTH, Value::from_static(line)));
+            assert_eq!(declared_length(&fields), expected, "{lines:?}");
         }
     }
 

@@ -65,9 +65,15 @@ fn base64(bytes: &[u8], text: &mut [u8]) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::message::fields::tests::fields;
+
+    /// What a server answers to a key.
+    pub(crate) fn accept(key: &str) -> String {
+        let key = Key(key.as_bytes().try_into().unwrap());
+        String::from_utf8(key.accept().to_vec()).unwrap()
+    }
 
     /// RFC 6455, section 1.3.
     const KEY: Key = Key(*b"dGhlIHNhbXBsZSBub25jZQ==");

@@ -34,13 +34,14 @@ pub struct Arrived {
     pub client: Rc<Client>,
     /// Its head as the codec read it.
     pub head: http::request::Parts,
-    /// Its body.
+    /// Its body; none with `protocol`, where what follows on the stream is the tunnel's.
     pub body: Body,
     /// Where interim answers go.
     pub interim: Rc<dyn Interim>,
     /// When its head began to arrive.
     pub began: Instant,
-    /// The protocol that the stream is to become, by extended CONNECT (RFC 8441; RFC 9220).
+    /// The protocol that the stream is to become, by extended CONNECT (RFC 8441; RFC 9220): `:protocol` as it came. The
+    /// head's method is still `CONNECT`.
     pub protocol: Option<Value>,
     /// It came in TLS early data: somebody else may have repeated it (RFC 8470).
     pub is_early: bool,
@@ -100,6 +101,8 @@ pub(super) struct Asked {
     pub(super) upgrade: Vec<Value>,
     /// It came in TLS early data.
     pub(super) is_early: bool,
+    /// Bytes of its body, where nobody has checked yet that they are as many as it says.
+    pub(super) length: Option<u64>,
 }
 
 impl Arrived {
@@ -136,43 +139,50 @@ pub(super) fn unread(local: &Rc<Local>, client: &Rc<Client>, began: Instant) -> 
 }
 
 pub(super) fn check(exchange: &mut Exchange, request: Request) -> ControlFlow<Answer, Asked> {
+    match read(exchange, request) {
+        Ok(asked) => Continue(asked),
+        Err(failure) => Answer::broken(exchange, failure),
+    }
+}
+
+fn read(exchange: &mut Exchange, request: Request) -> Result<Asked, Failure> {
     let Request { mut head, body, interim, protocol, is_early } = request;
     let mut fields = Fields::from(std::mem::take(&mut head.headers));
     let trusted = identify(exchange, &fields);
     exchange.facts.request.version = head.version;
     exchange.is_connect = protocol.is_some();
     exchange.is_grpc = is_multiplexed(head.version) && grpc::is_request(&fields);
-    let Ok(hops) = hops::strip(&mut fields) else {
-        return Answer::broken(exchange, Failure::of(Kind::MalformedRequest, "Connection is not a list of tokens"));
-    };
-    let upgrade = match protocols(&mut head, protocol, hops.upgrade) {
-        Ok(upgrade) => upgrade,
-        Err(failure) => return Answer::broken(exchange, failure),
-    };
-    let (authority, target) = match whom(exchange, &head, &mut fields, trusted) {
-        Ok(read) => read,
-        Err(failure) => return Answer::broken(exchange, failure),
-    };
+    let hops = hops::strip(&mut fields)
+        .map_err(|_| Failure::of(Kind::MalformedRequest, "Connection is not a list of tokens"))?;
+    let upgrade = protocols(&mut head, protocol, hops.upgrade)?;
+    let (authority, target) = whom(exchange, &head, &mut fields, trusted)?;
+    let length = length(exchange, &mut fields, &body)?;
+    if is_multiplexed(head.version) {
+        semantics::join_cookies(&mut fields);
+    }
     let is_safe = semantics::is_safe(&head.method) && !exchange.is_connect;
     let mut asked = RequestHead::of(head.method, exchange.client.scheme, authority, target);
     (asked.version, asked.fields) = (head.version, fields);
-    semantics::join_cookies(&mut asked.fields);
     exchange.facts.request = asked;
     if let Some(format) = &exchange.local.generation.format {
         exchange.record.note_request(&exchange.facts.request, format.needs());
     }
     if is_early && !is_safe {
-        return Answer::broken(exchange, Kind::TooEarly);
+        return Err(Kind::TooEarly.into());
     }
-    let request = &exchange.facts.request;
-    let Ok(expects) = semantics::expects_continue(request.version, &request.fields) else {
-        return Answer::broken(exchange, Kind::UnknownExpectation);
-    };
-    if !expects && exchange.facts.request.version < Version::HTTP_11 {
-        exchange.facts.request.fields.remove(header::EXPECT);
-    }
+    let expects = expects(&mut exchange.facts.request)?;
     let peer = exchange.client.peer.trusted(trusted);
-    Continue(Asked { body, interim, peer, expects, trailers: hops.trailers, upgrade, is_early })
+    Ok(Asked { body, interim, peer, expects, trailers: hops.trailers, upgrade, is_early, length })
+}
+
+/// Whether the client waits for `100 Continue`. In HTTP/1.0 nobody does, and the member need not hear of it.
+fn expects(request: &mut RequestHead) -> Result<bool, Failure> {
+    let expects = semantics::expects_continue(request.version, &request.fields);
+    let expects = expects.map_err(|_| Failure::from(Kind::UnknownExpectation))?;
+    if !expects && request.version < Version::HTTP_11 {
+        request.fields.remove(header::EXPECT);
+    }
+    Ok(expects)
 }
 
 /// Finds out whose request it is, and what it is called; whether its sender's word is taken.
@@ -219,11 +229,15 @@ fn whom(
     fields: &mut Fields,
     trusted: bool,
 ) -> Result<(Authority, PathAndQuery), Failure> {
+    // HTTP/1 is asked for one host by the gate (RFC 9113, section 8.3.1; RFC 9114, section 4.3.1).
+    let is_multiplexed = is_multiplexed(head.version);
+    if is_multiplexed && fields.lines(header::HOST).nth(1).is_some() {
+        return Err(Failure::of(Kind::BadHost, "more than one Host"));
+    }
     let named = fields.take(header::HOST).map(host::take).transpose();
     let named = named.map_err(|_| Failure::of(Kind::BadHost, "Host is not a host"))?;
     let (authority, target) = target::read(&head.method, &head.uri, named).map_err(of_target)?;
-    // HTTP/1 is asked for this by the gate (RFC 9113, section 8.3.1; RFC 9114, section 4.3.1).
-    if is_multiplexed(head.version) && authority.as_str().is_empty() {
+    if is_multiplexed && authority.as_str().is_empty() {
         return Err(Failure::of(Kind::BadHost, "neither :authority nor Host"));
     }
     let is_in_clear = exchange.client.scheme == Scheme::Http;
@@ -231,6 +245,24 @@ fn whom(
         return Err(Failure::of(Kind::Misdirected, "https without TLS, and not from a trusted proxy"));
     }
     Ok((authority, target))
+}
+
+/// The length that a body must turn out to have, where its codec does not see to that itself.
+fn length(exchange: &Exchange, fields: &mut Fields, body: &Body) -> Result<Option<u64>, Failure> {
+    if !is_multiplexed(exchange.facts.request.version) {
+        return Ok(None);
+    }
+    // What follows is the tunnel's (RFC 9110, section 9.3.6).
+    if exchange.is_connect {
+        fields.remove(header::CONTENT_LENGTH);
+        return Ok(None);
+    }
+    let length = semantics::declared_length(fields)
+        .map_err(|_| Failure::of(Kind::AmbiguousFraming, "Content-Length is not one number"))?;
+    match length {
+        Some(1..) if body.is_over() => Err(Failure::of(Kind::MalformedBody, "a length, and no body")),
+        length => Ok(length),
+    }
 }
 
 /// Whether it is HTTP/2 or HTTP/3, where exchanges share their connection.

@@ -122,7 +122,8 @@ pub(super) fn cleaned(frame: Frame<Bytes>) -> Frame<Bytes> {
 }
 
 impl Outgoing {
-    /// What the connection becomes when this answer's head, a 101, is written.
+    /// What the connection becomes when this answer's head is written: a 101, or a 200 to extended CONNECT, whose stream
+    /// does not end with its head then.
     pub fn take_tunnel(&mut self) -> Option<Box<Tunnel>> {
         self.tunnel.take()
     }

@@ -14,7 +14,8 @@ pub(super) fn intercept(exchange: &mut Exchange, key: RouteKey, answer: Answer) 
     let status = answer.head.status;
     let local = exchange.local.clone();
     let wanted = local.generation.route(key).is_some_and(|route| route.intercept_errors.contains(status.as_u16()));
-    if answer.upstream.is_none() || !wanted {
+    // Clients of gRPC read no pages.
+    if answer.upstream.is_none() || !wanted || exchange.is_grpc {
         return answer;
     }
     let Answer { head: theirs, body, upstream } = answer;

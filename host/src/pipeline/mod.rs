@@ -15,6 +15,8 @@ mod intercept;
 mod limited;
 mod passage;
 mod route;
+#[cfg(test)]
+mod tests;
 mod tunnel;
 
 use std::ops::ControlFlow::{self, Break, Continue};

@@ -59,7 +59,7 @@ pub(super) fn choose(exchange: &mut Exchange, mut asked: Asked) -> ControlFlow<A
         return Answer::broken(exchange, Failure::of(Kind::NotImplemented, "the route does not pass this protocol on"));
     }
     let limit = route.max_body.or_else(|| generation.listener(&exchange.client.listener)?.max_body);
-    asked.body = match limit_body(exchange, asked.body, limit) {
+    asked.body = match limit_body(exchange, asked.body, limit, asked.length) {
         Ok(body) => body,
         Err(failure) => return Answer::broken(exchange, failure),
     };
@@ -102,11 +102,11 @@ pub(super) fn act(exchange: &mut Exchange, routed: Routed) -> ControlFlow<Answer
     Continue(Bound { key, pool, is_fallback: false, body, interim, expects, trailers, upgrade, handshake })
 }
 
-fn limit_body(exchange: &mut Exchange, body: Body, limit: Option<u64>) -> Result<Body, Failure> {
+fn limit_body(exchange: &mut Exchange, body: Body, limit: Option<u64>, length: Option<u64>) -> Result<Body, Failure> {
     if body.is_over() {
         return Ok(Body::Empty);
     }
-    let declared = http_body::Body::size_hint(&body).exact();
+    let declared = http_body::Body::size_hint(&body).exact().or(length);
     if let (Some(length), Some(most)) = (declared, limit)
         && length > most
     {
@@ -114,7 +114,7 @@ fn limit_body(exchange: &mut Exchange, body: Body, limit: Option<u64>) -> Result
     }
     let seen = Rc::new(Cell::new(0));
     exchange.uploaded = Some(seen.clone());
-    Ok(Body::stream(Limited::of(body, limit, seen)))
+    Ok(Body::stream(Limited::of(body, limit, length, seen)))
 }
 
 pub(super) fn respond_with(exchange: &Exchange, respond: &Respond) -> Answer {

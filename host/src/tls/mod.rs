@@ -24,7 +24,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 
 pub use self::error::Error;
-pub use self::server::{Server, ServerStream, Tickets, secured_of_quic};
+pub use self::server::{Findings, Refreshed, Server, ServerStream, Tickets, examine, examine_clients, secured_of_quic};
 use self::verify::Verifier;
 use crate::config::{Pem, Protocol, UpstreamTls};
 

@@ -201,3 +201,26 @@ fn variable(facts: &Facts, name: &str) -> Option<String> {
     };
     Some(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::secured::tests::secured;
+
+    #[test]
+    fn variables_of_the_connection_are_there_when_it_is_known() {
+        let mut facts = crate::wasm::tests::facts("/");
+        facts.variables.set("tls-of.mine".to_owned(), "x".to_owned());
+        for (known, expected) in [
+            (None, [None, None, Some("x")]),
+            (Some(false), [Some("TLSv1.3"), None, Some("x")]),
+            (Some(true), [Some("TLSv1.3"), Some("CN=alice"), Some("x")]),
+        ] {
+            facts.secured = known.map(|with_client| Arc::new(secured(with_client)));
+            let said = ["tls.version", "tls.client.subject", "tls-of.mine"].map(|name| variable(&facts, name));
+            assert_eq!(said.each_ref().map(Option::as_deref), expected);
+        }
+        assert_eq!(variable(&facts, "request.version").as_deref(), Some("HTTP/1.1"));
+        assert_eq!(variable(&facts, "tls.nonsense"), None);
+    }
+}

@@ -151,6 +151,7 @@ impl Exchange {
             "request.path" => path.to_owned(),
             "request.query" => query.to_owned(),
             "request.scheme" => self.scheme.clone(),
+            "request.version" => "HTTP/1.1".to_owned(),
             "client.address" => self.client.clone(),
             "response.status" => self.status()?.to_string(),
             "time.http" => "Sun, 06 Nov 1994 08:49:37 GMT".to_owned(),

@@ -1,13 +1,21 @@
-//! HTTP/2.
+//! HTTP/2 (RFC 9113): one connection from its preface to its GOAWAY, an exchange for each of its streams.
+//!
+//! The `h2` crate is the codec. Here is what it leaves to its user: what a request must be to be taken, bodies with flow
+//! control from end to end, whose DATA goes first (RFC 9218), one write for many frames, tunnels (RFC 8441), and limits in
+//! time. `PRIORITY_UPDATE` does not come through the crate, nor can its server say `SETTINGS_NO_RFC7540_PRIORITIES`; the
+//! `Priority` fields of requests and answers are what counts.
 
-#[allow(dead_code)]
+mod connection;
+mod duplex;
+mod exchange;
+mod gather;
+mod inbound;
+mod link;
+mod outbound;
+mod priority;
+#[cfg(test)]
+mod tests;
+mod turns;
 mod wall;
 
-use std::rc::Rc;
-
-use super::Worker;
-use super::socket::Stream;
-use crate::config;
-use crate::pipeline::Client;
-
-pub(super) async fn serve(_: &Rc<Worker>, _: Stream, _: &config::Listener, _: Rc<Client>) {}
+pub(super) use self::connection::serve;

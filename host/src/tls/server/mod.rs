@@ -5,27 +5,39 @@
 //! time: whoever calls bounds a handshake, and dropping it closes the stream.
 
 mod clients;
+mod der;
+mod distinguished;
+mod examine;
 mod explain;
+mod files;
 mod identity;
 mod names;
 mod secured;
+mod sessions;
 mod settings;
+mod shown;
+mod staple;
 #[cfg(test)]
 mod tests;
+mod ticketer;
 mod tickets;
 
 use std::io;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use rustls::ServerConfig;
 use rustls::server::Acceptor;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio_rustls::LazyConfigAcceptor;
 
+pub use self::examine::{Findings, examine, examine_clients};
+use self::files::{Seen, Source};
 pub use self::secured::secured_of_quic;
 use self::settings::Settings;
 pub use self::tickets::Tickets;
 use super::Error;
+use crate::clock;
 use crate::config::{Listener, Site};
 use crate::message::Secured;
 
@@ -35,6 +47,30 @@ pub type ServerStream<S> = tokio_rustls::server::TlsStream<S>;
 /// TLS towards the clients of one listener.
 pub struct Server {
     settings: RwLock<Arc<Settings>>,
+    watch: Mutex<Watch>,
+    tickets: Tickets,
+}
+
+/// What the settings were made from, and what was seen of its files since.
+struct Watch {
+    source: Source,
+    seen: Seen,
+}
+
+/// What a look at files led to.
+#[derive(Debug)]
+pub enum Refreshed {
+    /// Nothing: they hold what they held.
+    Same,
+    /// Handshakes from now on are made from what these hold.
+    Changed {
+        /// Those that have changed; none when only a stapled response is over.
+        files: Vec<PathBuf>,
+        /// What is worth saying of what they hold.
+        remarks: Vec<String>,
+    },
+    /// Some have changed, and what they hold is no good. Handshakes are made from what there was before. Told once.
+    Refused(Error),
 }
 
 impl Server {
@@ -43,9 +79,14 @@ impl Server {
     /// # Errors
     /// When a certificate, a key, an authority or a list of revoked certificates is not one.
     pub fn of(listener: &Listener, sites: &[Site], tickets: &Tickets) -> Result<Option<Self>, Error> {
-        let Some(plan) = &listener.tls else { return Ok(None) };
-        let settings = Settings::of(listener, plan, sites, tickets)?;
-        Ok(Some(Self { settings: RwLock::new(Arc::new(settings)) }))
+        let Some(mut source) = Source::of(listener, sites) else { return Ok(None) };
+        let settings = Settings::of(&source, tickets, clock::wall())?;
+        let seen = Seen::of(&mut source);
+        Ok(Some(Self {
+            settings: RwLock::new(Arc::new(settings)),
+            watch: Mutex::new(Watch { source, seen }),
+            tickets: tickets.clone(),
+        }))
     }
 
     /// The handshake with a client. Whoever cannot be served is told why by an alert. Dropping the future closes the stream.
@@ -65,7 +106,7 @@ impl Server {
             return Err(explain::stranger(name.as_deref()));
         }
         let stream = hello.into_stream(settings.tcp.clone()).await.map_err(|error| explain::explained(&error))?;
-        let secured = secured::of(stream.get_ref().1);
+        let secured = secured::of(stream.get_ref().1, clock::wall())?;
         Ok((stream, secured))
     }
 
@@ -75,6 +116,31 @@ impl Server {
     #[must_use]
     pub fn quic(&self) -> Arc<ServerConfig> {
         self.settings().quic.clone()
+    }
+
+    /// Looks at all files again, makes use of those that have changed, and forgets what is over its time: to be called every
+    /// few seconds. Waits for the disk.
+    pub fn refresh(&self) -> Refreshed {
+        let now = clock::wall();
+        self.settings().resumption.iter().for_each(|resumption| resumption.tend(clock::now()));
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        let files = watch.seen.look();
+        let is_stale = self.settings().names.staple_ends.is_some_and(|ends| ends <= now);
+        if files.is_empty() && !is_stale {
+            return Refreshed::Same;
+        }
+        // What was refused before is not tried again because a response is over.
+        let source = watch.source.clone();
+        let source = if files.is_empty() { Ok(source) } else { watch.seen.fill(source) };
+        match source.and_then(|source| Ok((Settings::of(&source, &self.tickets, now)?, source))) {
+            Ok((settings, source)) => {
+                *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+                let remarks = examine::remarks_of(&source);
+                watch.source = source;
+                Refreshed::Changed { files, remarks }
+            }
+            Err(error) => Refreshed::Refused(error),
+        }
     }
 
     fn settings(&self) -> Arc<Settings> {

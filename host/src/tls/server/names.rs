@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustls::SupportedCipherSuite;
 use rustls::crypto::CryptoProvider;
@@ -10,8 +11,9 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use super::super::Error;
-use super::identity;
-use crate::config::{Certificate, ListenerTls, Site, TlsVersion};
+use super::files::Source;
+use super::identity::Identity;
+use crate::config::{Certificate, TlsVersion};
 use crate::message::host;
 
 /// Certificates for one name, those that cost least first; never empty.
@@ -27,13 +29,16 @@ pub(super) struct Names {
     default: Option<Kinds>,
     suites: Vec<SupportedCipherSuite>,
     speaks_13: bool,
+    /// When the first of all stapled responses is over.
+    pub(super) staple_ends: Option<SystemTime>,
 }
 
 impl Names {
-    pub(super) fn of(plan: &ListenerTls, sites: &[Site], provider: &CryptoProvider) -> Result<Self, Error> {
-        let (mut exact, mut wildcard) = (HashMap::new(), HashMap::new());
-        for site in sites {
-            let Some(kinds) = kinds(&site.certificates, provider)? else { continue };
+    pub(super) fn of(source: &Source, provider: &CryptoProvider, now: SystemTime) -> Result<Self, Error> {
+        let (mut exact, mut wildcard, mut staple_ends) = (HashMap::new(), HashMap::new(), None);
+        let mut read = |certificates: &[_]| kinds(certificates, provider, now, &mut staple_ends);
+        for site in &source.sites {
+            let Some(kinds) = read(&site.certificates)? else { continue };
             for name in &site.hosts {
                 match name.strip_prefix('*') {
                     Some(suffix) => wildcard.entry(canonical(suffix).into_owned()).or_insert_with(|| kinds.clone()),
@@ -41,9 +46,9 @@ impl Names {
                 };
             }
         }
-        let default = kinds(&plan.certificates, provider)?;
-        let speaks_13 = plan.max_version >= TlsVersion::Tls13;
-        Ok(Self { exact, wildcard, default, suites: provider.cipher_suites.clone(), speaks_13 })
+        let default = read(&source.tls.certificates)?;
+        let speaks_13 = source.tls.max_version >= TlsVersion::Tls13;
+        Ok(Self { exact, wildcard, default, suites: provider.cipher_suites.clone(), speaks_13, staple_ends })
     }
 
     /// Whether there is a certificate for a client that asks for this name.
@@ -88,9 +93,16 @@ pub(super) fn canonical(name: &str) -> Cow<'_, str> {
     host::key(name)
 }
 
-fn kinds(certificates: &[Certificate], provider: &CryptoProvider) -> Result<Option<Kinds>, Error> {
-    let found: Result<Vec<_>, _> = certificates.iter().map(|plan| identity::of(plan, provider).map(Arc::new)).collect();
+fn kinds(
+    certificates: &[Certificate],
+    provider: &CryptoProvider,
+    now: SystemTime,
+    staple_ends: &mut Option<SystemTime>,
+) -> Result<Option<Kinds>, Error> {
+    let found: Result<Vec<_>, _> = certificates.iter().map(|plan| Identity::of(plan, provider, now)).collect();
     let mut found = found?;
-    found.sort_by_key(|identity| identity::rank(identity));
-    Ok((!found.is_empty()).then(|| found.into()))
+    found.sort_by_key(Identity::rank);
+    *staple_ends = found.iter().filter_map(|identity| identity.staple_ends).chain(*staple_ends).min();
+    let shown: Vec<_> = found.into_iter().map(|identity| identity.shown).collect();
+    Ok((!shown.is_empty()).then(|| shown.into()))
 }

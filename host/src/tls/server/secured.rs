@@ -1,18 +1,31 @@
 //! What is known of a connection once its handshake is done.
 
 use std::any::Any;
+use std::io;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustls::pki_types::CertificateDer;
 use rustls::{HandshakeKind, ProtocolVersion, ServerConnection};
 
-use super::names;
+use super::{names, shown};
 use crate::message::{ClientCertificate, Secured};
 
 /// What is known of a connection.
-pub(super) fn of(connection: &ServerConnection) -> Secured {
+///
+/// # Errors
+/// When it takes up the session of a client whose certificate has ended since: the codec does not look at it again.
+pub(super) fn of(connection: &ServerConnection, now: SystemTime) -> io::Result<Secured> {
+    let is_resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
+    let certificate = connection.peer_certificates().and_then(<[_]>::first);
+    if is_resumed && certificate.is_some_and(|certificate| shown::has_ended(certificate, now)) {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the client's certificate has ended since its session began",
+        ));
+    }
     let suite = connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str());
-    Secured {
+    Ok(Secured {
         version: match connection.protocol_version() {
             Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
             _ => "TLSv1.3",
@@ -20,9 +33,9 @@ pub(super) fn of(connection: &ServerConnection) -> Secured {
         cipher: registered(suite.unwrap_or_default()).into(),
         server_name: connection.server_name().map(server_name),
         protocol: connection.alpn_protocol().and_then(protocol),
-        is_resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
+        is_resumed,
         client: connection.peer_certificates().and_then(client),
-    }
+    })
 }
 
 /// What is known of a QUIC connection: the name and the protocol of its handshake data, and its peer's identity, which is
@@ -40,8 +53,8 @@ pub fn secured_of_quic(name: Option<&str>, alpn: Option<&[u8]>, identity: Option
     }
 }
 
-fn client(_chain: &[CertificateDer<'_>]) -> Option<Arc<ClientCertificate>> {
-    None
+fn client(chain: &[CertificateDer<'_>]) -> Option<Arc<ClientCertificate>> {
+    shown::read(chain).map(Arc::new)
 }
 
 fn server_name(name: &str) -> Arc<str> {

@@ -1,6 +1,7 @@
 //! What handshakes of one listener are made from. Immutable.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::danger::ClientCertVerifier;
@@ -8,26 +9,24 @@ use rustls::{ServerConfig, SupportedProtocolVersion, version};
 
 use super::super::Error;
 use super::clients;
+use super::files::Source;
 use super::names::Names;
 use super::tickets::{Resumption, Tickets};
-use crate::config::{Listener, ListenerTls, Protocols, Site, TlsVersion};
+use crate::config::{ListenerTls, Protocols, TlsVersion};
 
 /// What handshakes are made from.
 pub(super) struct Settings {
     pub(super) tcp: Arc<ServerConfig>,
     pub(super) quic: Arc<ServerConfig>,
     pub(super) names: Arc<Names>,
+    pub(super) resumption: [Resumption; 2],
 }
 
 impl Settings {
-    pub(super) fn of(
-        listener: &Listener,
-        plan: &ListenerTls,
-        sites: &[Site],
-        tickets: &Tickets,
-    ) -> Result<Self, Error> {
+    pub(super) fn of(source: &Source, tickets: &Tickets, now: SystemTime) -> Result<Self, Error> {
+        let Source { listener, tls: plan, .. } = source;
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let names = Arc::new(Names::of(plan, sites, &provider)?);
+        let names = Arc::new(Names::of(source, &provider, now)?);
         let verifier = clients::verifier(&plan.client, &provider)?;
         let config = |versions: &[_], alpn: &[&[u8]], resumption: &Resumption| {
             let mut config = config(versions, &provider, &verifier, &names);
@@ -35,12 +34,13 @@ impl Settings {
             resumption.apply(&mut config);
             config
         };
-        let tcp = config(versions(plan), offer(listener.protocols), &tickets.tcp(listener, plan));
-        let early_data = listener.h3.early_data;
-        let mut quic = config(&[&version::TLS13], &[H3], &tickets.quic(listener, plan));
+        let resumption = [tickets.tcp(listener, plan), tickets.quic(listener, plan)];
+        let [by_tcp, by_quic] = &resumption;
+        let tcp = config(versions(plan), offer(listener.protocols), by_tcp);
+        let mut quic = config(&[&version::TLS13], &[H3], by_quic);
         // QUIC bounds early data by its own windows; the only other value allowed is zero (RFC 9001, section 4.6.1).
-        quic.max_early_data_size = if early_data { u32::MAX } else { 0 };
-        Ok(Self { tcp: Arc::new(tcp), quic: Arc::new(quic), names })
+        quic.max_early_data_size = if listener.h3.early_data { u32::MAX } else { 0 };
+        Ok(Self { tcp: Arc::new(tcp), quic: Arc::new(quic), names, resumption })
     }
 }
 
@@ -52,13 +52,11 @@ fn config(
     verifier: &Arc<dyn ClientCertVerifier>,
     names: &Arc<Names>,
 ) -> ServerConfig {
-    let mut config = ServerConfig::builder_with_provider(provider.clone())
+    ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(versions)
         .expect("the provider has suites for TLS 1.2 and 1.3")
         .with_client_cert_verifier(verifier.clone())
-        .with_cert_resolver(names.clone());
-    config.ignore_client_order = false;
-    config
+        .with_cert_resolver(names.clone())
 }
 
 /// The newest first.

@@ -1,0 +1,251 @@
+//! What comes from the client on one stream: whether its head is an honest request, and its body.
+//!
+//! The codec refuses what breaks RFC 9113 by itself: pseudo-fields that are missing, twice or misplaced, fields of a
+//! connection, names in upper case, lengths that do not match. Here is what it lets through. The window of a body opens only
+//! as far as the pipeline took it, so memory is bounded by the window.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use h2::RecvStream;
+use http::request::Parts;
+use http::{HeaderMap, header};
+use http_body::{Frame, SizeHint};
+
+use super::link::{Limits, Link};
+use crate::clock::{Deadline, Duration};
+use crate::failure::{Failure, Kind};
+use crate::front::pace::Pace;
+use crate::message::{Method, Scheme, Value, host};
+
+/// Why a request does not reach the pipeline.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// It is no request; the stream is reset (RFC 9113, section 8.1.1).
+    Malformed(Failure),
+    /// It is more than is taken, and is told so.
+    Beyond(Failure),
+}
+
+/// The client's side of a stream, held by its exchange: when that is over, so is the body, whoever still has it.
+#[derive(Clone)]
+pub(super) struct Inlet(Rc<RefCell<Option<RecvStream>>>);
+
+/// A client's body.
+pub(super) struct Inbound {
+    inlet: Inlet,
+    /// Bytes to come, when the head has said so; the codec holds the client to it.
+    left: Option<u64>,
+    is_data_over: bool,
+    wait: Wait,
+}
+
+/// How long the client is waited for.
+struct Wait {
+    deadline: Deadline,
+    limit: Duration,
+    pace: Pace,
+}
+
+/// How long a client may go on sending after its answer.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// How much of it is read: small uploads to their end, and a bound on what one refusal costs.
+const MOST_LINGERED: usize = 1 << 20;
+
+/// What a line of a head takes beside its name and value, as in HTTP/1: a colon, a space and the line's end.
+const LINE: usize = 4;
+
+/// Checks a head, and brings it into the one form that the pipeline reads.
+pub(super) fn read(head: &mut Parts, is_tunnel: bool, limits: &Limits) -> Result<(), Refused> {
+    let malformed = |detail| Err(Refused::Malformed(Failure::of(Kind::MalformedRequest, detail)));
+    join_cookies(head);
+    measure(head, limits)?;
+    if head.headers.values().any(|value| is_padded(value.as_bytes())) {
+        // RFC 9113, section 8.2.1.
+        return malformed("a field's value begins or ends with white space");
+    }
+    if head.headers.get_all(header::CONTENT_LENGTH).iter().nth(1).is_some()
+        && let Some(length) = head.headers.get(header::CONTENT_LENGTH).cloned()
+    {
+        // The codec has seen that they are equal (RFC 9110, section 8.6).
+        head.headers.insert(header::CONTENT_LENGTH, length);
+    }
+    if head.method == Method::CONNECT && !is_tunnel {
+        return Ok(());
+    }
+    // RFC 9113, section 8.3.1.
+    let path = head.uri.path();
+    if !path.starts_with('/') && !(path == "*" && head.method == Method::OPTIONS) {
+        return malformed(":path does not begin with a slash");
+    }
+    check_authority(head).map_err(|detail| Refused::Malformed(Failure::of(Kind::BadHost, detail)))
+}
+
+/// Crumbs become one line again before anybody sees them who speaks HTTP/1 (RFC 9113, section 8.2.3).
+fn join_cookies(head: &mut Parts) {
+    let crumbs: Vec<_> = head.headers.get_all(header::COOKIE).iter().map(Value::as_bytes).collect();
+    if crumbs.len() < 2 {
+        return;
+    }
+    if let Ok(whole) = Value::from_bytes(&crumbs.join(&b"; "[..])) {
+        head.headers.insert(header::COOKIE, whole);
+    }
+}
+
+/// The same measure as an HTTP/1 head has.
+fn measure(head: &Parts, limits: &Limits) -> Result<(), Refused> {
+    let beyond = |kind, detail: String| Err(Refused::Beyond(Failure::of(kind, detail)));
+    let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    if target > limits.max_target {
+        return beyond(Kind::TargetTooLong, format!("{target} bytes, {} are allowed", limits.max_target));
+    }
+    if head.headers.len() > limits.max_fields {
+        let text = format!("{} fields, {} are allowed", head.headers.len(), limits.max_fields);
+        return beyond(Kind::HeadTooLarge, text);
+    }
+    let authority = head.uri.authority().map_or(0, |authority| authority.as_str().len());
+    let lines = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + LINE).sum::<usize>();
+    let length = head.method.as_str().len() + target + authority + lines;
+    if length > limits.max_head {
+        return beyond(Kind::HeadTooLarge, format!("{length} bytes, {} are allowed", limits.max_head));
+    }
+    Ok(())
+}
+
+/// One host, named once or twice the same (RFC 9113, section 8.3.1).
+fn check_authority(head: &Parts) -> Result<(), &'static str> {
+    let mut lines = head.headers.get_all(header::HOST).iter();
+    let (named, another) = (lines.next(), lines.next());
+    if another.is_some() {
+        return Err("Host is there twice");
+    }
+    let Some(authority) = head.uri.authority() else {
+        return named.map(|_| ()).ok_or("neither :authority nor Host is there");
+    };
+    let asked = host::parse(authority.as_str().as_bytes()).map_err(|_| ":authority is not a host")?;
+    let Some(named) = named else { return Ok(()) };
+    let named = host::parse(named.as_bytes()).map_err(|_| "Host is not a host")?;
+    let scheme = if head.uri.scheme_str() == Some("https") { Scheme::Https } else { Scheme::Http };
+    match host::same(&asked, &named, scheme.default_port()) {
+        true => Ok(()),
+        false => Err(":authority and Host name different hosts"),
+    }
+}
+
+fn is_padded(value: &[u8]) -> bool {
+    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    is_space(value.first()) || is_space(value.last())
+}
+
+impl Inlet {
+    pub(super) fn of(stream: RecvStream) -> Self {
+        Self(Rc::new(RefCell::new(Some(stream))))
+    }
+
+    /// Nothing more is read: the codec tells the client, if it is still sending.
+    pub(super) fn close(&self) -> Option<RecvStream> {
+        self.0.borrow_mut().take()
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.0.borrow().as_ref().is_none_or(RecvStream::is_end_stream)
+    }
+}
+
+impl Inbound {
+    pub(super) fn of(inlet: Inlet, head: &Parts, link: &Link) -> Self {
+        let length = head.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let wait = Wait { deadline: link.ticker.deadline(), limit: link.limits.body, pace: link.pace_of_body() };
+        Self { inlet, left: length, is_data_over: false, wait }
+    }
+
+    fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
+        let mut inlet = self.inlet.0.borrow_mut();
+        let Some(stream) = &mut *inlet else { return Poll::Ready(Some(Err(unwanted()))) };
+        let Poll::Ready(polled) = stream.poll_data(context) else { return self.wait.poll(context).map(Some) };
+        self.wait.deadline.disarm();
+        Poll::Ready(polled.map(|data| {
+            let data = data.map_err(|error| cut(&error))?;
+            let _ = stream.flow_control().release_capacity(data.len());
+            self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
+            self.wait.pace.moved(data.len(), self.wait.deadline.recent());
+            Ok(data)
+        }))
+    }
+
+    fn poll_trailers(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<HeaderMap, Failure>>> {
+        let mut inlet = self.inlet.0.borrow_mut();
+        let Some(stream) = &mut *inlet else { return Poll::Ready(Some(Err(unwanted()))) };
+        match stream.poll_trailers(context) {
+            Poll::Ready(Ok(trailers)) => Poll::Ready(trailers.map(Ok)),
+            Poll::Ready(Err(error)) => Poll::Ready(Some(Err(cut(&error)))),
+            Poll::Pending => self.wait.poll(context).map(Some),
+        }
+    }
+}
+
+impl Wait {
+    /// Ready when the client had its time.
+    fn poll<T>(&mut self, context: &mut Context<'_>) -> Poll<Result<T, Failure>> {
+        if !self.deadline.is_armed() {
+            self.deadline.arm(self.pace.within(self.limit, self.deadline.recent()));
+        }
+        ready!(self.deadline.poll_over(context));
+        Poll::Ready(Err(Failure::of(Kind::BodyTimeout, self.pace.or_silent(self.limit))))
+    }
+}
+
+impl http_body::Body for Inbound {
+    type Data = Bytes;
+    type Error = Failure;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+        if !self.is_data_over {
+            match ready!(self.poll_data(context)) {
+                Some(data) => return Poll::Ready(Some(data.map(Frame::data))),
+                None => self.is_data_over = true,
+            }
+        }
+        self.poll_trailers(context).map_ok(Frame::trailers)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inlet.0.borrow().as_ref().is_some_and(RecvStream::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+fn unwanted() -> Failure {
+    Failure::of(Kind::ClientGone, "its exchange is over")
+}
+
+/// Reads what a client still sends after its answer, within bounds, then has the codec tell it to stop, if it is still
+/// sending (RFC 9113, section 8.1): many clients take being stopped for a failure, and forget the answer.
+pub(super) async fn linger(mut rest: RecvStream, link: &Link) {
+    let deadline = link.ticker.deadline();
+    deadline.arm(LINGER);
+    let mut read = 0;
+    while read < MOST_LINGERED && !rest.is_end_stream() {
+        match deadline.limit(poll_fn(|context| rest.poll_data(context))).await {
+            Ok(Some(Ok(data))) => {
+                read += data.len();
+                let _ = rest.flow_control().release_capacity(data.len());
+            }
+            Ok(Some(Err(_)) | None) | Err(_) => return,
+        }
+    }
+}
+
+/// Why a body is not whole.
+fn cut(error: &h2::Error) -> Failure {
+    let kind = if error.is_library() && error.is_reset() { Kind::MalformedBody } else { Kind::ClientGone };
+    Failure::of(kind, error.to_string())
+}
