@@ -113,6 +113,7 @@ impl Reading {
                 return Err(malformed("a field's value begins or ends with white space"));
             }
             match &mut self.cookie {
+                _ if value.is_empty() => {}
                 Some(cookie) => cookie.extend([b"; ", value].concat()),
                 none => *none = Some(value.to_vec()),
             }
