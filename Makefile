@@ -9,7 +9,7 @@ EXAMPLES = $(wildcard examples/filters/*/Cargo.toml)
 IN_FILTERS = --manifest-path filters/Cargo.toml
 
 .DEFAULT_GOAL = help
-.PHONY: help run test lint fmt filters guests build bench ci clean tools
+.PHONY: help run test lint fmt filters guests peers build bench ci clean tools
 
 help: ## This list
 	@echo "make TARGET"
@@ -20,7 +20,7 @@ run: filters ## Build, and run a gateway in front of two small servers on 127.0.
 	$(CARGO) build --locked -p weir --bin weir --test floors
 	@exec $${CARGO_TARGET_DIR:-target}/debug/weir demo --port $(PORT)
 
-test: filters guests ## All tests: units, the floors, suites over the real binary, and the filters' own
+test: filters guests peers ## All tests: units, the floors, suites over the real binary, and the filters' own
 	@status=0; \
 	$(CARGO) test --locked --no-fail-fast --workspace || status=1; \
 	$(CARGO) test --locked --no-fail-fast $(IN_FILTERS) --workspace || status=1; \
@@ -62,3 +62,6 @@ clean: ## Remove what was built
 
 tools:
 	@tests/setup.sh
+
+peers: tools
+	@tests/peers.sh

@@ -29,6 +29,10 @@ pub struct Response {
 }
 
 impl Client {
+    pub fn over(stream: Stream) -> Client {
+        Client { wire: Wire::over(stream) }
+    }
+
     #[track_caller]
     pub fn connect(address: &str) -> Client {
         match Stream::connect(address) {
@@ -199,7 +203,7 @@ impl Client {
     pub fn local_address(&self) -> SocketAddr {
         match self.wire.stream() {
             Stream::Tcp(stream) => stream.local_addr().expect("a connection has two ends"),
-            Stream::Tls(_) | Stream::Unix(_) => panic!("no TCP"),
+            Stream::Tls(_) | Stream::Secured(_) | Stream::Unix(_) => panic!("no TCP"),
         }
     }
 

@@ -4,6 +4,7 @@
 
 use crate::origin::Origin;
 use crate::place::Place;
+use crate::tls::Identity;
 
 #[derive(Clone, Debug, Default)]
 pub struct Config {
@@ -38,6 +39,17 @@ impl Config {
     /// A text of one's own with `{name}` where `fill` puts something.
     pub fn text(text: &str) -> Config {
         Config { text: text.to_owned(), ..Config::default() }
+    }
+
+    /// The listener under TLS, with this for whoever names no site with certificates of its own.
+    pub fn secure(self, identity: &Identity) -> Config {
+        let entry = "tls.certificate = { chain = \"web.pem\", key = \"web.key\" }";
+        self.identity("web", identity).listener(entry)
+    }
+
+    /// A certificate as `NAME.pem` beside the config, and its key as `NAME.key`.
+    pub fn identity(self, name: &str, identity: &Identity) -> Config {
+        self.file(&format!("{name}.pem"), identity.pem()).file(&format!("{name}.key"), identity.key_pem())
     }
 
     /// What stands for `{name}`.

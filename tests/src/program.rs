@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use crate::eventually::eventually;
 use crate::place::Place;
@@ -59,12 +59,24 @@ pub fn filter_file(name: &str) -> PathBuf {
     file
 }
 
-fn finish(mut command: Command, place: &Place) -> Finished {
+#[track_caller]
+pub(crate) fn finish(mut command: Command, place: &Place) -> Finished {
     let open = |name: &str| File::create(place.join(name)).expect("the test's own directory is writable");
     command.stdin(Stdio::null()).stdout(open(".stdout")).stderr(open(".stderr"));
-    let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
-    let status = eventually(&format!("{command:?} ends"), || child.try_wait().ok().flatten());
+    let child = command.spawn().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+    let mut child = Bounded(child);
+    let status = eventually(&format!("{command:?} ends"), || child.0.try_wait().ok().flatten());
     Finished { code: status.code(), out: place.read(".stdout"), err: place.read(".stderr") }
+}
+
+/// A program that does not outlive the test that waits for it.
+struct Bounded(Child);
+
+impl Drop for Bounded {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// Sends a signal by its name. The shell's own `kill` is on every machine.

@@ -5,6 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use rustls::{ClientConnection, StreamOwned};
 use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::eventually::PATIENCE;
@@ -13,7 +14,10 @@ use crate::tls::{Handshake, TlsStream};
 pub enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// An origin's end.
     Tls(Box<TlsStream>),
+    /// A client's end.
+    Secured(Box<StreamOwned<ClientConnection, TcpStream>>),
 }
 
 impl Stream {
@@ -58,6 +62,10 @@ impl Stream {
                 stream.sock.set_read_timeout(Some(patience))?;
                 stream.sock.set_write_timeout(Some(patience))
             }
+            Stream::Secured(stream) => {
+                stream.sock.set_read_timeout(Some(patience))?;
+                stream.sock.set_write_timeout(Some(patience))
+            }
         }
     }
 
@@ -67,6 +75,7 @@ impl Stream {
             Stream::Tcp(stream) => Stream::Tcp(stream.try_clone()?),
             Stream::Unix(stream) => Stream::Unix(stream.try_clone()?),
             Stream::Tls(stream) => Stream::Tcp(stream.sock.try_clone()?),
+            Stream::Secured(stream) => Stream::Tcp(stream.sock.try_clone()?),
         })
     }
 
@@ -76,6 +85,7 @@ impl Stream {
             Stream::Tcp(stream) => stream.shutdown(how),
             Stream::Unix(stream) => stream.shutdown(how),
             Stream::Tls(stream) => stream.sock.shutdown(how),
+            Stream::Secured(stream) => stream.sock.shutdown(how),
         };
     }
 
@@ -84,15 +94,16 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.peer_addr().ok(),
             Stream::Tls(stream) => stream.sock.peer_addr().ok(),
+            Stream::Secured(stream) => stream.sock.peer_addr().ok(),
             Stream::Unix(_) => None,
         }
     }
 
-    /// What was agreed on, under TLS and once something was read.
+    /// What was agreed on with whoever came under TLS, once something was read.
     pub fn handshake(&self) -> Option<Handshake> {
         match self {
             Stream::Tls(stream) => Some(Handshake::of(&stream.conn)),
-            Stream::Tcp(_) | Stream::Unix(_) => None,
+            Stream::Tcp(_) | Stream::Unix(_) | Stream::Secured(_) => None,
         }
     }
 
@@ -110,6 +121,7 @@ impl Read for Stream {
             Stream::Tcp(stream) => stream.read(buffer),
             Stream::Unix(stream) => stream.read(buffer),
             Stream::Tls(stream) => stream.read(buffer),
+            Stream::Secured(stream) => stream.read(buffer),
         }
     }
 }
@@ -120,12 +132,14 @@ impl Write for Stream {
             Stream::Tcp(stream) => stream.write(bytes),
             Stream::Unix(stream) => stream.write(bytes),
             Stream::Tls(stream) => stream.write(bytes),
+            Stream::Secured(stream) => stream.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Stream::Tls(stream) => stream.flush(),
+            Stream::Secured(stream) => stream.flush(),
             Stream::Tcp(_) | Stream::Unix(_) => Ok(()),
         }
     }

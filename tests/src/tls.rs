@@ -4,7 +4,7 @@ use std::io;
 use std::net::TcpStream;
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PublicKeyData as _};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PKCS_RSA_SHA256, PublicKeyData as _};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -50,8 +50,20 @@ impl Authority {
 
     /// For a name or an address.
     pub fn certify(&self, name: &str) -> Identity {
+        self.certify_key(name, KeyPair::generate().expect("keys can be made"))
+    }
+
+    /// The same with an RSA key instead of an elliptic one.
+    pub fn certify_rsa(&self, name: &str) -> Identity {
+        self.certify_key(name, KeyPair::generate_for(&PKCS_RSA_SHA256).expect("keys can be made"))
+    }
+
+    pub(crate) fn certificate(&self) -> CertificateDer<'static> {
+        self.0.der().clone()
+    }
+
+    fn certify_key(&self, name: &str, key: KeyPair) -> Identity {
         let params = CertificateParams::new(vec![name.to_owned()]).expect("tests write names as they should be");
-        let key = KeyPair::generate().expect("keys can be made");
         let certificate = params.signed_by(&key, &self.0).expect("an authority can sign");
         Identity { certificate: certificate.der().clone(), pem: certificate.pem(), key }
     }
@@ -75,6 +87,15 @@ impl Identity {
         format!("sha256/{}", base64(digest.as_ref()))
     }
 
+    /// The certificate, as a handshake shows it.
+    pub fn chain(&self) -> Vec<CertificateDer<'static>> {
+        vec![self.certificate.clone()]
+    }
+
+    pub(crate) fn key(&self) -> PrivateKeyDer<'static> {
+        PrivateKeyDer::from(PrivatePkcs8KeyDer::from(self.key.serialize_der()))
+    }
+
     /// A server's settings: what it offers by ALPN, and who has to have certified its clients.
     pub(crate) fn server(&self, protocols: &[&str], clients: Option<&Authority>) -> Arc<ServerConfig> {
         let provider = Arc::new(aws_lc_rs::default_provider());
@@ -90,9 +111,7 @@ impl Identity {
             }
             None => builder.with_no_client_auth(),
         };
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(self.key.serialize_der()));
-        let chain = vec![self.certificate.clone()];
-        let mut config = builder.with_single_cert(chain, key).expect("the key is the certificate's");
+        let mut config = builder.with_single_cert(self.chain(), self.key()).expect("the key is the certificate's");
         config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         Arc::new(config)
     }

@@ -91,28 +91,29 @@ fn method(item: &Item<'_>) -> Option<Method> {
 
 /// `header = [{ name = "x-beta", value = "1" }]`.
 pub(super) fn fields(table: &Table<'_>) -> Vec<FieldMatch> {
-    conditions(table, "header", |item| {
+    table.item("header").map(|item| fields_of(&item)).unwrap_or_default()
+}
+
+/// Conditions on fields, as a list.
+pub(super) fn fields_of(list: &Item<'_>) -> Vec<FieldMatch> {
+    let found = conditions(list, |item| {
         let name = item.string()?.parse::<Name>().ok();
         if name.is_none() {
             item.wrong("a field name");
         }
         name
-    })
-    .into_iter()
-    .map(|(name, test)| FieldMatch { name, test })
-    .collect()
+    });
+    found.into_iter().map(|(name, test)| FieldMatch { name, test }).collect()
 }
 
 /// `query = [{ name = "page", present = true }]`.
 pub(super) fn query(table: &Table<'_>) -> Vec<QueryMatch> {
-    conditions(table, "query", |item| item.string().map(str::to_owned))
-        .into_iter()
-        .map(|(name, test)| QueryMatch { name, test })
-        .collect()
+    let found = table.item("query").map(|item| conditions(&item, |item| item.string().map(str::to_owned)));
+    found.unwrap_or_default().into_iter().map(|(name, test)| QueryMatch { name, test }).collect()
 }
 
-fn conditions<N>(table: &Table<'_>, key: &'static str, name: impl Fn(&Item<'_>) -> Option<N>) -> Vec<(N, Test)> {
-    let items = table.item(key).and_then(|item| item.list()).unwrap_or_default();
+fn conditions<N>(list: &Item<'_>, name: impl Fn(&Item<'_>) -> Option<N>) -> Vec<(N, Test)> {
+    let items = list.list().unwrap_or_default();
     items.iter().filter_map(|item| condition(item, &name)).collect()
 }
 

@@ -3,6 +3,7 @@
 //! Names are kept for logs and for carrying state over a reload; indices point into the plan's own lists. No run-time
 //! state lives here.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -354,6 +355,33 @@ pub struct Respond {
     pub fields: Vec<(Name, Value)>,
     /// The body.
     pub body: bytes::Bytes,
+}
+
+impl Test {
+    /// Whether it holds for the values that a name has.
+    pub fn holds<'a>(&self, mut values: impl Iterator<Item = Cow<'a, str>>) -> bool {
+        match self {
+            Self::Present(wanted) => values.next().is_some() == *wanted,
+            Self::Equal(text) => values.any(|value| value == text.as_str()),
+            Self::Regex(regex) => values.any(|value| regex.is_match(&value)),
+        }
+    }
+
+    /// Whether it holds for the lines of a field. One that is not UTF-8 is there, but equal to nothing.
+    pub fn holds_for<'a>(&self, lines: impl Iterator<Item = &'a Value>) -> bool {
+        self.holds(lines.map(|line| Cow::Borrowed(str::from_utf8(line.as_bytes()).unwrap_or("\u{fffd}"))))
+    }
+
+    /// Whether two tests are written alike.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Present(one), Self::Present(other)) => one == other,
+            (Self::Equal(one), Self::Equal(other)) => one == other,
+            (Self::Regex(one), Self::Regex(other)) => one.as_str() == other.as_str(),
+            (Self::Present(_) | Self::Equal(_) | Self::Regex(_), _) => false,
+        }
+    }
 }
 
 impl StatusSet {

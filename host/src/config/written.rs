@@ -213,7 +213,7 @@ fn networks(networks: &[Network]) -> String {
     list(networks.iter().map(|net| text(&format!("{}/{}", net.address, net.bits))))
 }
 
-fn condition(name: &str, test: &Test) -> String {
+pub(super) fn condition(name: &str, test: &Test) -> String {
     let test = match test {
         Test::Present(present) => format!("present = {present}"),
         Test::Equal(value) => format!("value = {}", text(value)),

@@ -3,8 +3,8 @@
 //! Set by set: members that are usable take part; each active one that is not lets one spare join the rotation; standbys
 //! serve when that leaves nobody; the next set serves when this one has nobody at all.
 
-use super::Condition;
 use super::slow_start::share;
+use super::{Condition, takes_session};
 use crate::clock::{Duration, Instant};
 use crate::config::{Role, State};
 
@@ -78,9 +78,11 @@ fn panics(conditions: &[Condition], threshold: u32, now: Instant) -> bool {
     fit * 100 < u64::from(threshold) * all
 }
 
-/// When time alone lets a member serve that is kept out by errors and ejections and nothing else.
+/// When time alone lets a member serve, its own sessions at least, that is kept out by errors and ejections and nothing
+/// else.
 fn returns_at(condition: &Condition, now: Instant) -> Option<Instant> {
-    condition.out_until(now).filter(|_| condition.is_enabled() && !condition.is_held_by_checks())
+    let back = condition.out_until(now)?;
+    takes_session(condition, back).then_some(back)
 }
 
 /// The positions of those who serve, out of the first set that has any of them.

@@ -33,6 +33,8 @@ struct Attempts<'a> {
     preface: Preface,
     limits: Limits,
     tried: Vec<Arc<Member>>,
+    /// A member may have acted on a request that must not be acted on twice.
+    is_touched: bool,
 }
 
 pub(super) async fn forward(exchange: &mut Exchange, bound: &Bound) -> Result<Answer, Unserved> {
@@ -46,7 +48,7 @@ pub(super) async fn forward(exchange: &mut Exchange, bound: &Bound) -> Result<An
     let until = until(exchange, plan);
     let limits = Limits { head: plan.try_timeout(), read: plan.read_timeout, write: plan.write_timeout, until };
     let (shelf, preface) = (shelf(exchange, plan), exchange.client.preface());
-    Attempts { pool, bound, shelf, preface, limits, tried: Vec::new() }.run(exchange).await
+    Attempts { pool, bound, shelf, preface, limits, tried: Vec::new(), is_touched: false }.run(exchange).await
 }
 
 /// When the exchange must be over: by the pool's word, and by the client's own, if it is a call of gRPC.
@@ -81,7 +83,7 @@ impl Attempts<'_> {
                 Ok((connection, answered)) => {
                     let is_bad = self.plan().failover.on.statuses.contains(answered.response.status().as_u16());
                     let may_go_on = is_bad && attempt.may_repeat(exchange, false);
-                    let next = if may_go_on { self.next(exchange, &lease) } else { None };
+                    let next = if may_go_on { self.next(exchange, lease.member()) } else { None };
                     let Some(next) = next else { return self.receive(exchange, connection, answered, lease).await };
                     drop(Download::of(answered.response.into_body(), answered.progress, connection, self.back(), ()));
                     lease = next;
@@ -89,7 +91,10 @@ impl Attempts<'_> {
                 Err(failed) => {
                     let helps = helps(&self.plan().failover.on, failed.failure.kind);
                     let may_go_on = helps && attempt.may_repeat(exchange, failed.is_unsent);
-                    let next = if may_go_on { self.next(exchange, &lease) } else { None };
+                    self.is_touched |= !failed.is_unsent && !semantics::is_idempotent(&exchange.facts.request.method);
+                    let member = lease.member().clone();
+                    drop(lease);
+                    let next = if may_go_on { self.next_in_turn(exchange, &member).await } else { None };
                     let Some(next) = next else { return Err(self.unserved(failed)) };
                     let (id, failed) = (&*exchange.facts.request_id, &failed.failure);
                     tracing::info!(id, failure = %failed, pool = &*pool.plan.name, "trying another member");
@@ -116,11 +121,10 @@ impl Attempts<'_> {
     }
 
     /// A lease on a member that was not tried yet, if the plan and the pool's budget allow one more attempt.
-    fn next(&mut self, exchange: &Exchange, last: &Lease) -> Option<Lease> {
-        self.tried.push(last.member().clone());
-        let attempts = usize::try_from(self.plan().failover.attempts).unwrap_or(usize::MAX);
+    fn next(&mut self, exchange: &Exchange, last: &Arc<Member>) -> Option<Lease> {
+        self.tried.push(last.clone());
         let now = clock::now();
-        if self.tried.len() >= attempts || self.limits.until.is_some_and(|until| until <= now) {
+        if !self.has_attempts(now) {
             return None;
         }
         let lease = self.pool.lease(&Ask { facts: &exchange.facts, tried: &self.tried, now }).ok()?;
@@ -129,6 +133,28 @@ impl Attempts<'_> {
             return None;
         }
         Some(lease)
+    }
+
+    /// The same, and waits for it when the pool lets exchanges wait.
+    async fn next_in_turn(&mut self, exchange: &Exchange, last: &Arc<Member>) -> Option<Lease> {
+        let lease = self.next(exchange, last);
+        let now = clock::now();
+        if lease.is_some() || self.plan().queue.length == 0 || !self.has_attempts(now) {
+            return lease;
+        }
+        let ask = Ask { facts: &exchange.facts, tried: &self.tried, now };
+        match self.pool.lease(&ask) {
+            Err(Refusal::Full) if self.pool.may_retry(now) => {
+                Box::pin(self.pool.wait(&ask, self.limits.left(now))).await.ok()
+            }
+            Ok(lease) if self.pool.may_retry(now) => Some(lease),
+            Ok(_) | Err(_) => None,
+        }
+    }
+
+    fn has_attempts(&self, now: Instant) -> bool {
+        let attempts = usize::try_from(self.plan().failover.attempts).unwrap_or(usize::MAX);
+        self.tried.len() < attempts && self.limits.until.is_none_or(|until| until > now)
     }
 
     /// Tells the member what its attempt means for its fitness.
@@ -186,7 +212,8 @@ impl Attempts<'_> {
     }
 
     fn unserved(&self, failed: Failed) -> Unserved {
-        Unserved { is_untouched: failed.is_unsent && self.bound.body.is_whole(), failure: failed.failure }
+        let is_untouched = failed.is_unsent && !self.is_touched && self.bound.body.is_whole();
+        Unserved { is_untouched, failure: failed.failure }
     }
 
     fn back(&self) -> (Rc<Connections>, crate::upstream::Keeping) {

@@ -80,7 +80,7 @@ impl Member {
     /// Exchanges in flight.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::Relaxed)
+        self.in_flight.load(Ordering::SeqCst)
     }
 
     /// Exchanges so far.
@@ -144,17 +144,19 @@ impl Member {
 
     /// Takes part in an exchange, unless it has its `most`.
     pub(super) fn enter(&self, most: usize) -> bool {
-        if self.in_flight.fetch_add(1, Ordering::Relaxed) < most {
+        // Never more than `most`, not even for a moment: somebody else would be turned away who has room.
+        let one_more = |in_flight: usize| (in_flight < most).then(|| in_flight + 1);
+        let has_entered = self.in_flight.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).is_ok();
+        if has_entered {
             self.served.fetch_add(1, Ordering::Relaxed);
-            return true;
         }
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
-        false
+        has_entered
     }
 
     /// Its part in an exchange is over.
     pub(super) fn leave(&self) {
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        // In one order with the count of those who wait: either they are seen here, or they see the room there is now.
+        self.in_flight.fetch_sub(1, Ordering::SeqCst);
         self.shared.queue.make_room();
     }
 
@@ -215,6 +217,7 @@ impl Member {
         let mut trouble = self.trouble();
         if trouble.error_until.take().is_some() | trouble.ejected_until.take().is_some() {
             trouble.back_since = Some(now);
+            trouble.watched.restore();
         }
     }
 
@@ -261,7 +264,9 @@ impl Member {
     pub(super) fn checked(&self, passed: bool, passes: u32, fails: u32, now: Instant) {
         let mut trouble = self.trouble();
         let was_out = trouble.is_out();
-        let is_failed = trouble.has_failed_check || trouble.is_unproven || trouble.is_punished(now);
+        // Errors and ejections are for a pass to end; they keep no failure from counting, or time alone would end them.
+        let is_punished = passed && trouble.is_punished(now);
+        let is_failed = trouble.has_failed_check || trouble.is_unproven || is_punished;
         match trouble.checks.note(passed, is_failed, passes, fails) {
             None => return,
             Some(Turned::Failed) => (trouble.has_failed_check, trouble.is_unproven) = (true, false),

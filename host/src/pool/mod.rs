@@ -14,6 +14,8 @@ mod queue;
 mod roster;
 mod session;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
@@ -77,7 +79,7 @@ impl Pool {
     pub fn of(plan: &config::Pool, registry: &Registry) -> Arc<Self> {
         let now = clock::now();
         let (shared, is_known) = registry.pool(&plan.name);
-        let found: Vec<_> = plan.members.iter().map(|member| shared.found(&member.name)).collect();
+        let found: Vec<_> = plan.members.iter().map(|member| shared.found(&member.address)).collect();
         let members = enlist::members(plan, &found, &shared, is_known.then_some(now));
         shared.queue.mix(plan.sticky.is_some());
         let roster = Arc::new(Roster::of(plan, members, &shared));
@@ -221,6 +223,8 @@ impl Pool {
         if !standing.holds(&self.shared, now) {
             let (plan, shared, layouts) = (&self.plan, &self.shared, &mut renewing.layouts);
             self.standing.store(Arc::new(Standing::of(&standing.roster, plan, shared, layouts, now)));
+            // Who was called while this was made has gone by the one before.
+            shared.queue.look_again();
         }
         drop(renewing);
         self.standing.load()
@@ -231,7 +235,7 @@ impl Pool {
         let mut renewing = self.renewing.lock().unwrap_or_else(PoisonError::into_inner);
         if let (Some(known), Some(member)) = (renewing.found.get_mut(position), self.plan.members.get(position)) {
             *known = Some(found.to_vec());
-            self.shared.find(&member.name, found);
+            self.shared.find(&member.address, found);
         }
         let members = enlist::members(&self.plan, &renewing.found, &self.shared, Some(now));
         let roster = Arc::new(Roster::of(&self.plan, members, &self.shared));
@@ -258,6 +262,8 @@ impl Pool {
     }
 
     fn eject(&self, member: &Member, now: Instant, why: &str) {
+        // One at a time, or two threads would each find room for one more.
+        let _ejecting = self.shared.ejecting();
         let standing = self.standing.load();
         let members = &standing.roster.members;
         let ejected = members.iter().filter(|enlisted| enlisted.member.is_ejected(now)).count();
@@ -270,6 +276,10 @@ impl Pool {
     fn tend(&self, now: Instant) {
         let rules = &self.plan.outlier;
         self.shared.look(&self.plan.failover, now);
+        // Time lets members return without a word to anybody, and who waits looks only when called.
+        if !self.standing.load().holds(&self.shared, now) {
+            self.shared.queue.look_again();
+        }
         let is_due = {
             let mut renewing = self.renewing.lock().unwrap_or_else(PoisonError::into_inner);
             let is_due = now.saturating_duration_since(renewing.looked_at) >= rules.interval;

@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::member::Member;
 use super::queue::Queue;
 use super::session::Learned;
 use crate::balance::Turn;
 use crate::clock::Instant;
-use crate::config;
+use crate::config::{self, MemberAddress};
 use crate::fitness::Budget;
 use crate::upstream::{Endpoint, Found};
 
@@ -26,27 +26,29 @@ pub(super) struct Shared {
     requests: AtomicU64,
     budget: Mutex<Option<(Rate, Budget)>>,
     members: Mutex<HashMap<Arc<str>, Weak<Member>>>,
-    /// What names of members were last found to be.
-    found: Mutex<HashMap<Arc<str>, Vec<Found>>>,
+    /// What the names that members stand for were last found to be.
+    found: Mutex<HashMap<MemberAddress, Vec<Found>>>,
     learned: Mutex<Option<Arc<Learned>>>,
+    ejecting: Mutex<()>,
 }
 
 /// What a budget was made for.
 type Rate = (u32, u32);
 
-/// Every pool that ever was, by name: a generation finds what the one before it left.
+/// Every pool that some generation has, by name: the next one finds what the one before it has.
 #[derive(Default)]
-pub struct Registry(Mutex<HashMap<Arc<str>, Arc<Shared>>>);
+pub struct Registry(Mutex<HashMap<Arc<str>, Weak<Shared>>>);
 
 impl Registry {
     /// What a pool has, and whether it was there before.
     pub(super) fn pool(&self, name: &Arc<str>) -> (Arc<Shared>, bool) {
         let mut pools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = pools.get(name) {
-            return (known.clone(), true);
+        if let Some(known) = pools.get(name).and_then(Weak::upgrade) {
+            return (known, true);
         }
         let shared = Arc::new(Shared::of(name));
-        pools.insert(name.clone(), shared.clone());
+        pools.retain(|_, shared| shared.strong_count() > 0);
+        pools.insert(name.clone(), Arc::downgrade(&shared));
         (shared, false)
     }
 }
@@ -63,6 +65,7 @@ impl Shared {
             members: Mutex::default(),
             found: Mutex::default(),
             learned: Mutex::default(),
+            ejecting: Mutex::default(),
         }
     }
 
@@ -80,14 +83,14 @@ impl Shared {
         member
     }
 
-    /// What a member's name was last found to be.
-    pub(super) fn found(&self, member: &str) -> Option<Vec<Found>> {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner).get(member).cloned()
+    /// What a name was last found to be. A member of the same name that is elsewhere now has nothing of it.
+    pub(super) fn found(&self, name: &MemberAddress) -> Option<Vec<Found>> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
-    /// A member's name was found to be these addresses; the next generation begins with them.
-    pub(super) fn find(&self, member: &Arc<str>, found: &[Found]) {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner).insert(member.clone(), found.to_vec());
+    /// A name was found to be these addresses; the next generation begins with them.
+    pub(super) fn find(&self, name: &MemberAddress, found: &[Found]) {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), found.to_vec());
     }
 
     /// The table of sessions: the one there is, as long as it suits the plan.
@@ -97,6 +100,11 @@ impl Shared {
             Some(known) => known.clone(),
             None => learned.insert(Arc::new(Learned::of(plan))).clone(),
         }
+    }
+
+    /// The right to count who is ejected and to eject one more.
+    pub(super) fn ejecting(&self) -> MutexGuard<'_, ()> {
+        self.ejecting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Something happened to a member's fitness.

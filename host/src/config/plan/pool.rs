@@ -8,7 +8,7 @@ use std::time::Duration;
 use regex::bytes::Regex;
 
 use super::{Respond, StatusSet};
-use crate::config::Place;
+use crate::config::{FieldMatch, Place};
 use crate::message::{Method, Name, Value};
 
 /// Members that serve the same thing.
@@ -477,6 +477,8 @@ pub struct HttpCheck {
     pub protocol: Option<Protocol>,
     /// Statuses that pass.
     pub expect: StatusSet,
+    /// Conditions on the answer's fields; all must hold.
+    pub expect_fields: Vec<FieldMatch>,
     /// The body must match; only its first 64 KiB are looked at.
     pub expect_body: Option<Regex>,
     /// The body must not match.

@@ -19,8 +19,8 @@ pub(in crate::config) const METHODS: [(&str, Choice); 3] =
 pub(in crate::config) const PROTOCOLS: [(&str, Protocol); 2] = [("http/1.1", Protocol::Http1), ("h2", Protocol::Http2)];
 
 const STATUS: &str = r#"a status from 100 to 599, or "1xx" to "5xx""#;
-const HTTP_KEYS: [&str; 8] =
-    ["method", "path", "host", "fields", "protocol", "expect-status", "expect-body", "reject-body"];
+const HTTP_KEYS: [&str; 9] =
+    ["method", "path", "host", "fields", "protocol", "expect-status", "expect-fields", "expect-body", "reject-body"];
 
 /// What a check does, by its word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,6 +163,7 @@ fn http(layers: &Layers<'_, '_>) -> HttpCheck {
             || StatusSet { exact: Vec::new(), classes: vec![2, 3] },
             |item| page::statuses_from(&item, 100, STATUS),
         ),
+        expect_fields: layers.item("expect-fields").map(|item| condition::fields_of(&item)).unwrap_or_default(),
         expect_body: expect.and_then(|item| pattern(&item)),
         reject_body: reject.and_then(|item| pattern(&item)),
     }

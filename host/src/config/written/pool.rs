@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::keys::Keys;
-use super::{Writer, key, list, path_text, respond_table, text, value_text};
+use super::{Writer, condition, key, list, path_text, respond_table, text, value_text};
 use crate::config::pool::{address, balance, base64, failover, health, member, sticky, transport};
 use crate::config::value::{write_duration, write_size};
 use crate::config::{
@@ -218,6 +218,8 @@ fn http_keys(keys: &mut Keys, check: &HttpCheck) {
         keys.word("protocol", &health::PROTOCOLS, protocol);
     }
     keys.key("expect-status", statuses(&check.expect));
+    let expected = check.expect_fields.iter().map(|field| condition(field.name.as_str(), &field.test));
+    keys.key("expect-fields", list(expected));
     keys.some("expect-body", check.expect_body.as_ref().map(|regex| text(regex.as_str())));
     keys.some("reject-body", check.reject_body.as_ref().map(|regex| text(regex.as_str())));
 }

@@ -39,7 +39,6 @@ enum Event {
     Leave,
     /// Nothing more is to be waited for.
     Over,
-    Abused,
     Failed(ConnectionError),
 }
 
@@ -58,8 +57,8 @@ pub(super) async fn serve(
     client: Rc<Client>,
     leaving: &Drain,
 ) {
-    let link = Link::of(listener, &worker.thread().ticker);
-    let (quic, latest) = Quic::of(connection.clone());
+    let link = Link::of(listener, &worker.thread().ticker, connection.clone());
+    let (quic, latest) = Quic::of(connection.clone(), head_size(listener));
     let code = match speak(worker, quic, &latest, &link, listener, &client, leaving).await {
         Ok(code) => code,
         // The codec has closed the connection, if that was not what went wrong.
@@ -119,7 +118,6 @@ async fn speak(
                 }
             }
             Event::Over => return Ok(Code::H3_NO_ERROR),
-            Event::Abused => return Ok(Code::H3_EXCESSIVE_LOAD),
             Event::Failed(error) => return Err(error),
         }
     }
@@ -127,13 +125,17 @@ async fn speak(
 
 /// Says what clients may do.
 async fn greet(quic: Quic, listener: &config::Listener) -> Result<Codec, ConnectionError> {
-    let head = (listener.max_head + FIELD * listener.max_fields).min(MOST_FIELDS);
     server::builder()
-        .max_field_section_size(head as u64)
+        .max_field_section_size(head_size(listener) as u64)
         .send_grease(false)
         .enable_extended_connect(true)
         .build(quic)
         .await
+}
+
+/// The listener's limits by the measure of RFC 9114, section 4.2.2, which is not HTTP/1's.
+fn head_size(listener: &config::Listener) -> usize {
+    (listener.max_head + FIELD * listener.max_fields).min(MOST_FIELDS)
 }
 
 impl Rest {
@@ -151,9 +153,6 @@ impl Rest {
     /// Ready when something is to be done about who asks for nothing.
     fn poll(&mut self, context: &mut Context<'_>, link: &Link) -> Poll<Event> {
         link.watch(context);
-        if link.is_abused() {
-            return Poll::Ready(Event::Abused);
-        }
         if link.open() > 0 {
             self.deadline.disarm();
             return Poll::Pending;

@@ -9,12 +9,11 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 
 use bytes::Bytes;
-use h3::error::{Code, StreamError};
+use h3::error::Code;
 use h3::server::{RequestResolver, RequestStream};
-use http::request::Parts;
 
 use super::duplex::Duplex;
-use super::head::{self, Refused};
+use super::head::{self, Asked, Refused};
 use super::inbound::{Inbound, Inlet};
 use super::link::{Link, Seat};
 use super::outbound::{self, Outlet, Sent, Shut};
@@ -51,24 +50,25 @@ pub(super) struct Reply {
 pub(super) async fn serve(stream: Stream, _seat: Seat, resolver: RequestResolver<Quic, Bytes>, accepted: Accepted) {
     let deadline = stream.link.ticker.deadline();
     deadline.arm(stream.link.limits.head);
-    let (request, both) = match deadline.limit(resolver.resolve_request()).await {
-        Ok(Ok(resolved)) => resolved,
-        Ok(Err(error)) => return stream.unresolved(&error),
+    let both = match deadline.limit(resolver.resolve_request()).await {
+        Ok(Ok((_, both))) => both,
+        // Nothing was asked: the client left the stream, or broke the connection.
+        Ok(Err(error)) => return tracing::trace!(%error, "a stream without a request"),
         Err(_) => return stream.log(&Failure::of(Kind::HeadTimeout, "no whole head in time")),
     };
     drop(deadline);
-    stream.exchange(request, both, accepted).await;
+    stream.exchange(both, accepted).await;
 }
 
 impl Stream {
-    async fn exchange(&self, request: http::Request<()>, both: RequestStream<Both, Bytes>, accepted: Accepted) {
-        let (mut head, ()) = request.into_parts();
-        let is_early = accepted.is_early;
+    async fn exchange(&self, both: RequestStream<Both, Bytes>, accepted: Accepted) {
+        let (is_early, section) = (accepted.is_early, accepted.head.take());
         let (send, receive) = both.split();
         let (mut outlet, mut inlet) = (Outlet::of(send, &self.link, accepted), Inlet::of(receive));
-        let protocol = match head::read(&mut head, &self.link.limits) {
-            Ok(protocol) => protocol,
-            Err(refused) => return self.refuse(outlet, inlet, &head, refused).await,
+        let Some(section) = section else { return outlet.reset(Code::H3_INTERNAL_ERROR) };
+        let Asked { head, protocol } = match head::read(&section, &self.link.limits) {
+            Ok(asked) => asked,
+            Err(refused) => return self.refuse(outlet, inlet, refused).await,
         };
         let (method, reply) = (head.method.clone(), Rc::<Reply>::default());
         // What a tunnel carries is no body (RFC 9220, section 3; RFC 8441, section 5).
@@ -136,15 +136,22 @@ impl Stream {
     }
 
     /// Tells the log, and the client in the way that it is to be told.
-    async fn refuse(&self, mut outlet: Outlet, mut inlet: Inlet, head: &Parts, refused: Refused) {
-        let (Refused::Malformed(failure) | Refused::Beyond(failure)) = &refused;
+    async fn refuse(&self, mut outlet: Outlet, mut inlet: Inlet, refused: Refused) {
+        let (failure, method) = match refused {
+            Refused::Malformed(failure) => {
+                self.log(&failure);
+                inlet.stop(Code::H3_MESSAGE_ERROR);
+                return outlet.reset(Code::H3_MESSAGE_ERROR);
+            }
+            Refused::Undecodable => {
+                self.log(&Failure::of(Kind::MalformedRequest, "the head cannot be decoded"));
+                return self.link.close(Code::QPACK_DECOMPRESSION_FAILED, "a head that cannot be decoded");
+            }
+            Refused::Beyond(failure, method) => (failure, method),
+        };
         let id = pipeline::request_id();
-        pipeline::refused(&self.local, &self.client, failure, &id, self.began);
-        if let Refused::Malformed(_) = refused {
-            inlet.stop(Code::H3_MESSAGE_ERROR);
-            return outlet.reset(Code::H3_MESSAGE_ERROR);
-        }
-        let (answer, body) = outbound::refusal(&head.method, failure.kind, &id);
+        pipeline::refused(&self.local, &self.client, &failure, &id, self.began);
+        let (answer, body) = outbound::refusal(&method, failure.kind, &id);
         let sent = async {
             outlet.send_head(answer.status, answer.fields.into()).await?;
             outlet.send_data(body).await?;
@@ -153,17 +160,6 @@ impl Stream {
         if sent.await.is_err() {
             outlet.reset(Code::H3_REQUEST_CANCELLED);
         }
-    }
-
-    /// A head that the codec refused; it has told the client.
-    fn unresolved(&self, error: &StreamError) {
-        let kind = match error {
-            StreamError::HeaderTooBig { .. } => Kind::HeadTooLarge,
-            StreamError::StreamError { .. } => Kind::MalformedRequest,
-            // Nothing was asked yet.
-            _ => return tracing::trace!(%error, "a stream without a request"),
-        };
-        self.log(&Failure::of(kind, error.to_string()));
     }
 
     fn log(&self, failure: &Failure) {

@@ -1,11 +1,22 @@
-//! A request's head, beyond what the codec looks at: whether it is an honest request, in the one form that the pipeline reads.
+//! A request's head: whether it is an honest request (RFC 9114, section 4.3), in the one form that the pipeline reads.
 
-use http::header;
 use http::request::Parts;
+use http::uri::{self, PathAndQuery, Uri};
+use http::{HeaderMap, header};
 
+use super::frames::Section;
 use super::link::Limits;
+use super::qpack::{Broken, Lines};
 use crate::failure::{Failure, Kind};
-use crate::message::{Method, Name, Scheme, Value, host};
+use crate::message::{Method, Name, Scheme, Value, Version, host};
+
+/// A request that is one.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) head: Parts,
+    /// The protocol that the stream is to become (RFC 9220).
+    pub(super) protocol: Option<Value>,
+}
 
 /// Why a request does not reach the pipeline.
 #[derive(Debug)]
@@ -13,7 +24,30 @@ pub(super) enum Refused {
     /// It is no request; the stream is reset (RFC 9114, section 4.1.2).
     Malformed(Failure),
     /// It is more than is taken, and is told so.
-    Beyond(Failure),
+    Beyond(Failure, Method),
+    /// Nobody can say what it is; the connection ends (RFC 9204, section 2.2).
+    Undecodable,
+}
+
+/// What stands before the fields (RFC 9114, section 4.3.1).
+#[derive(Default)]
+struct Line {
+    method: Option<Method>,
+    scheme: Option<uri::Scheme>,
+    authority: Option<uri::Authority>,
+    path: Option<PathAndQuery>,
+    protocol: Option<Value>,
+}
+
+/// A head that is being read.
+#[derive(Default)]
+struct Reading {
+    line: Line,
+    fields: HeaderMap,
+    /// Crumbs become one line again before anybody sees them who speaks HTTP/1 (RFC 9114, section 4.2.1).
+    cookie: Option<Vec<u8>>,
+    /// Bytes so far, as an HTTP/1 head would have them.
+    length: usize,
 }
 
 /// What a line of a head takes beside its name and value, as in HTTP/1: a colon, a space and the line's end.
@@ -28,55 +62,141 @@ const HOPS: [Name; 5] = [
     Name::from_static("proxy-connection"),
 ];
 
-/// Checks a head, and brings it into the one form that the pipeline reads; the protocol that the stream is to become.
-pub(super) fn read(head: &mut Parts, limits: &Limits) -> Result<Option<Value>, Refused> {
-    let malformed = |detail| Refused::Malformed(Failure::of(Kind::MalformedRequest, detail));
-    let protocol = head.extensions.remove::<h3::ext::Protocol>();
-    join_cookies(head);
-    measure(head, limits)?;
-    check_fields(head).map_err(malformed)?;
-    let path = head.uri.path();
-    let is_tunnel = protocol.is_some();
-    if head.method != Method::CONNECT || is_tunnel {
-        if !path.starts_with('/') && !(path == "*" && head.method == Method::OPTIONS) {
-            return Err(malformed(":path does not begin with a slash"));
+/// Reads a head from its field section.
+pub(super) fn read(section: &Section, limits: &Limits) -> Result<Asked, Refused> {
+    let section = match section {
+        Section::Whole(section) => section,
+        Section::TooLarge(length) => {
+            let detail = format!("a field section of {length} bytes");
+            return Err(Refused::Beyond(Failure::of(Kind::HeadTooLarge, detail), Method::GET));
         }
-        check_authority(head).map_err(|detail| Refused::Malformed(Failure::of(Kind::BadHost, detail)))?;
-    }
-    protocol
-        .map(|protocol| Value::from_str(protocol.as_str()).map_err(|_| malformed(":protocol is not a field's value")))
-        .transpose()
-}
-
-/// Crumbs become one line again before anybody sees them who speaks HTTP/1 (RFC 9114, section 4.2.1).
-fn join_cookies(head: &mut Parts) {
-    let crumbs: Vec<_> = head.headers.get_all(header::COOKIE).iter().map(Value::as_bytes).collect();
-    if crumbs.len() < 2 {
-        return;
-    }
-    if let Ok(whole) = Value::from_bytes(&crumbs.join(&b"; "[..])) {
-        head.headers.insert(header::COOKIE, whole);
+    };
+    // Longer strings than all of it may be are not worth decoding.
+    let mut lines = Lines::of(section, limits.max_head.max(limits.max_target)).map_err(|_| Refused::Undecodable)?;
+    let mut reading = Reading::default();
+    loop {
+        match lines.next() {
+            Ok(Some(line)) => reading.take(&line.name, &line.value, limits)?,
+            Ok(None) => return reading.finish(),
+            Err(Broken::Undecodable) => return Err(Refused::Undecodable),
+            Err(Broken::TooLong) => {
+                return Err(reading.beyond(Kind::HeadTooLarge, "a line that is longer than max-head".into()));
+            }
+        }
     }
 }
 
-/// The same measure as an HTTP/1 head has.
-fn measure(head: &Parts, limits: &Limits) -> Result<(), Refused> {
-    let beyond = |kind, detail: String| Err(Refused::Beyond(Failure::of(kind, detail)));
-    let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
-    if target > limits.max_target {
-        return beyond(Kind::TargetTooLong, format!("{target} bytes, {} are allowed", limits.max_target));
+impl Reading {
+    fn take(&mut self, name: &[u8], value: &[u8], limits: &Limits) -> Result<(), Refused> {
+        match name.strip_prefix(b":") {
+            Some(name) if self.fields.is_empty() && self.cookie.is_none() => {
+                self.length += value.len();
+                if name == b"path" && value.len() > limits.max_target {
+                    let text = format!("{} bytes, {} are allowed", value.len(), limits.max_target);
+                    return Err(self.beyond(Kind::TargetTooLong, text));
+                }
+                self.line.take(name, value).map_err(malformed)?;
+            }
+            Some(_) => return Err(malformed("a pseudo-field behind fields")),
+            None => self.field(name, value, limits)?,
+        }
+        if self.length > limits.max_head {
+            return Err(self.beyond(Kind::HeadTooLarge, format!("more than {} bytes", limits.max_head)));
+        }
+        Ok(())
     }
-    if head.headers.len() > limits.max_fields {
-        let text = format!("{} fields, {} are allowed", head.headers.len(), limits.max_fields);
-        return beyond(Kind::HeadTooLarge, text);
+
+    fn field(&mut self, name: &[u8], value: &[u8], limits: &Limits) -> Result<(), Refused> {
+        self.length += name.len() + value.len() + LINE;
+        if name == b"cookie" {
+            if is_padded(value) {
+                return Err(malformed("a field's value begins or ends with white space"));
+            }
+            match &mut self.cookie {
+                _ if value.is_empty() => {}
+                Some(cookie) => cookie.extend([b"; ", value].concat()),
+                none => *none = Some(value.to_vec()),
+            }
+            return Ok(());
+        }
+        if self.fields.len() >= limits.max_fields {
+            return Err(self.beyond(Kind::HeadTooLarge, format!("more than {} fields", limits.max_fields)));
+        }
+        let name = Name::from_lowercase(name).map_err(|_| malformed("a field's name is not one"))?;
+        let value = Value::from_bytes(value).map_err(|_| malformed("a field's value is not one"))?;
+        self.fields.append(name, value);
+        Ok(())
     }
-    let authority = head.uri.authority().map_or(0, |authority| authority.as_str().len());
-    let lines = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + LINE).sum::<usize>();
-    let length = head.method.as_str().len() + target + authority + lines;
-    if length > limits.max_head {
-        return beyond(Kind::HeadTooLarge, format!("{length} bytes, {} are allowed", limits.max_head));
+
+    fn beyond(&self, kind: Kind, detail: String) -> Refused {
+        Refused::Beyond(Failure::of(kind, detail), self.line.method.clone().unwrap_or_default())
     }
-    Ok(())
+
+    fn finish(mut self) -> Result<Asked, Refused> {
+        if let Some(cookie) = self.cookie.take() {
+            let cookie = Value::from_bytes(&cookie).map_err(|_| malformed("a field's value is not one"))?;
+            self.fields.append(header::COOKIE, cookie);
+        }
+        let (mut head, ()) = http::Request::new(()).into_parts();
+        let protocol = self.line.protocol.take();
+        (head.method, head.uri) = self.line.finish(protocol.is_some()).map_err(malformed)?;
+        (head.headers, head.version) = (self.fields, Version::HTTP_3);
+        check_fields(&mut head).map_err(malformed)?;
+        if head.method != Method::CONNECT || protocol.is_some() {
+            check_authority(&head).map_err(|detail| Refused::Malformed(Failure::of(Kind::BadHost, detail)))?;
+        }
+        Ok(Asked { head, protocol })
+    }
+}
+
+impl Line {
+    fn take(&mut self, name: &[u8], value: &[u8]) -> Result<(), &'static str> {
+        match name {
+            b"method" => once(&mut self.method, Method::from_bytes(value).map_err(|_| ":method is not one")?),
+            b"scheme" => once(&mut self.scheme, value.try_into().map_err(|_| ":scheme is not one")?),
+            b"authority" => once(&mut self.authority, value.try_into().map_err(|_| ":authority is not one")?),
+            // The type would drop a fragment without a word.
+            b"path" if value.contains(&b'#') => Err(":path has a fragment"),
+            b"path" => once(&mut self.path, value.try_into().map_err(|_| ":path is not one")?),
+            b"protocol" => once(&mut self.protocol, Value::from_bytes(value).map_err(|_| ":protocol is not one")?),
+            _ => Err("a pseudo-field that requests do not have"),
+        }
+    }
+
+    fn finish(self, is_tunnel: bool) -> Result<(Method, Uri), &'static str> {
+        let Self { method, scheme, authority, path, .. } = self;
+        let method = method.ok_or("there is no :method")?;
+        if is_tunnel && method != Method::CONNECT {
+            return Err(":protocol without CONNECT");
+        }
+        if method == Method::CONNECT && !is_tunnel {
+            // RFC 9114, section 4.4.
+            return match (scheme, authority, path) {
+                (None, Some(authority), None) => Ok((method, authority.into())),
+                _ => Err("CONNECT has an :authority and nothing else"),
+            };
+        }
+        let (scheme, path) = (scheme.ok_or("there is no :scheme")?, path.ok_or("there is no :path")?);
+        if !path.as_str().starts_with('/') && !(path == "*" && method == Method::OPTIONS) {
+            return Err(":path does not begin with a slash");
+        }
+        let mut parts = uri::Parts::default();
+        // Without an authority, Host says whose path it is.
+        (parts.scheme, parts.authority, parts.path_and_query) =
+            (authority.is_some().then_some(scheme), authority, Some(path));
+        Ok((method, Uri::from_parts(parts).map_err(|_| "what is asked for is nothing")?))
+    }
+}
+
+fn once<T>(place: &mut Option<T>, value: T) -> Result<(), &'static str> {
+    match place.replace(value) {
+        None => Ok(()),
+        Some(_) => Err("a pseudo-field is there twice"),
+    }
+}
+
+fn malformed(detail: &'static str) -> Refused {
+    Refused::Malformed(Failure::of(Kind::MalformedRequest, detail))
 }
 
 fn check_fields(head: &mut Parts) -> Result<(), &'static str> {

@@ -134,7 +134,7 @@ impl Inbound {
     /// Why a body is not whole.
     fn cut(&mut self, error: &StreamError) -> Failure {
         match error {
-            StreamError::StreamError { .. } | StreamError::HeaderTooBig { .. } => {
+            StreamError::StreamError { .. } | StreamError::HeaderTooBig { .. } | StreamError::Undefined { .. } => {
                 self.malformed("the trailers are malformed or too long")
             }
             error => Failure::of(Kind::ClientGone, error.to_string()),

@@ -4,6 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
+use h3::error::Code;
+
+use super::quic::varint;
 use crate::clock::{Duration, Ticker};
 use crate::config::{self, MinRate};
 
@@ -11,6 +14,7 @@ use crate::config::{self, MinRate};
 pub(super) struct Link {
     pub(super) ticker: Rc<Ticker>,
     pub(super) limits: Limits,
+    connection: quinn::Connection,
     open: Cell<usize>,
     given_up: Cell<u32>,
     /// The connection's task, which wants to know when nothing is open.
@@ -37,7 +41,7 @@ pub(super) struct Seat(Rc<Link>);
 const MOST_GIVEN_UP: u32 = 500;
 
 impl Link {
-    pub(super) fn of(listener: &config::Listener, ticker: &Rc<Ticker>) -> Rc<Self> {
+    pub(super) fn of(listener: &config::Listener, ticker: &Rc<Ticker>, connection: quinn::Connection) -> Rc<Self> {
         let limits = Limits {
             max_head: listener.max_head,
             max_target: listener.max_target,
@@ -50,6 +54,7 @@ impl Link {
         Rc::new(Self {
             ticker: ticker.clone(),
             limits,
+            connection,
             open: Cell::default(),
             given_up: Cell::default(),
             task: RefCell::default(),
@@ -70,14 +75,14 @@ impl Link {
     pub(super) fn note(&self, is_answered: bool) {
         let given_up = self.given_up.get();
         self.given_up.set(if is_answered { given_up.saturating_sub(1) } else { given_up.saturating_add(1) });
-        if self.is_abused() {
-            self.wake();
+        if self.given_up.get() > MOST_GIVEN_UP {
+            self.close(Code::H3_EXCESSIVE_LOAD, "too many requests were given up");
         }
     }
 
-    /// Whether the client makes work for nothing.
-    pub(super) fn is_abused(&self) -> bool {
-        self.given_up.get() > MOST_GIVEN_UP
+    /// Ends the connection at once.
+    pub(super) fn close(&self, code: Code, reason: &str) {
+        self.connection.close(varint(code.value()), reason.as_bytes());
     }
 
     /// Remembers the connection's task.

@@ -16,9 +16,13 @@ use h3::error::Code;
 use h3::quic::{self, ConnectionErrorIncoming, StreamErrorIncoming, StreamId, WriteBuf};
 use quinn::{ConnectionError, ReadError, StoppedError, VarInt, WriteError};
 
+use super::frames::{Frames, Refused, Slot};
+
 /// A connection.
 pub(super) struct Quic {
     connection: quinn::Connection,
+    /// Bytes that a head may have as it comes.
+    most_head: usize,
     latest: Rc<Latest>,
     streams: Option<Opening<(quinn::SendStream, quinn::RecvStream)>>,
     one_way: Option<Opening<quinn::RecvStream>>,
@@ -44,6 +48,8 @@ pub(super) struct Accepted {
     pub(super) is_early: bool,
     /// Bytes that QUIC has taken for the client.
     pub(super) written: Rc<Cell<u64>>,
+    /// Its head, once the codec has seen one.
+    pub(super) head: Slot,
 }
 
 /// The end of a stream to the client.
@@ -66,13 +72,18 @@ pub(super) struct Send {
 /// From the client.
 pub(super) struct Receive {
     stream: quinn::RecvStream,
+    frames: Frames,
+    /// What was read and has not passed yet.
+    rest: Bytes,
+    /// For what nobody can go on after.
+    connection: quinn::Connection,
     is_ended: bool,
 }
 
 impl Quic {
-    pub(super) fn of(connection: quinn::Connection) -> (Self, Rc<Latest>) {
+    pub(super) fn of(connection: quinn::Connection, most_head: usize) -> (Self, Rc<Latest>) {
         let latest = Rc::<Latest>::default();
-        let quic = Self { connection, latest: latest.clone(), streams: None, one_way: None, opening: None };
+        let quic = Self { connection, most_head, latest: latest.clone(), streams: None, one_way: None, opening: None };
         (quic, latest)
     }
 }
@@ -110,7 +121,8 @@ impl quic::Connection<Bytes> for Quic {
         });
         let accepted = ready!(accepting.as_mut().poll(context));
         self.one_way = None;
-        Poll::Ready(accepted.map(Receive::of).map_err(lost))
+        let connection = self.connection.clone();
+        Poll::Ready(accepted.map(|one| Receive::of(one, Frames::of_one_way(), connection)).map_err(lost))
     }
 
     fn poll_accept_bidi(&mut self, context: &mut Context<'_>) -> Poll<Result<Both, ConnectionErrorIncoming>> {
@@ -130,8 +142,11 @@ impl quic::Connection<Bytes> for Quic {
             }
             let (stopped, is_early): (Stopped, _) = (Box::pin(send.stopped()), receive.is_0rtt());
             let written = Rc::<Cell<u64>>::default();
-            let both = Both { send: Send::of(send, &written), receive: Receive::of(receive) };
-            *self.latest.accepted.borrow_mut() = Some(Accepted { stopped, is_early, written });
+            let head = Slot::default();
+            let frames = Frames::of_request(self.most_head, head.clone());
+            let receive = Receive::of(receive, frames, self.connection.clone());
+            let both = Both { send: Send::of(send, &written), receive };
+            *self.latest.accepted.borrow_mut() = Some(Accepted { stopped, is_early, written, head });
             return Poll::Ready(Ok(both));
         }
     }
@@ -241,8 +256,19 @@ impl Drop for Send {
 }
 
 impl Receive {
-    const fn of(stream: quinn::RecvStream) -> Self {
-        Self { stream, is_ended: false }
+    fn of(stream: quinn::RecvStream, frames: Frames, connection: quinn::Connection) -> Self {
+        Self { stream, frames, rest: Bytes::new(), connection, is_ended: false }
+    }
+
+    fn refuse(&mut self, refused: Refused) -> StreamErrorIncoming {
+        let detail = match refused {
+            Refused::Broken(code, detail) => {
+                self.connection.close(varint(code.value()), detail.as_bytes());
+                detail
+            }
+            Refused::Malformed(detail) => detail,
+        };
+        StreamErrorIncoming::Unknown(detail.into())
     }
 }
 
@@ -250,9 +276,22 @@ impl quic::RecvStream for Receive {
     type Buf = Bytes;
 
     fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, StreamErrorIncoming>> {
-        let read = ready!(pin!(self.stream.read_chunk(usize::MAX, true)).poll(context));
-        self.is_ended = !matches!(read, Ok(Some(_)));
-        Poll::Ready(read.map(|chunk| chunk.map(|chunk| chunk.bytes)).map_err(unread))
+        loop {
+            match self.frames.pass(&mut self.rest) {
+                Ok(Some(passed)) => return Poll::Ready(Ok(Some(passed))),
+                Ok(None) => {}
+                Err(refused) => return Poll::Ready(Err(self.refuse(refused))),
+            }
+            let read = ready!(pin!(self.stream.read_chunk(usize::MAX, true)).poll(context));
+            self.is_ended = !matches!(read, Ok(Some(_)));
+            match read {
+                Ok(Some(chunk)) => self.rest = chunk.bytes,
+                Ok(None) => {
+                    return Poll::Ready(self.frames.end().map(|()| None).map_err(|refused| self.refuse(refused)));
+                }
+                Err(error) => return Poll::Ready(Err(unread(error))),
+            }
+        }
     }
 
     fn stop_sending(&mut self, code: u64) {

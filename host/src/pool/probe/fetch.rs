@@ -4,7 +4,7 @@ use http::uri::PathAndQuery;
 
 use super::check::{Answer, Finding};
 use crate::body::Body;
-use crate::config::{HttpCheck, StatusSet};
+use crate::config::{FieldMatch, HttpCheck, StatusSet};
 use crate::message::{Value, name};
 
 /// Who asks, unless the check says otherwise.
@@ -41,6 +41,10 @@ pub(super) fn verdict(check: &HttpCheck, answer: &Answer) -> Finding {
     if !check.expect.contains(status) {
         return Err(format!("status {status}, expected {}", listed(&check.expect)));
     }
+    let fails = |condition: &&FieldMatch| !condition.test.holds_for(answer.fields.lines(&condition.name));
+    if let Some(condition) = check.expect_fields.iter().find(fails) {
+        return Err(format!("status {status}, but {} is not what is expected", condition.name));
+    }
     if let Some(expected) = &check.expect_body
         && !expected.is_match(&answer.body)
     {
@@ -71,12 +75,38 @@ fn listed(set: &StatusSet) -> String {
 mod tests {
     use super::super::tests::get;
     use super::*;
-    use crate::message::{Method, Status};
+    use crate::config::Test;
+    use crate::message::{Method, Name, Status};
 
     const HOST: Value = Value::from_static("member.example");
 
     fn answer(status: u16, body: &str) -> Answer {
         Answer { status: Status::from_u16(status).unwrap(), body: body.into(), ..Answer::default() }
+    }
+
+    #[test]
+    fn fields_are_looked_at() {
+        let name = || Name::from_static("x-ready");
+        let ready = |test| FieldMatch { name: name(), test };
+        let with = |value: &'static str| {
+            let mut answer = answer(200, "");
+            answer.fields.append(name(), Value::from_static(value));
+            answer
+        };
+        let check = |test| HttpCheck { expect_fields: vec![ready(test)], ..get("/") };
+        for (test, answer, passes) in [
+            (Test::Equal("yes".into()), with("yes"), true),
+            (Test::Equal("yes".into()), with("no"), false),
+            (Test::Equal("yes".into()), answer(200, ""), false),
+            (Test::Present(false), answer(200, ""), true),
+            (Test::Present(false), with("yes"), false),
+            (Test::Regex("^[0-9]+$".parse().unwrap()), with("17"), true),
+            (Test::Regex("^[0-9]+$".parse().unwrap()), with("x17"), false),
+        ] {
+            assert_eq!(verdict(&check(test.clone()), &answer).is_ok(), passes, "{test:?}");
+        }
+        let finding = verdict(&check(Test::Present(true)), &answer(200, ""));
+        assert_eq!(finding.unwrap_err(), "status 200, but x-ready is not what is expected");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Every field is named here, so that a further one cannot be forgotten.
 
-use crate::config::{Check, Health, HttpCheck};
+use crate::config::{Check, FieldMatch, Health, HttpCheck};
 
 /// Whether the same is checked, the same way and as often.
 pub(super) fn health(a: &Health, b: &Health) -> bool {
@@ -22,9 +22,12 @@ fn check(a: &Check, b: &Check) -> bool {
 }
 
 fn http(a: &HttpCheck, b: &HttpCheck) -> bool {
-    let HttpCheck { method, path, host, fields, protocol, expect, expect_body, reject_body } = a;
+    let HttpCheck { method, path, host, fields, protocol, expect, expect_fields, expect_body, reject_body } = a;
+    let alike = |(a, b): (&FieldMatch, &FieldMatch)| a.name == b.name && a.test.is_like(&b.test);
     (method, path, host, fields) == (&b.method, &b.path, &b.host, &b.fields)
         && (protocol, expect) == (&b.protocol, &b.expect)
+        && expect_fields.len() == b.expect_fields.len()
+        && expect_fields.iter().zip(&b.expect_fields).all(alike)
         && expect_body.as_ref().map(|regex| regex.as_str()) == b.expect_body.as_ref().map(|regex| regex.as_str())
         && reject_body.as_ref().map(|regex| regex.as_str()) == b.reject_body.as_ref().map(|regex| regex.as_str())
 }

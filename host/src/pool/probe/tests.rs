@@ -32,6 +32,7 @@ pub(super) fn get(path: &str) -> HttpCheck {
         fields: Vec::new(),
         protocol: None,
         expect: StatusSet { classes: vec![2, 3], exact: Vec::new() },
+        expect_fields: Vec::new(),
         expect_body: None,
         reject_body: None,
     }

@@ -13,6 +13,9 @@ const RANKS: usize = 16;
 /// Values that are looked at in one request. A browser sends a cookie once for each path it was set for.
 const VALUES: usize = 16;
 
+/// Separators at which a value is cut; a signed token has two, a host name three or four.
+const CUTS: usize = 16;
+
 /// Positions that are kept of one request.
 const POSITIONS: usize = 64;
 
@@ -34,8 +37,7 @@ impl Route {
         let values = parameter.chain(cookies.filter_map(|value| str::from_utf8(value).ok()).map(Cow::Borrowed));
         let mut session = None;
         for value in values.take(VALUES) {
-            let Some(routes) = self.routes(&value) else { continue };
-            let positions = self.positions(routes);
+            let Some(positions) = self.named_by(&value) else { continue };
             if !positions.is_empty() {
                 return Some(Session { named: positions.first().copied(), positions, learned: None });
             }
@@ -44,13 +46,25 @@ impl Route {
         session
     }
 
-    /// What stands behind the first separator, as httpd cuts; a value without one is not sticky.
-    fn routes<'a>(&self, value: &'a str) -> Option<&'a str> {
-        let routes = match self.plan.separator {
-            Some(separator) => value.split_once(separator)?.1,
-            None => value,
+    /// The members that a value's end names; a value without a separator, or with nothing behind it, is not sticky. A
+    /// session's own part may hold separators too, and so may a route: the longest end that is somebody's counts.
+    fn named_by(&self, value: &str) -> Option<Vec<usize>> {
+        let Some(separator) = self.plan.separator else {
+            return (!value.is_empty()).then(|| self.positions(value));
         };
-        (!routes.is_empty()).then_some(routes)
+        let mut ends = value.split(separator);
+        let mut at = ends.next().map_or(0, str::len) + separator.len_utf8();
+        let mut is_sticky = false;
+        for part in ends.take(CUTS) {
+            let end = value.get(at..).filter(|end| !end.is_empty())?;
+            is_sticky = true;
+            let positions = self.positions(end);
+            if !positions.is_empty() {
+                return Some(positions);
+            }
+            at += part.len() + separator.len_utf8();
+        }
+        is_sticky.then(Vec::new)
     }
 
     fn positions(&self, routes: &str) -> Vec<usize> {

@@ -89,10 +89,14 @@ fn routes() {
         ("/", &["JSESSIONID=\"abc.one\""], Some(&[0])),
         ("/", &["a=b; JSESSIONID=abc.one;c=d"], Some(&[0])),
         ("/", &["a=b", "JSESSIONID=abc.one"], Some(&[0])),
-        // A route that two have; a route with the separator in it: the first separator cuts.
+        // A route that two have; a route with the separator in it.
         ("/", &["JSESSIONID=abc.two"], Some(&[1, 4])),
         ("/", &["JSESSIONID=abc.x.y"], Some(&[2])),
         ("/", &["JSESSIONID=.one"], Some(&[0])),
+        // A session's own part may hold it too.
+        ("/", &["JSESSIONID=a.b.c.one"], Some(&[0])),
+        ("/", &["JSESSIONID=a.b.x.y"], Some(&[2])),
+        ("/", &["JSESSIONID=a.b.three"], Some(&[])),
         // No separator or nothing behind it: not sticky. Nobody of that route: a session, but nobody's.
         ("/", &["JSESSIONID=one"], None),
         ("/", &["JSESSIONID=abc."], None),

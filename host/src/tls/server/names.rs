@@ -56,6 +56,11 @@ impl Names {
         self.kinds(name).is_some()
     }
 
+    #[cfg(test)]
+    pub(super) fn shown_by_default(&self) -> &CertifiedKey {
+        &self.default.as_ref().unwrap()[0]
+    }
+
     /// A star stands for one label (RFC 9525, section 6.3), whatever else it may mean to routes: for more, no client would
     /// take the certificate.
     fn kinds(&self, name: Option<&str>) -> Option<&Kinds> {

@@ -1,0 +1,86 @@
+//! Clients that show who they are.
+
+use rcgen::SanType;
+
+use super::*;
+use crate::config::Pem;
+
+/// What becomes of a handshake: with the client's certificate known, without one, or refused in these words.
+type Outcome = Result<bool, &'static str>;
+
+#[tokio::test]
+async fn certificates_are_asked_for_and_checked_as_the_plan_says() {
+    let (authority, stranger) = (Authority::found(), Authority::found());
+    let server_identity = authority.certify(&["shop.example"]);
+    let good = authority.certify_person("good", 1, Vec::new());
+    let revoked = authority.certify_person("revoked", 2, Vec::new());
+    let foreign = stranger.certify_person("foreign", 1, Vec::new());
+    let expired = authority.certify_expired(&["old.example"]);
+    let stolen =
+        authority.certify_person("stolen", 3, Vec::new()).stolen_by(authority.certify_person("thief", 4, Vec::new()));
+    let with = |revoked: &[Pem]| ClientAuthorities { ca: authority.pem(), revoked: revoked.to_vec() };
+    let list = authority.revoke(&[2], 30);
+    let (optional, required) = (|a| ClientAuth::Optional(a), |a| ClientAuth::Required(a));
+    let (none, unknown, ended) = ("shows no certificate", "signed by no authority that is trusted", "expired");
+    let table: Vec<(&str, ClientAuth, Option<&Identity>, Outcome)> = vec![
+        ("not asked", ClientAuth::None, Some(&good), Ok(false)),
+        ("optional, none", optional(with(&[])), None, Ok(false)),
+        ("optional, good", optional(with(&[])), Some(&good), Ok(true)),
+        ("optional, foreign", optional(with(&[])), Some(&foreign), Err(unknown)),
+        ("optional, expired", optional(with(&[])), Some(&expired), Err(ended)),
+        ("optional, revoked", optional(with(&[list.clone()])), Some(&revoked), Err("it is revoked")),
+        ("required, none", required(with(&[])), None, Err(none)),
+        ("required, good", required(with(&[])), Some(&good), Ok(true)),
+        ("required, foreign", required(with(&[])), Some(&foreign), Err(unknown)),
+        ("required, expired", required(with(&[])), Some(&expired), Err(ended)),
+        ("required, stolen", required(with(&[])), Some(&stolen), Err("signature")),
+        ("revoked, no list", required(with(&[])), Some(&revoked), Ok(true)),
+        ("revoked", required(with(&[list.clone()])), Some(&revoked), Err("it is revoked")),
+        ("good, with a list", required(with(&[list.clone()])), Some(&good), Ok(true)),
+        ("an old list", required(with(&[authority.revoke(&[2], -1)])), Some(&revoked), Err("it is revoked")),
+        ("good, an old list", required(with(&[authority.revoke(&[2], -1)])), Some(&good), Ok(true)),
+        ("another's list", required(with(&[stranger.revoke(&[], 30)])), Some(&good), Err("no list says")),
+        ("two lists", required(with(&[stranger.revoke(&[], 30), list])), Some(&revoked), Err("it is revoked")),
+    ];
+    for (what, client, shown, outcome) in table {
+        let server = server(&listener(ListenerTls { client, ..tls(&[&server_identity]) }), &[]);
+        for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+            let caller = Caller::speaking(&authority, &[version]);
+            let caller = shown.map_or_else(|| caller.clone(), |identity| caller.clone().showing(identity));
+            let met = caller.meet(&server, "shop.example").await;
+            match outcome {
+                Ok(is_known) => assert_eq!(met.secured().client.is_some(), is_known, "{what}"),
+                Err(said) => {
+                    let error = met.server.err().unwrap();
+                    assert!(error.contains(said), "{what}: {error}");
+                    let alert = met.client.unwrap_err();
+                    assert!(alert.starts_with("received fatal alert"), "{what}: {alert}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_is_passed_on_with_what_it_says() {
+    let authority = Authority::found();
+    let names = vec![
+        SanType::DnsName("laptop.example".try_into().unwrap()),
+        SanType::Rfc822Name("anna@shop.example".try_into().unwrap()),
+        SanType::URI("spiffe://shop.example/anna".try_into().unwrap()),
+        SanType::IpAddress("10.0.0.7".parse().unwrap()),
+    ];
+    let anna = authority.certify_person("Anna \"A\" +\r\nX", 0xAB01, names);
+    let client = ClientAuth::Required(ClientAuthorities { ca: authority.pem(), revoked: Vec::new() });
+    let server = server(&listener(ListenerTls { client, ..tls(&[&authority.certify(&["shop.example"])]) }), &[]);
+    let met = Caller::trusting(&authority).showing(&anna).meet(&server, "shop.example").await;
+    let known = met.secured().client.unwrap();
+    assert_eq!(known.subject, r#"CN=Anna \"A\" \+\0D\0AX,O=Shop\, Ltd."#.replace("Ltd.", r"Ltd\2E"));
+    assert!(known.issuer.starts_with("CN=authority "), "{}", known.issuer);
+    assert_eq!((&*known.serial, &*known.not_after), ("AB01", "2099-12-31T00:00:00Z"));
+    assert_eq!(known.names, ["laptop.example", "anna@shop.example", "spiffe://shop.example/anna", "10.0.0.7"]);
+    let pem: String =
+        String::from_utf8_lossy(&anna.files.0.text).lines().filter(|line| !line.starts_with('-')).collect();
+    assert_eq!(known.field.to_str().unwrap(), format!(":{pem}:"));
+    assert_eq!((known.chain_field.as_ref(), known.sha256.len()), (None, 64));
+}
