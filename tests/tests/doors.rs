@@ -1,4 +1,4 @@
-//! The same request gets the same answer behind every door: HTTP/1.1 and HTTP/2, in cleartext and under TLS.
+//! The same request gets the same answer behind every door: HTTP/1.1, HTTP/2 and HTTP/3, in cleartext and under TLS.
 
 use std::thread;
 
@@ -28,7 +28,7 @@ max-target = "1KiB"
 max-head = "16KiB"
 [listener.secure]
 bind = "127.0.0.1:0"
-protocols = ["h1", "h2"]
+protocols = ["h1", "h2", "h3"]
 max-body = "64KiB"
 max-target = "1KiB"
 max-head = "16KiB"
@@ -89,6 +89,7 @@ impl House {
             Door::secure(Version::H1, &secure, &visitor),
             Door::clear(Version::H2, &web),
             Door::secure(Version::H2, &secure, &visitor),
+            Door::secure(Version::H3, &secure, &visitor),
         ]
     }
 }
