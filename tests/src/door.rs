@@ -115,7 +115,8 @@ impl Door {
     /// The same, when an answer must come.
     #[track_caller]
     pub fn ask(&self, ask: &Ask) -> Response {
-        self.try_ask(ask).unwrap_or_else(|error| panic!("no answer over {:?} to {ask:?}: {error}", self.version))
+        let Ask { method, target, .. } = ask;
+        self.try_ask(ask).unwrap_or_else(|error| panic!("{:?}: no answer to {method} {target}: {error}", self.version))
     }
 
     fn ask_h1(&self, ask: &Ask) -> io::Result<Response> {

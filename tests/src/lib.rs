@@ -36,5 +36,5 @@ pub use program::{Finished, curl, filter_file, weir};
 pub use stream::{DeafPort, RefusedPort, Stream};
 pub use tls::{Authority, Handshake, Identity};
 pub use visitor::{Shaken, Visitor};
-pub use websocket::WebSocket;
+pub use websocket::{WebSocket, base64};
 pub use wire::{Fields, Framing, Head, Wire};

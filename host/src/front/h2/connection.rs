@@ -29,6 +29,9 @@ const FIELD: usize = 32;
 /// Streams that are remembered for a second after their reset, so that what the client still sends on them is no error.
 const REMEMBERED_RESETS: usize = 256;
 
+/// Requests that are taken back before they were looked at: the wall counts them, and lets a browser leave a page.
+const PENDING_RESETS: usize = 1024;
+
 /// The client's preface, and the least that its SETTINGS are (RFC 9113, section 3.4).
 const PREFACE: u64 = 24 + 9;
 
@@ -164,6 +167,7 @@ where
         .max_header_list_size(u32::try_from(head).unwrap_or(u32::MAX))
         .max_send_buffer_size(MOST_HANDED)
         .max_concurrent_reset_streams(REMEMBERED_RESETS)
+        .max_pending_accept_reset_streams(PENDING_RESETS)
         .enable_connect_protocol();
     let mut greeting = pin!(builder.handshake(gather.transport()));
     let deadline = link.ticker.deadline();

@@ -9,12 +9,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use h3::error::{Code, ConnectionError};
+use h3::error::ConnectionError;
 use h3::server::{self, RequestResolver};
 
 use super::exchange::{self, Stream};
 use super::link::Link;
-use super::quic::{Latest, Quic, varint};
+use super::quic::{Latest, Quic};
 use crate::clock::{self, Deadline, Duration};
 use crate::config;
 use crate::front::Worker;
@@ -58,13 +58,11 @@ pub(super) async fn serve(
     leaving: &Drain,
 ) {
     let link = Link::of(listener, &worker.thread().ticker, connection.clone());
-    let (quic, latest) = Quic::of(connection.clone(), head_size(listener));
-    let code = match speak(worker, quic, &latest, &link, listener, &client, leaving).await {
-        Ok(code) => code,
-        // The codec has closed the connection, if that was not what went wrong.
-        Err(error) => return tracing::trace!(%error, "connection ended"),
-    };
-    connection.close(varint(code.value()), b"");
+    let (quic, latest) = Quic::of(connection, head_size(listener));
+    // The codec closes the connection: with H3_NO_ERROR, or with what went wrong.
+    if let Err(error) = speak(worker, quic, &latest, &link, listener, &client, leaving).await {
+        tracing::trace!(%error, "connection ended");
+    }
 }
 
 async fn speak(
@@ -75,9 +73,9 @@ async fn speak(
     listener: &config::Listener,
     client: &Rc<Client>,
     leaving: &Drain,
-) -> Result<Code, ConnectionError> {
+) -> Result<(), ConnectionError> {
     let mut rest = Rest::of(link, listener);
-    let Ok(greeted) = rest.deadline.limit(greet(quic, listener)).await else { return Ok(Code::H3_NO_ERROR) };
+    let Ok(greeted) = rest.deadline.limit(greet(quic, listener)).await else { return Ok(()) };
     let mut codec = greeted?;
     let mut drain = pin!(worker.draining().heard());
     let mut leave = pin!(leaving.heard());
@@ -114,10 +112,10 @@ async fn speak(
                 rest.leave();
                 // Until it is written its time runs too.
                 if !matches!(rest.deadline.limit(codec.shutdown(1)).await, Ok(Ok(()))) {
-                    return Ok(Code::H3_NO_ERROR);
+                    return Ok(());
                 }
             }
-            Event::Over => return Ok(Code::H3_NO_ERROR),
+            Event::Over => return Ok(()),
             Event::Failed(error) => return Err(error),
         }
     }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use h3::error::Code;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::inbound::Inlet;
+use super::inbound::{Cut, Inlet};
 use super::outbound::{Outlet, Shut};
 
 /// Both ways of one stream. Dropped before both came to their end, it resets the stream.
@@ -59,7 +59,10 @@ impl AsyncRead for Duplex {
         while self.left.is_empty() {
             match ready!(self.inlet.poll_data(context)) {
                 Some(Ok(data)) => self.left = data,
-                Some(Err(error)) => return Poll::Ready(Err(io::Error::new(ErrorKind::ConnectionReset, error))),
+                Some(Err(Cut::Broken(error))) => {
+                    return Poll::Ready(Err(io::Error::new(ErrorKind::ConnectionReset, error)));
+                }
+                Some(Err(Cut::Stopped)) => return Poll::Ready(Err(ErrorKind::ConnectionAborted.into())),
                 None => return Poll::Ready(Ok(())),
             }
         }

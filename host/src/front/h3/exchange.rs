@@ -21,6 +21,7 @@ use super::quic::{Accepted, Both, Quic};
 use crate::body::Body;
 use crate::clock::Instant;
 use crate::failure::{Failure, Kind};
+use crate::front::refusal;
 use crate::generation::Local;
 use crate::message::{Fields, Method, Status, semantics};
 use crate::pipeline::{self, Arrived, Client, Interim, Outgoing};
@@ -64,7 +65,7 @@ impl Stream {
     async fn exchange(&self, both: RequestStream<Both, Bytes>, accepted: Accepted) {
         let (is_early, section) = (accepted.is_early, accepted.head.take());
         let (send, receive) = both.split();
-        let (mut outlet, mut inlet) = (Outlet::of(send, &self.link, accepted), Inlet::of(receive));
+        let (mut outlet, inlet) = (Outlet::of(send, &self.link, accepted), Inlet::of(receive));
         let Some(section) = section else { return outlet.reset(Code::H3_INTERNAL_ERROR) };
         let Asked { head, protocol } = match head::read(&section, &self.link.limits) {
             Ok(asked) => asked,
@@ -72,10 +73,10 @@ impl Stream {
         };
         let (method, reply) = (head.method.clone(), Rc::<Reply>::default());
         // What a tunnel carries is no body (RFC 9220, section 3; RFC 8441, section 5).
-        let (body, inlet) = match &protocol {
-            Some(_) => (Body::Empty, Some(inlet)),
-            None if poll_fn(|context| Poll::Ready(inlet.look(context))).await => (Body::Empty, None),
-            None => (Body::stream(Inbound::of(inlet, &head, &self.link, &reply)), None),
+        let body = match &protocol {
+            Some(_) => Body::Empty,
+            None if poll_fn(|context| Poll::Ready(inlet.look(context))).await => Body::Empty,
+            None => Body::stream(Inbound::of(inlet.clone(), &head, &self.link, &reply)),
         };
         let arrived = Arrived {
             local: self.local.clone(),
@@ -90,8 +91,9 @@ impl Stream {
         let answer = reply.wait(arrived, &mut outlet).await;
         self.link.note(answer.is_some());
         if let Some(answer) = answer {
-            self.answer(&reply, answer, &method, outlet, inlet).await;
+            self.answer(&reply, answer, &method, outlet, &inlet).await;
         }
+        inlet.stop(Code::H3_REQUEST_CANCELLED);
     }
 
     async fn answer(
@@ -100,7 +102,7 @@ impl Stream {
         answer: http::Response<Outgoing>,
         method: &Method,
         mut outlet: Outlet,
-        inlet: Option<Inlet>,
+        inlet: &Inlet,
     ) {
         let (mut head, mut body) = answer.into_parts();
         if reply.is_malformed.get() {
@@ -108,11 +110,11 @@ impl Stream {
             return outlet.reset(Code::H3_MESSAGE_ERROR);
         }
         outbound::strip(&mut head.headers);
-        if let (Some(tunnel), Some(inlet)) = (body.take_tunnel(), inlet) {
+        if let Some(tunnel) = body.take_tunnel() {
             // What HTTP/1 says with 101 is an answer like any other here.
             head.status = Status::OK;
             if outlet.send_head(head.status, head.headers).await.is_ok() {
-                Box::pin(tunnel.carry(Duplex::of(inlet, outlet), Bytes::new())).await;
+                Box::pin(tunnel.carry(Duplex::of(inlet.clone(), outlet.of_tunnel()), Bytes::new())).await;
             }
             return;
         }
@@ -124,7 +126,11 @@ impl Stream {
             Err(shut) => Sent::Shut(shut),
         };
         match sent {
-            Sent::Whole => {}
+            Sent::Whole => {
+                // The answer does not need the rest of the request (RFC 9114, section 4.1), whoever still waits for it.
+                inlet.stop(Code::H3_NO_ERROR);
+                outlet.settle().await;
+            }
             Sent::Broken => outlet.reset(Code::H3_INTERNAL_ERROR),
             Sent::Shut(shut) => {
                 outlet.reset(Code::H3_REQUEST_CANCELLED);
@@ -136,7 +142,7 @@ impl Stream {
     }
 
     /// Tells the log, and the client in the way that it is to be told.
-    async fn refuse(&self, mut outlet: Outlet, mut inlet: Inlet, refused: Refused) {
+    async fn refuse(&self, mut outlet: Outlet, inlet: Inlet, refused: Refused) {
         let (failure, method) = match refused {
             Refused::Malformed(failure) => {
                 self.log(&failure);
@@ -151,14 +157,18 @@ impl Stream {
         };
         let id = pipeline::request_id();
         pipeline::refused(&self.local, &self.client, &failure, &id, self.began);
-        let (answer, body) = outbound::refusal(&method, failure.kind, &id);
+        let (answer, body) = refusal::answer(&method, failure.kind, &id);
         let sent = async {
             outlet.send_head(answer.status, answer.fields.into()).await?;
             outlet.send_data(body).await?;
             outlet.finish().await
         };
-        if sent.await.is_err() {
-            outlet.reset(Code::H3_REQUEST_CANCELLED);
+        match sent.await {
+            Ok(()) => {
+                inlet.stop(Code::H3_NO_ERROR);
+                outlet.settle().await;
+            }
+            Err(_) => outlet.reset(Code::H3_REQUEST_CANCELLED),
         }
     }
 

@@ -2,6 +2,8 @@
 //!
 //! A body's window opens only as far as the pipeline took it, so memory is bounded by the window.
 
+use std::borrow::Cow;
+use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -20,11 +22,15 @@ use crate::clock::{self, Deadline, Duration};
 use crate::failure::{Failure, Kind};
 use crate::front::pace::Pace;
 
-/// The way from the client.
-pub(super) struct Inlet {
+/// The way from the client, held by its exchange: when that is over, so is the body, whoever still has it.
+#[derive(Clone)]
+pub(super) struct Inlet(Rc<RefCell<Way>>);
+
+struct Way {
     stream: RequestStream<quic::Receive, Bytes>,
     /// What was read when somebody looked.
-    first: Option<Result<Bytes, StreamError>>,
+    first: Option<Result<Bytes, Cut>>,
+    trailers: Option<HeaderMap>,
     stage: Stage,
 }
 
@@ -32,7 +38,19 @@ pub(super) struct Inlet {
 enum Stage {
     Data,
     Trailers,
+    /// Everything was read.
     Over,
+    /// Nothing more is read.
+    Stopped,
+}
+
+/// Why nothing more comes, though there was more.
+#[derive(Debug)]
+pub(super) enum Cut {
+    /// By the client, or by what it sent.
+    Broken(StreamError),
+    /// By this side.
+    Stopped,
 }
 
 /// A client's body.
@@ -48,58 +66,85 @@ pub(super) struct Inbound {
 
 impl Inlet {
     pub(super) fn of(stream: RequestStream<quic::Receive, Bytes>) -> Self {
-        Self { stream, first: None, stage: Stage::Data }
+        Self(Rc::new(RefCell::new(Way { stream, first: None, trailers: None, stage: Stage::Data })))
     }
 
     /// Whether there is certainly nothing to come.
-    pub(super) fn look(&mut self, context: &mut Context<'_>) -> bool {
+    pub(super) fn look(&self, context: &mut Context<'_>) -> bool {
+        self.0.borrow_mut().look(context)
+    }
+
+    /// The next piece; `None` behind the last one.
+    pub(super) fn poll_data(&self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cut>>> {
+        self.0.borrow_mut().poll_data(context)
+    }
+
+    /// What follows the last piece.
+    fn poll_trailers(&self, context: &mut Context<'_>) -> Poll<Result<Option<HeaderMap>, Cut>> {
+        self.0.borrow_mut().poll_trailers(context)
+    }
+
+    /// Reads no further, if there is something to read.
+    pub(super) fn stop(&self, code: Code) {
+        let mut way = self.0.borrow_mut();
+        if matches!(way.stage, Stage::Data | Stage::Trailers) {
+            way.stage = Stage::Stopped;
+            way.stream.stop_sending(code);
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let way = self.0.borrow();
+        way.stage == Stage::Over && way.first.is_none() && way.trailers.is_none()
+    }
+}
+
+impl Way {
+    fn look(&mut self, context: &mut Context<'_>) -> bool {
         match self.poll_data(context) {
             Poll::Ready(Some(first)) => self.first = Some(first),
             Poll::Ready(None) => match self.poll_trailers(context) {
                 Poll::Ready(Ok(None)) => return true,
-                Poll::Ready(Ok(Some(_))) | Poll::Pending => {}
+                Poll::Ready(Ok(trailers)) => self.trailers = trailers,
                 Poll::Ready(Err(error)) => self.first = Some(Err(error)),
+                Poll::Pending => {}
             },
             Poll::Pending => {}
         }
         false
     }
 
-    /// The next piece; `None` behind the last one.
-    pub(super) fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, StreamError>>> {
+    fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cut>>> {
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(first));
         }
-        if self.stage != Stage::Data {
-            return Poll::Ready(None);
+        match self.stage {
+            Stage::Data => {}
+            Stage::Trailers | Stage::Over => return Poll::Ready(None),
+            Stage::Stopped => return Poll::Ready(Some(Err(Cut::Stopped))),
         }
-        match ready!(self.stream.poll_recv_data(context)) {
-            Ok(Some(mut data)) => Poll::Ready(Some(Ok(data.copy_to_bytes(data.remaining())))),
+        Poll::Ready(match ready!(self.stream.poll_recv_data(context)) {
+            Ok(Some(mut data)) => Some(Ok(data.copy_to_bytes(data.remaining()))),
             Ok(None) => {
                 self.stage = Stage::Trailers;
-                Poll::Ready(None)
+                None
             }
             Err(error) => {
-                self.stage = Stage::Over;
-                Poll::Ready(Some(Err(error)))
+                self.stage = Stage::Stopped;
+                Some(Err(Cut::Broken(error)))
             }
-        }
+        })
     }
 
-    /// What follows the last piece.
-    fn poll_trailers(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<HeaderMap>, StreamError>> {
-        if self.stage != Stage::Trailers {
-            return Poll::Ready(Ok(None));
+    fn poll_trailers(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<HeaderMap>, Cut>> {
+        match self.stage {
+            Stage::Trailers => {}
+            Stage::Data | Stage::Over => return Poll::Ready(Ok(self.trailers.take())),
+            Stage::Stopped => return Poll::Ready(Err(Cut::Stopped)),
         }
         let trailers = ready!(self.stream.poll_recv_trailers(context));
-        self.stage = Stage::Over;
-        Poll::Ready(trailers)
-    }
-
-    /// Reads no further.
-    pub(super) fn stop(&mut self, code: Code) {
-        self.stage = Stage::Over;
-        self.stream.stop_sending(code);
+        self.stage = if trailers.is_ok() { Stage::Over } else { Stage::Stopped };
+        Poll::Ready(trailers.map_err(Cut::Broken))
     }
 }
 
@@ -112,15 +157,15 @@ impl Inbound {
     }
 
     /// RFC 9114, section 4.1.2: such a request is malformed, whatever was made of it so far.
-    fn malformed(&mut self, detail: &'static str) -> Failure {
+    fn malformed(&self, detail: impl Into<Cow<'static, str>>) -> Failure {
         self.reply.note_malformed();
         self.inlet.stop(Code::H3_MESSAGE_ERROR);
         Failure::of(Kind::MalformedBody, detail)
     }
 
-    fn take(&mut self, data: Result<Bytes, StreamError>) -> Result<Bytes, Failure> {
+    fn take(&mut self, data: Result<Bytes, Cut>) -> Result<Bytes, Failure> {
         self.reading.disarm();
-        let data = data.map_err(|error| self.cut(&error))?;
+        let data = data.map_err(|cut| self.failure(&cut))?;
         self.pace.moved(data.len(), clock::now());
         match self.left.map(|left| left.checked_sub(data.len() as u64)) {
             Some(None) => Err(self.malformed("the body is longer than Content-Length says")),
@@ -132,12 +177,15 @@ impl Inbound {
     }
 
     /// Why a body is not whole.
-    fn cut(&mut self, error: &StreamError) -> Failure {
-        match error {
-            StreamError::StreamError { .. } | StreamError::HeaderTooBig { .. } | StreamError::Undefined { .. } => {
-                self.malformed("the trailers are malformed or too long")
-            }
-            error => Failure::of(Kind::ClientGone, error.to_string()),
+    fn failure(&self, cut: &Cut) -> Failure {
+        match cut {
+            Cut::Broken(
+                error @ (StreamError::StreamError { .. }
+                | StreamError::HeaderTooBig { .. }
+                | StreamError::Undefined { .. }),
+            ) => self.malformed(error.to_string()),
+            Cut::Broken(error) => Failure::of(Kind::ClientGone, error.to_string()),
+            Cut::Stopped => Failure::of(Kind::ClientGone, "the exchange was over before its request"),
         }
     }
 
@@ -171,17 +219,18 @@ impl http_body::Body for Inbound {
             Poll::Pending => return self.wait(context).map(Some),
         };
         self.reading.disarm();
+        let trailers = match trailers {
+            Ok(trailers) => trailers,
+            Err(cut) => return Poll::Ready(Some(Err(self.failure(&cut)))),
+        };
         if self.left.is_some_and(|left| left > 0) {
             return Poll::Ready(Some(Err(self.malformed("the body is shorter than Content-Length says"))));
         }
-        Poll::Ready(match trailers {
-            Ok(trailers) => trailers.map(|trailers| Ok(Frame::trailers(trailers))),
-            Err(error) => Some(Err(self.cut(&error))),
-        })
+        Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inlet.stage == Stage::Over && self.inlet.first.is_none()
+        self.inlet.is_over()
     }
 
     fn size_hint(&self) -> SizeHint {

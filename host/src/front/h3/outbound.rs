@@ -21,8 +21,7 @@ use super::quic::{self, Accepted, Stopped};
 use crate::clock::{self, Deadline, Duration};
 use crate::failure::{Failure, Kind};
 use crate::front::pace::Pace;
-use crate::message::answer::{self, Form};
-use crate::message::{Method, Name, ResponseHead, Status, Value};
+use crate::message::{Name, Status};
 
 /// The way to the client.
 pub(super) struct Outlet {
@@ -91,24 +90,18 @@ pub(super) fn state_length(head: &mut http::response::Parts, body: &impl Body) -
     Some(length)
 }
 
-/// The answer to a request that the pipeline never saw.
-pub(super) fn refusal(method: &Method, kind: Kind, request_id: &str) -> (ResponseHead, Bytes) {
-    let status = Status::from_u16(kind.status()).unwrap_or(Status::BAD_REQUEST);
-    let (mut head, body) = answer::error(method, status, kind.public_text(), request_id, Form::Text);
-    head.fields.set(header::SERVER, Value::from_static("weir"));
-    if let Ok(date) = Value::from_str(&httpdate::fmt_http_date(clock::wall())) {
-        head.fields.set(header::DATE, date);
-    }
-    head.fields.set(header::CONTENT_LENGTH, body.len().into());
-    (head, body)
-}
-
 impl Outlet {
     pub(super) fn of(stream: RequestStream<quic::Send, Bytes>, link: &Link, accepted: Accepted) -> Self {
         let Accepted { stopped, written, .. } = accepted;
         let (deadline, limit) = (link.ticker.deadline(), link.limits.write);
         let pace = Pace::of(link.limits.rate.response, link.limits.rate.grace);
         Self { stream, stopped, is_gone: false, patience: Patience { deadline, limit, pace, written, seen: 0 } }
+    }
+
+    /// One that waits for its client as long as a tunnel does.
+    pub(super) fn of_tunnel(mut self) -> Self {
+        (self.patience.limit, self.patience.pace) = (Duration::ZERO, Pace::of(0, Duration::ZERO));
+        self
     }
 
     /// Ready when the client wants nothing more of this stream, or has everything.
@@ -149,6 +142,20 @@ impl Outlet {
     pub(super) async fn finish(&mut self) -> Result<(), Shut> {
         let Self { stream, patience, .. } = self;
         patience.wait(stream.finish()).await
+    }
+
+    /// Waits until the client has everything, but no longer than for a byte of it: so nothing is cut off when the connection
+    /// is closed behind its last answer.
+    pub(super) async fn settle(&mut self) {
+        let limit = self.patience.limit;
+        self.patience.deadline.arm(limit);
+        poll_fn(|context| {
+            if self.poll_gone(context).is_ready() {
+                return Poll::Ready(());
+            }
+            self.patience.deadline.poll_over(context)
+        })
+        .await;
     }
 
     pub(super) fn reset(&mut self, code: Code) {
