@@ -83,7 +83,8 @@ pub(super) fn read(head: &mut Parts, is_tunnel: bool, limits: &Limits) -> Result
     }
     // RFC 9113, section 8.3.1.
     let path = head.uri.path();
-    if !path.starts_with('/') && !(path == "*" && head.method == Method::OPTIONS) {
+    let is_path = path.starts_with('/') || path == "*" && head.method == Method::OPTIONS;
+    if !is_path {
         return malformed(":path does not begin with a slash");
     }
     check_authority(head).map_err(|detail| Refused::Malformed(Failure::of(Kind::BadHost, detail)))

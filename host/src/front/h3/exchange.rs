@@ -204,12 +204,13 @@ impl Reply {
                 }
             })
             .await;
+            // They may have come in the same moment as the answer.
+            while let Some((status, fields)) = self.next_interim() {
+                outlet.send_interim(status, fields.into()).await.ok()?;
+            }
             if let Some(answer) = answer {
                 self.is_final.set(true);
                 return answer;
-            }
-            while let Some((status, fields)) = self.next_interim() {
-                outlet.send_interim(status, fields.into()).await.ok()?;
             }
         }
     }

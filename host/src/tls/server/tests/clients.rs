@@ -1,5 +1,7 @@
 //! Clients that show who they are.
 
+use std::slice;
+
 use rcgen::SanType;
 
 use super::*;
@@ -28,15 +30,15 @@ async fn certificates_are_asked_for_and_checked_as_the_plan_says() {
         ("optional, good", optional(with(&[])), Some(&good), Ok(true)),
         ("optional, foreign", optional(with(&[])), Some(&foreign), Err(unknown)),
         ("optional, expired", optional(with(&[])), Some(&expired), Err(ended)),
-        ("optional, revoked", optional(with(&[list.clone()])), Some(&revoked), Err("it is revoked")),
+        ("optional, revoked", optional(with(slice::from_ref(&list))), Some(&revoked), Err("it is revoked")),
         ("required, none", required(with(&[])), None, Err(none)),
         ("required, good", required(with(&[])), Some(&good), Ok(true)),
         ("required, foreign", required(with(&[])), Some(&foreign), Err(unknown)),
         ("required, expired", required(with(&[])), Some(&expired), Err(ended)),
         ("required, stolen", required(with(&[])), Some(&stolen), Err("signature")),
         ("revoked, no list", required(with(&[])), Some(&revoked), Ok(true)),
-        ("revoked", required(with(&[list.clone()])), Some(&revoked), Err("it is revoked")),
-        ("good, with a list", required(with(&[list.clone()])), Some(&good), Ok(true)),
+        ("revoked", required(with(slice::from_ref(&list))), Some(&revoked), Err("it is revoked")),
+        ("good, with a list", required(with(slice::from_ref(&list))), Some(&good), Ok(true)),
         ("an old list", required(with(&[authority.revoke(&[2], -1)])), Some(&revoked), Err("it is revoked")),
         ("good, an old list", required(with(&[authority.revoke(&[2], -1)])), Some(&good), Ok(true)),
         ("another's list", required(with(&[stranger.revoke(&[], 30)])), Some(&good), Err("no list says")),
@@ -83,4 +85,39 @@ async fn a_certificate_is_passed_on_with_what_it_says() {
         String::from_utf8_lossy(&anna.files.0.text).lines().filter(|line| !line.starts_with('-')).collect();
     assert_eq!(known.field.to_str().unwrap(), format!(":{pem}:"));
     assert_eq!((known.chain_field.as_ref(), known.sha256.len()), (None, 64));
+}
+
+#[tokio::test]
+async fn a_session_ends_with_its_clients_certificate() {
+    let authority = Authority::found();
+    let client = ClientAuth::Required(ClientAuthorities { ca: authority.pem(), revoked: Vec::new() });
+    let server = server(&listener(ListenerTls { client, ..tls(&[&authority.certify(&["shop.example"])]) }), &[]);
+    let caller = Caller::trusting(&authority).showing(&authority.certify_for(&["anna.example"], 1, false));
+    for is_resumed in [false, true] {
+        let (stream, secured) = caller.meet(&server, "shop.example").await.server.unwrap();
+        assert_eq!(secured.is_resumed, is_resumed);
+        let after = |days: u32| secured::of(stream.get_ref().1, clock::wall() + Duration::from_secs(86_400) * days);
+        assert!(after(0).is_ok());
+        assert_eq!(after(2).is_err(), is_resumed);
+    }
+}
+
+/// A client that has sent more than was read, over a real socket: the alert arrives all the same.
+#[tokio::test]
+async fn an_alert_arrives_behind_what_was_not_read() {
+    let authority = Authority::found();
+    let server = server(&listener(tls(&[&authority.certify(&["shop.example"])])), &[]);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut near = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (far, _) = listener.accept().await.unwrap();
+    near.write_all(&[b'G'; 100_000]).await.unwrap();
+    let heard = async {
+        let mut heard = Vec::new();
+        near.read_to_end(&mut heard).await.unwrap();
+        drop(near);
+        heard
+    };
+    let (refused, heard) = tokio::join!(server.accept(far), heard);
+    assert!(refused.is_err());
+    assert_eq!((heard.len(), heard[0]), (7, 21));
 }

@@ -14,6 +14,7 @@ fn faults_are_told_with_their_files() {
     };
     let (chain, key) = one.files.clone();
     let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIHs\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    let traditional = "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nMIHs\n-----END EC PRIVATE KEY-----\n";
     let garbled = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     for (certificate, said) in [
         (certificate(&file("c.pem", ""), &key), "\"c.pem\": there is no certificate in it"),
@@ -23,6 +24,7 @@ fn faults_are_told_with_their_files() {
         ),
         (certificate(&chain, &file("k.pem", "")), "\"k.pem\": there is no private key in it"),
         (certificate(&chain, &file("k.pem", encrypted)), "\"k.pem\": its private key is encrypted"),
+        (certificate(&chain, &file("k.pem", traditional)), "\"k.pem\": its private key is encrypted"),
         (certificate(&chain, &other.files.1), "certificate \"member.pem\" with key \"member.key\": they are no pair"),
     ] {
         let findings = examine(&[certificate.clone(), certificate.clone()], &[]);

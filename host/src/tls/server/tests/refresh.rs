@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use x509_parser::parse_x509_certificate;
 
@@ -151,7 +150,7 @@ fn only_what_helps_a_client_is_stapled() {
     let (own, other) = (authority.certify(&["shop.example"]), authority.certify(&["shop.example"]));
     let certificate = &own.chain()[0][..];
     let good = response(certificate, 0x80, Some("20990101000000Z"));
-    let now = SystemTime::now();
+    let now = clock::wall();
     assert_eq!(staple::read(&good, certificate, now).unwrap().der, good);
     assert!(staple::read(&good, certificate, now).unwrap().ends.unwrap() > now);
     assert_eq!(staple::read(&response(certificate, 0x80, None), certificate, now).unwrap().ends, None);
