@@ -52,7 +52,7 @@ struct Bound {
     sockets: Vec<Socket>,
     file: Option<SocketFile>,
     stop: watch::Sender<bool>,
-    /// Tells who serves HTTP/3 here for whom; none when nobody does.
+    /// Tells who serves HTTP/3 here for whom; none where it was never spoken.
     holder: Option<watch::Sender<Option<Arc<ListenerShared>>>>,
 }
 
@@ -189,7 +189,10 @@ impl Bound {
             Some(holder) if listener.protocols.h3 => {
                 holder.send_replace(Some(shared.clone()));
             }
-            Some(_) => self.let_go(),
+            // Whoever comes by what `Alt-Svc` once said is refused, and asks over TCP.
+            Some(holder) => {
+                holder.send_replace(None);
+            }
             None if !datagrams.is_empty() => {
                 let (holder, told) = watch::channel(Some(shared.clone()));
                 workers.serve_datagrams(datagrams, &told);

@@ -40,22 +40,30 @@ struct Settings {
     server: Arc<ServerConfig>,
 }
 
-/// Serves an address until it has no holder. What was accepted until then goes on.
+/// Serves an address as long as there is somebody to say for whom. Without a holder, clients are refused and those that are
+/// here are told to go; there may be one again.
 pub async fn serve(worker: Rc<Worker>, datagrams: Datagrams, mut holder: Holder) {
     let mut door = match Door::open(worker, datagrams) {
         Ok(door) => door,
         Err(error) => return tracing::error!(%error, "no HTTP/3 on this thread"),
     };
     loop {
-        let Some(listener) = holder.borrow_and_update().clone() else { break };
-        door.renew(&listener);
+        let listener = holder.borrow_and_update().clone();
+        match &listener {
+            Some(listener) => door.renew(listener),
+            None => door.leave(),
+        }
         let incoming = tokio::select! {
             incoming = door.endpoint.accept() => incoming,
-            _ = holder.changed() => continue,
+            changed = holder.changed() => match changed {
+                Ok(()) => continue,
+                Err(_) => break,
+            },
         };
-        match incoming {
-            Some(incoming) => door.receive(&listener, incoming),
-            None => return tracing::error!(listener = &*listener.name, "no HTTP/3 on this thread any more"),
+        match (incoming, &listener) {
+            (Some(incoming), Some(listener)) => door.receive(listener, incoming),
+            (Some(incoming), None) => incoming.refuse(),
+            (None, _) => return tracing::error!("no HTTP/3 on this thread any more"),
         }
     }
     door.close();
@@ -141,9 +149,14 @@ impl Door {
         pipeline::refused(&self.worker.local(), &Rc::new(client), &failure, &pipeline::request_id(), clock::now());
     }
 
+    /// Tells those that are here to go.
+    fn leave(&mut self) {
+        std::mem::take(&mut self.leaving).tell();
+    }
+
     /// Nobody comes any more. The socket stays until those that are here are gone.
-    fn close(self) {
-        self.leaving.tell();
+    fn close(mut self) {
+        self.leave();
         tokio::task::spawn_local(async move {
             tokio::select! {
                 () = async {

@@ -54,7 +54,10 @@ pub(super) async fn serve(stream: Stream, _seat: Seat, resolver: RequestResolver
     let both = match deadline.limit(resolver.resolve_request()).await {
         Ok(Ok((_, both))) => both,
         // Nothing was asked: the client left the stream, or broke the connection.
-        Ok(Err(error)) => return tracing::trace!(%error, "a stream without a request"),
+        Ok(Err(error)) => {
+            stream.link.note(false);
+            return tracing::trace!(%error, "a stream without a request");
+        }
         Err(_) => return stream.log(&Failure::of(Kind::HeadTimeout, "no whole head in time")),
     };
     drop(deadline);

@@ -1,8 +1,8 @@
 //! TLS towards clients: what one listener needs for its handshakes, and how it stays right while files change under it.
 //!
 //! A `Server` is shared by all threads. What handshakes are made from is one immutable value; when a file has changed, a
-//! whole second one is made from it and takes the first one's place, or the first one stays. It opens no socket and keeps no
-//! time: whoever calls bounds a handshake, and dropping it closes the stream.
+//! whole second one is made from it and takes the first one's place, or the first one stays. It opens no
+//! socket. Whoever calls bounds a handshake, and dropping it closes the stream.
 
 mod clients;
 mod der;
