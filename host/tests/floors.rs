@@ -45,6 +45,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("regex", &["config/", "routes/"]),
     ("rustls", &["tls/"]),
     ("tokio_rustls", &["tls/", "upstream/"]),
+    ("x509_parser", &["tls/"]),
     ("moka", &["pool/"]),
     ("rustix", &["pool/local/process.rs"]),
     ("quinn", &["front/h3/"]),

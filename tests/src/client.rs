@@ -169,6 +169,13 @@ impl Client {
         rest
     }
 
+    /// The same, when it ends in good order.
+    pub fn rest_or_error(&mut self) -> io::Result<Vec<u8>> {
+        let mut rest = Vec::new();
+        self.wire.body(Framing::Close, &mut |piece| rest.extend_from_slice(piece))?;
+        Ok(rest)
+    }
+
     /// Checks that the other side closes, and sends nothing more before that.
     #[track_caller]
     pub fn expect_close(&mut self) {

@@ -36,6 +36,8 @@ pub struct Ask {
     /// Whether the body's length is said beforehand.
     pub is_measured: bool,
     pub trailers: Vec<(String, String)>,
+    /// Whether the body stops before its end, and nothing comes after it.
+    pub is_unfinished: bool,
 }
 
 impl Ask {
@@ -52,6 +54,7 @@ impl Ask {
             body: None,
             is_measured: true,
             trailers: Vec::new(),
+            is_unfinished: false,
         }
     }
 
@@ -75,6 +78,17 @@ impl Ask {
     pub fn unmeasured(mut self) -> Ask {
         self.is_measured = false;
         self
+    }
+
+    /// More of the body is promised, and never comes.
+    pub fn unfinished(mut self) -> Ask {
+        self.is_unfinished = true;
+        self
+    }
+
+    pub(crate) fn length(&self) -> Option<usize> {
+        let more = if self.is_unfinished { 1 } else { 0 };
+        self.body.as_ref().filter(|_| self.is_measured).map(|body| body.len() + more)
     }
 
     /// A field after the body. Its length cannot be said then.
@@ -115,7 +129,8 @@ impl Door {
     /// The same, when an answer must come.
     #[track_caller]
     pub fn ask(&self, ask: &Ask) -> Response {
-        self.try_ask(ask).unwrap_or_else(|error| panic!("no answer over {:?} to {ask:?}: {error}", self.version))
+        let Ask { method, target, .. } = ask;
+        self.try_ask(ask).unwrap_or_else(|error| panic!("{:?}: no answer to {method} {target}: {error}", self.version))
     }
 
     fn ask_h1(&self, ask: &Ask) -> io::Result<Response> {
@@ -147,23 +162,25 @@ fn h1_bytes(ask: &Ask) -> (Vec<u8>, Vec<u8>) {
     }
     let mut sent = Vec::new();
     if let Some(body) = &ask.body {
-        match ask.is_measured {
-            true => {
-                head.push_str(&format!("content-length: {}\r\n", body.len()));
+        match ask.length() {
+            Some(length) => {
+                head.push_str(&format!("content-length: {length}\r\n"));
                 sent.extend_from_slice(body);
             }
-            false => {
+            None => {
                 head.push_str("transfer-encoding: chunked\r\n");
                 for piece in body.chunks(10_000) {
                     sent.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
                     sent.extend_from_slice(piece);
                     sent.extend_from_slice(b"\r\n");
                 }
-                sent.extend_from_slice(b"0\r\n");
-                for (name, value) in &ask.trailers {
-                    sent.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+                if !ask.is_unfinished {
+                    sent.extend_from_slice(b"0\r\n");
+                    for (name, value) in &ask.trailers {
+                        sent.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+                    }
+                    sent.extend_from_slice(b"\r\n");
                 }
-                sent.extend_from_slice(b"\r\n");
             }
         }
     }

@@ -38,5 +38,5 @@ pub use quic::{Quic, QuicStream, Said};
 pub use stream::{DeafPort, RefusedPort, Stream};
 pub use tls::{Authority, Handshake, Identity};
 pub use visitor::{Shaken, Visitor};
-pub use websocket::WebSocket;
+pub use websocket::{WebSocket, base64};
 pub use wire::{Fields, Framing, Head, Wire};

@@ -3,14 +3,21 @@
 use std::io;
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PKCS_RSA_SHA256, PublicKeyData as _};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType, IsCa, KeyIdMethod,
+    KeyPair, PKCS_RSA_SHA256, PublicKeyData as _, RevokedCertParams, SerialNumber,
+};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 use crate::websocket::base64;
+
+/// Of the next certificate, or authority.
+static SERIAL: AtomicU64 = AtomicU64::new(1);
 
 /// Somebody who certifies names, and whom configs may trust.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -20,6 +27,7 @@ pub struct Identity {
     certificate: CertificateDer<'static>,
     key: KeyPair,
     pem: String,
+    serial: SerialNumber,
 }
 
 /// What an origin saw of a handshake.
@@ -39,6 +47,9 @@ impl Authority {
     pub fn found() -> Authority {
         let mut params = CertificateParams::new(Vec::new()).expect("no name is wrong");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // Two of one name would be taken for each other.
+        let number = SERIAL.fetch_add(1, Ordering::Relaxed);
+        params.distinguished_name.push(DnType::CommonName, format!("Authority {number}"));
         let key = KeyPair::generate().expect("keys can be made");
         Authority(CertifiedIssuer::self_signed(params, key).expect("a certificate can be made"))
     }
@@ -58,14 +69,37 @@ impl Authority {
         self.certify_key(name, KeyPair::generate_for(&PKCS_RSA_SHA256).expect("keys can be made"))
     }
 
+    /// A list of what does not hold any more, as a file for a config's `client-crl`.
+    pub fn revoke(&self, gone: &[&Identity]) -> String {
+        let then = rcgen::date_time_ymd(2024, 1, 1);
+        let revoked = |identity: &&Identity| RevokedCertParams {
+            serial_number: identity.serial.clone(),
+            revocation_time: then,
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let params = CertificateRevocationListParams {
+            this_update: then,
+            next_update: rcgen::date_time_ymd(2124, 1, 1),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: gone.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        params.signed_by(&self.0).and_then(|list| list.pem()).expect("an authority can sign")
+    }
+
     pub(crate) fn certificate(&self) -> CertificateDer<'static> {
         self.0.der().clone()
     }
 
     fn certify_key(&self, name: &str, key: KeyPair) -> Identity {
-        let params = CertificateParams::new(vec![name.to_owned()]).expect("tests write names as they should be");
+        let mut params = CertificateParams::new(vec![name.to_owned()]).expect("tests write names as they should be");
+        let serial = SerialNumber::from(SERIAL.fetch_add(1, Ordering::Relaxed));
+        params.serial_number = Some(serial.clone());
+        params.distinguished_name.push(DnType::CommonName, name);
         let certificate = params.signed_by(&key, &self.0).expect("an authority can sign");
-        Identity { certificate: certificate.der().clone(), pem: certificate.pem(), key }
+        Identity { certificate: certificate.der().clone(), pem: certificate.pem(), key, serial }
     }
 }
 

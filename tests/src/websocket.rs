@@ -184,7 +184,8 @@ fn sha1(message: &[u8]) -> [u8; 20] {
     digest
 }
 
-pub(crate) fn base64(bytes: &[u8]) -> String {
+/// RFC 4648, section 4.
+pub fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
     for chunk in bytes.chunks(3) {

@@ -8,7 +8,9 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
-use weir_tests::{Client, Gateway, Origin, Place, WebSocket, behaviour, eventually, weir};
+use weir_tests::{
+    Ask, Authority, Client, Door, Gateway, Origin, Place, Version, Visitor, WebSocket, behaviour, eventually, weir,
+};
 
 /// What is asked (`Host`, target), and what comes of it: a status, and the target that the upstream is asked for.
 type Asked = (&'static str, &'static str, u16, Option<&'static str>);
@@ -21,6 +23,13 @@ const EXAMPLES: &[(&str, &[Asked])] = &[
             ("any.example", "/reports/a", 200, Some("/reports/a")),
             ("any.example", "/images/a", 200, Some("/images/a")),
             ("any.example", "/orders/a", 200, Some("/orders/a")),
+        ],
+    ),
+    (
+        "doors.toml",
+        &[
+            ("shop.example", "/a", 308, None),
+            ("shop.example", "/.well-known/acme-challenge/token", 200, Some("/.well-known/acme-challenge/token")),
         ],
     ),
     ("error-pages.toml", &[("any.example", "/nowhere", 404, Some("/nowhere"))]),
@@ -164,6 +173,24 @@ fn a_websocket_goes_through() {
 }
 
 #[test]
+fn every_door_leads_in_and_partners_show_who_they_are() {
+    let world = World::of("doors.toml");
+    let visitor = Visitor::trusting(&world.authority).to("shop.example");
+    let secure = world.gateway.addr("secure");
+    for version in [Version::H1, Version::H2, Version::H3] {
+        let answer = Door::secure(version, &secure, &visitor).ask(&Ask::get("/a").host("shop.example"));
+        assert_eq!(answer.expect(200).field("strict-transport-security"), "max-age=31536000");
+    }
+    let partners = world.gateway.addr("partners");
+    let ask = Ask::get("/partner").host("shop.example");
+    assert!(Door::secure(Version::H2, &partners, &visitor).try_ask(&ask).is_err());
+    let partner = visitor.showing(world.authority.certify("partner.example"));
+    Door::secure(Version::H2, &partners, &partner).ask(&ask).expect(200);
+    let seen = world.origins.iter().flat_map(Origin::requests).find(|request| request.target == "/partner");
+    assert!(seen.expect("it arrived").fields.has("client-cert"));
+}
+
+#[test]
 fn the_readme_shows_the_example_and_a_config_without_problems() {
     let readme = fs::read_to_string(folder().join("../README.md")).expect("the page is there");
     let block = |kind: &str| {
@@ -182,6 +209,7 @@ fn the_readme_shows_the_example_and_a_config_without_problems() {
 struct World {
     gateway: Gateway,
     origins: Vec<Origin>,
+    authority: Authority,
 }
 
 impl World {
@@ -199,6 +227,15 @@ impl World {
         }
         text =
             text.replace("9011", &free_port().to_string()).replace("/run/app/app.sock", &socket.display().to_string());
+        let authority = Authority::found();
+        let (shop, key) = (authority.certify("shop.example"), place.join("shop.key"));
+        for (name, pem) in [("ca.pem", authority.pem()), ("shop.pem", shop.pem())] {
+            place.write(name, pem);
+        }
+        fs::write(key, shop.key_pem()).expect("the place is there");
+        for port in ["8443", "8444"] {
+            text = text.replace(&format!("127.0.0.1:{port}"), "127.0.0.1:0");
+        }
         text = text.replace("127.0.0.1:8080", "127.0.0.1:0").replace(", \"[::1]:8080\"", "");
         text = text.replace("\"../filters/out/", &format!("\"{}/../filters/out/", folder().display()));
         text = text.replace("level = \"warn\"\nformat = \"json\"\n", "level = \"debug\"\nformat = \"json\"\n");
@@ -211,7 +248,7 @@ impl World {
         place.write("example.toml", text);
         let gateway = Gateway::run(place, &["run", "-c", "example.toml"]);
         eventually(&format!("{name} runs"), || gateway.log().iter().any(|line| line.contains("started")).then_some(()));
-        World { gateway, origins }
+        World { gateway, origins, authority }
     }
 
     fn client(&self) -> Client {

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use weir_tests::origin::{Behaviour, Exchange, Then};
 use weir_tests::{
-    Client, Config, Fields, Gate, Gateway, Origin, PATIENCE, Place, Signal, Stream, WebSocket, behaviour, eventually,
-    filter_file,
+    Authority, Client, Config, Fields, Gate, Gateway, Origin, PATIENCE, Place, Signal, Stream, WebSocket, behaviour,
+    eventually, filter_file,
 };
 
 const LOG: &str = "${response.status} ${failure} ${request.bytes} ${response.bytes} ${request.path}";
@@ -109,6 +109,21 @@ fn websockets_are_echoed_and_the_exchange_is_logged_at_the_tunnels_end() {
     // Two bytes a frame, two more for a long one, four for a client's mask; three texts and a close.
     assert_eq!(gateway.access_lines(1), ["101 - 60029 60013 /ws"]);
     assert_eq!(origin.violations(), Vec::<String>::new());
+}
+
+#[test]
+fn a_tunnel_to_a_member_goes_under_tls() {
+    let authority = Authority::found();
+    let origin = Origin::on_tls("wss", &authority.certify("127.0.0.1"), None);
+    origin.otherwise(behaviour::echoes_websockets());
+    let config = Config::to(&origin).route("upgrade = [\"websocket\"]").file("ca.pem", authority.pem());
+    let gateway = Gateway::start(&config.pool("tls = { ca = \"ca.pem\" }").access_log("${response.status} ${failure}"));
+    let mut socket = WebSocket::open(&gateway.addr("web"), "any.example", "/ws").expect("a handshake");
+    for text in ["one", &"l".repeat(60_000), ""] {
+        socket.echo(text);
+    }
+    socket.close().expect("a close in good order");
+    assert_eq!(gateway.access_lines(1), ["101 -"]);
 }
 
 #[test]

@@ -65,7 +65,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::{Pem, Protocol, Transport, UpstreamTls};
+    use crate::config::{Certificate, ClientAuth, ListenerTls, Pem, Protocol, TlsVersion, Transport, UpstreamTls};
 
     #[test]
     fn what_is_wrong_with_tls_is_a_problem_of_its_member() {
@@ -90,5 +90,47 @@ mod tests {
         assert_eq!(problems.len(), 1);
         let said = "weir.toml:6:17: pool \"app\": member \"http://127.0.0.1:2\": TLS: \"ca.pem\": there is no certificate in it";
         assert!(problems[0].starts_with(said), "{}", problems[0]);
+    }
+
+    #[test]
+    fn what_is_wrong_with_tls_towards_clients_is_a_problem_of_its_place() {
+        let text = r#"
+            [listener.web]
+            bind = "127.0.0.1:0"
+            [listener.plain]
+            bind = "127.0.0.1:0"
+            [site.shop]
+            host = "shop.example"
+            route = [{ path = "/", respond = { status = 204 } }]
+        "#;
+        let mut plan = config::parse(text, "weir.toml", Path::new("")).unwrap();
+        let tickets = tls::Tickets::default();
+        assert!(doors(&plan, &tickets).unwrap().iter().all(Option::is_none));
+        let authority = tls::testing::Authority::found();
+        let (chain, key) = authority.certify(&["shop.example"]).files;
+        let good = Certificate { chain, key, staple: None };
+        Arc::make_mut(&mut plan.listeners[0]).tls = Some(ListenerTls {
+            certificates: Vec::new(),
+            min_version: TlsVersion::Tls12,
+            max_version: TlsVersion::Tls13,
+            client: ClientAuth::None,
+            handshake_timeout: std::time::Duration::from_secs(10),
+            max_handshakes: 10,
+            ticket_rotation: None,
+        });
+        plan.sites[0].certificates = vec![good.clone()];
+        let doors_of = |plan: &Plan| match doors(plan, &tickets) {
+            Ok(doors) => Ok(doors.iter().map(Option::is_some).collect::<Vec<_>>()),
+            Err(problems) => Err(problems.iter().map(ToString::to_string).collect::<Vec<_>>()),
+        };
+        assert_eq!(doors_of(&plan), Ok(vec![true, false]));
+        plan.sites[0].certificates = vec![Certificate { key: good.chain.clone(), ..good.clone() }];
+        Arc::make_mut(&mut plan.listeners[0]).tls.as_mut().unwrap().certificates =
+            vec![Certificate { chain: good.key.clone(), ..good }];
+        let problems = doors_of(&plan).unwrap_err();
+        assert_eq!(problems.len(), 2);
+        let site = "weir.toml:6:13: site \"shop\": TLS: \"member.pem\": there is no private key in it";
+        let listener = "weir.toml:2:13: listener \"web\": TLS: \"member.key\": there is no certificate in it";
+        assert!(problems[0].starts_with(site) && problems[1].starts_with(listener), "{problems:?}");
     }
 }

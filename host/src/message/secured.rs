@@ -10,13 +10,13 @@ use super::Value;
 pub struct Secured {
     /// `TLSv1.2` or `TLSv1.3`.
     pub version: &'static str,
-    /// The suite by its registered name, such as `TLS13_AES_128_GCM_SHA256`.
+    /// The suite by its registered name, such as `TLS_AES_128_GCM_SHA256`; empty where it cannot be had (HTTP/3).
     pub cipher: Arc<str>,
     /// The name that the client asked for (RFC 6066, section 3), in lower case.
     pub server_name: Option<Arc<str>>,
     /// The protocol that was agreed on (RFC 7301): `http/1.1`, `h2` or `h3`.
     pub protocol: Option<&'static str>,
-    /// Whether an earlier session was taken up again.
+    /// Whether an earlier session was taken up again; never said of HTTP/3.
     pub is_resumed: bool,
     /// The certificate that the client showed, and that was found good.
     pub client: Option<Arc<ClientCertificate>>,

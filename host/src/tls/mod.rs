@@ -5,6 +5,7 @@
 
 mod error;
 mod explain;
+mod own;
 mod pem;
 mod roots;
 mod server;
@@ -24,6 +25,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 
 pub use self::error::Error;
+pub use self::own::self_signed;
 pub use self::server::{Findings, Refreshed, Server, ServerStream, Tickets, examine, examine_clients, secured_of_quic};
 use self::verify::Verifier;
 use crate::config::{Pem, Protocol, UpstreamTls};

@@ -31,7 +31,7 @@ pub(super) fn revoked(file: &Pem) -> Result<Vec<CertificateRevocationListDer<'st
 /// The first private key of a file.
 pub(super) fn key(file: &Pem) -> Result<PrivateKeyDer<'static>, Error> {
     PrivateKeyDer::from_pem_slice(&file.text).map_err(|error| match error {
-        pem::Error::NoItemsFound if is_encrypted(&file.text) => {
+        _ if is_encrypted(&file.text) => {
             wrong(file, "its private key is encrypted; one without a passphrase is needed")
         }
         pem::Error::NoItemsFound => wrong(file, "there is no private key in it"),
@@ -43,8 +43,10 @@ pub(super) fn wrong(file: &Pem, why: impl Into<String>) -> Error {
     Error::Pem { path: file.path.clone(), why: why.into() }
 }
 
+/// As PKCS #8 has it, and as OpenSSL once did.
 fn is_encrypted(text: &[u8]) -> bool {
-    memmem::find(text, b"-----BEGIN ENCRYPTED PRIVATE KEY-----").is_some()
+    let marks = [&b"-----BEGIN ENCRYPTED PRIVATE KEY-----"[..], b"Proc-Type: 4,ENCRYPTED"];
+    marks.iter().any(|mark| memmem::find(text, mark).is_some())
 }
 
 fn words(error: &pem::Error) -> String {

@@ -3,13 +3,18 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rcgen::{CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, PublicKeyData as _, date_time_ymd};
+use rcgen::{
+    CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, PKCS_RSA_SHA256, PublicKeyData as _, RevokedCertParams,
+    RsaKeySize, SanType, date_time_ymd,
+};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
 use rustls::server::WebPkiClientVerifier;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
 use tokio_rustls::TlsAcceptor;
 
 use super::pem;
@@ -49,9 +54,55 @@ impl Authority {
         self.sign(params)
     }
 
+    /// The same, ending so many days from now; with an RSA key, if asked for.
+    pub(super) fn certify_for(&self, names: &[&str], days: i64, rsa: bool) -> Identity {
+        let mut params = CertificateParams::new(owned(names)).unwrap();
+        params.not_after = OffsetDateTime::now_utc() + time::Duration::days(days);
+        let key = match rsa {
+            true => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap(),
+            false => KeyPair::generate().unwrap(),
+        };
+        self.sign_with(params, &key)
+    }
+
+    /// An identity of a person, by a number.
+    pub(super) fn certify_person(&self, name: &str, serial: u64, names: Vec<SanType>) -> Identity {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::OrganizationName, "Shop, Ltd.");
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.serial_number = Some(serial.into());
+        params.not_after = date_time_ymd(2099, 12, 31);
+        params.subject_alt_names = names;
+        self.sign(params)
+    }
+
+    /// A list of revoked certificates by their numbers, to be replaced so many days from now.
+    pub(super) fn revoke(&self, serials: &[u64], days: i64) -> Pem {
+        let revoked = |serial: &u64| RevokedCertParams {
+            serial_number: (*serial).into(),
+            revocation_time: date_time_ymd(2020, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let params = CertificateRevocationListParams {
+            this_update: date_time_ymd(2020, 1, 1),
+            next_update: OffsetDateTime::now_utc() + time::Duration::days(days),
+            crl_number: 1_u64.into(),
+            issuing_distribution_point: None,
+            revoked_certs: serials.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        file("revoked.pem", &params.signed_by(&self.0).unwrap().pem().unwrap())
+    }
+
     fn sign(&self, params: CertificateParams) -> Identity {
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.0).unwrap();
+        self.sign_with(params, &KeyPair::generate().unwrap())
+    }
+
+    fn sign_with(&self, params: CertificateParams, key: &KeyPair) -> Identity {
+        let certificate = params.signed_by(key, &self.0).unwrap();
         Identity {
             chain: vec![certificate.der().clone()],
             files: (file("member.pem", &certificate.pem()), file("member.key", &key.serialize_pem())),
@@ -76,6 +127,11 @@ impl Authority {
 }
 
 impl Identity {
+    /// Its chain, as it is sent.
+    pub(super) fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.chain
+    }
+
     /// The same certificate in the hands of somebody who has not got its key.
     pub(super) fn stolen_by(mut self, thief: Self) -> Self {
         self.files = thief.files;

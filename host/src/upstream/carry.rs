@@ -142,7 +142,7 @@ impl Way {
             }
             let mut scratch = [const { MaybeUninit::uninit() }; PIECE];
             let mut piece = ReadBuf::uninit(&mut scratch);
-            if from.as_mut().poll_read(context, &mut piece).map_err(Broken::From)?.is_pending() {
+            if end_is_end(from.as_mut().poll_read(context, &mut piece)).map_err(Broken::From)?.is_pending() {
                 if self.is_unflushed {
                     ready!(to.poll_flush(context)).map_err(Broken::To)?;
                     self.is_unflushed = false;
@@ -194,6 +194,14 @@ fn write(
     }
     moved.set(moved.get() + taken as u64);
     Poll::Ready(Ok(taken))
+}
+
+/// Many close without a word of TLS about it (RFC 8446, section 6.1); whether all is there, those at both ends know.
+fn end_is_end(polled: Poll<io::Result<()>>) -> Poll<io::Result<()>> {
+    match polled {
+        Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
+        polled => polled,
+    }
 }
 
 #[cfg(test)]

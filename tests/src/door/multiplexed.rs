@@ -20,6 +20,8 @@ use crate::wire::{Fields, Framing};
 
 /// Wide enough that no test waits for a window that is not about windows.
 const WINDOW: u32 = 4 << 20;
+/// RFC 9114, section 8.1.
+const H3_NO_ERROR: quinn::VarInt = quinn::VarInt::from_u32(0x100);
 /// Of a body, at once.
 const PIECE: usize = 10_000;
 
@@ -74,6 +76,10 @@ async fn put_h2(mut stream: h2::SendStream<Bytes>, ask: &Ask) -> Result<(), h2::
         let piece = left.split_to(room?.min(left.len()));
         stream.send_data(piece, false)?;
     }
+    if ask.is_unfinished {
+        // Letting go of the stream would end it.
+        std::future::pending::<()>().await;
+    }
     if ask.trailers.is_empty() {
         return stream.send_data(Bytes::new(), true);
     }
@@ -113,10 +119,16 @@ async fn over_h3(address: SocketAddr, visitor: &Visitor, ask: &Ask) -> io::Resul
     let config = quinn::ClientConfig::new(Arc::new(tls));
     let name = visitor.name().to_str().into_owned();
     let connection = endpoint.connect_with(config, address, &name).map_err(io::Error::other)?.await?;
-    let (mut driver, mut send) = h3::client::builder()
-        .build::<_, _, Bytes>(h3_quinn::Connection::new(connection))
-        .await
-        .map_err(io::Error::other)?;
+    let answer = on_h3(h3_quinn::Connection::new(connection.clone()), ask).await;
+    // Whoever just went would be waited for.
+    connection.close(H3_NO_ERROR, b"");
+    endpoint.wait_idle().await;
+    answer
+}
+
+async fn on_h3(connection: h3_quinn::Connection, ask: &Ask) -> io::Result<Response> {
+    let built = h3::client::builder().build::<_, _, Bytes>(connection).await;
+    let (mut driver, mut send) = built.map_err(io::Error::other)?;
     tokio::spawn(async move { poll_fn(|cx| driver.poll_close(cx)).await });
     let stream = send.send_request(request(ask, "https")?).await.map_err(io::Error::other)?;
     let (upload, download) = stream.split();
@@ -129,6 +141,9 @@ where
 {
     for piece in ask.body.as_deref().unwrap_or_default().chunks(PIECE) {
         stream.send_data(Bytes::copy_from_slice(piece)).await?;
+    }
+    if ask.is_unfinished {
+        std::future::pending::<()>().await;
     }
     if !ask.trailers.is_empty() {
         stream.send_trailers(map(&ask.trailers)).await?;
@@ -186,8 +201,8 @@ fn request(ask: &Ask, scheme: &str) -> io::Result<Request<()>> {
         .body(())
         .map_err(io::Error::other)?;
     *request.headers_mut() = map(&ask.fields);
-    if let Some(body) = ask.body.as_ref().filter(|_| ask.is_measured) {
-        request.headers_mut().insert("content-length", HeaderValue::from(body.len()));
+    if let Some(length) = ask.length() {
+        request.headers_mut().insert("content-length", HeaderValue::from(length));
     }
     Ok(request)
 }

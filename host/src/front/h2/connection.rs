@@ -18,16 +18,20 @@ use super::gather::{Gather, Transport};
 use super::link::Link;
 use super::turns::{MOST_HANDED, Piece};
 use super::wall::Refusal;
-use crate::clock::{Deadline, Duration};
+use crate::clock::{self, Deadline, Duration};
 use crate::config;
+use crate::failure::{Failure, Kind};
 use crate::front::{Worker, refusal};
-use crate::pipeline::Client;
+use crate::pipeline::{self, Client};
 
 /// What a field takes beside its name and value by the measure of RFC 9113, section 6.5.2, which is not HTTP/1's.
 const FIELD: usize = 32;
 
 /// Streams that are remembered for a second after their reset, so that what the client still sends on them is no error.
 const REMEMBERED_RESETS: usize = 256;
+
+/// Requests that are taken back before they were looked at: the wall counts them, and lets a browser leave a page.
+const PENDING_RESETS: usize = 1024;
 
 /// The client's preface, and the least that its SETTINGS are (RFC 9113, section 3.4).
 const PREFACE: u64 = 24 + 9;
@@ -42,6 +46,14 @@ struct Rest {
     stage: Stage,
     /// What was written when the wait began.
     written: u64,
+    head: Head,
+}
+
+/// A head that is not whole yet: its number, and its time.
+struct Head {
+    deadline: Deadline,
+    limit: Duration,
+    open: Option<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -119,6 +131,11 @@ where
                 rest.cut(context, &mut codec, client, why);
             }
             let Poll::Ready(accepted) = polled else {
+                if rest.head.poll(context, link).is_ready() && rest.stage != Stage::Gone {
+                    let failure = Failure::of(Kind::HeadTimeout, format!("no whole head within {:?}", rest.head.limit));
+                    pipeline::refused(&worker.local(), client, &failure, &pipeline::request_id(), clock::now());
+                    rest.cut(context, &mut codec, client, "no whole head in time");
+                }
                 return rest.poll(context, &mut codec, link, gather).map(|()| Ended::Whole);
             };
             let (request, mut respond) = match accepted {
@@ -164,6 +181,7 @@ where
         .max_header_list_size(u32::try_from(head).unwrap_or(u32::MAX))
         .max_send_buffer_size(MOST_HANDED)
         .max_concurrent_reset_streams(REMEMBERED_RESETS)
+        .max_pending_accept_reset_streams(PENDING_RESETS)
         .enable_connect_protocol();
     let mut greeting = pin!(builder.handshake(gather.transport()));
     let deadline = link.ticker.deadline();
@@ -177,12 +195,28 @@ where
     }
 }
 
+impl Head {
+    /// Ready when the client had its time for the head that it is in.
+    fn poll(&mut self, context: &mut Context<'_>, link: &Link) -> Poll<()> {
+        let open = link.wall.borrow().open_head();
+        if self.open != open {
+            self.open = open;
+            match open {
+                Some(_) => self.deadline.arm(self.limit),
+                None => self.deadline.disarm(),
+            }
+        }
+        if open.is_some() { self.deadline.poll_over(context) } else { Poll::Pending }
+    }
+}
+
 impl Rest {
     fn of(link: &Link, listener: &config::Listener) -> Self {
         let (head, idle) = (listener.head_timeout.min(listener.idle_timeout), listener.idle_timeout);
         let deadline = link.ticker.deadline();
         deadline.arm(head);
-        Self { deadline, idle, stage: Stage::Greeted, written: 0 }
+        let head = Head { deadline: link.ticker.deadline(), limit: listener.head_timeout, open: None };
+        Self { deadline, idle, stage: Stage::Greeted, written: 0, head }
     }
 
     /// Tells the client that it should ask for nothing more.
@@ -239,7 +273,9 @@ impl Rest {
         let is_sending = codec.has_streams();
         if !self.deadline.is_armed() || is_sending && self.written != gather.written() {
             self.written = gather.written();
-            gather.rest();
+            if !is_sending {
+                gather.rest();
+            }
             self.deadline.arm(match self.stage {
                 Stage::Greeted | Stage::Open => self.idle,
                 Stage::Leaving if is_sending => link.limits.write,

@@ -78,7 +78,7 @@ impl Stream {
         // What a tunnel carries is no body (RFC 8441, section 5).
         let body = match protocol.is_some() || inlet.is_over() {
             true => Body::Empty,
-            false => Body::stream(Inbound::of(inlet.clone(), &head, &self.link)),
+            false => Body::stream(Inbound::of(inlet.clone(), &head, &self.link, reply)),
         };
         Arrived {
             local: self.local.clone(),

@@ -31,6 +31,8 @@ pub(super) struct Gather<S> {
     heard: Cell<u64>,
     /// Bytes that the socket took so far.
     written: Cell<u64>,
+    /// Something was written since the stream was flushed.
+    is_unflushed: Cell<bool>,
     /// The codec waits for room.
     is_blocked: Cell<bool>,
     is_stalled: Cell<bool>,
@@ -56,6 +58,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gather<S> {
             pace: Cell::new(link.pace_of_answer()),
             heard: Cell::default(),
             written: Cell::default(),
+            is_unflushed: Cell::default(),
             is_blocked: Cell::default(),
             is_stalled: Cell::default(),
         })
@@ -115,53 +118,61 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gather<S> {
     /// Writes what was gathered. Pending while the socket does not take all of it.
     pub(super) fn poll_drain(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut out = self.out.borrow_mut();
-        if out.is_empty() {
-            return Poll::Ready(Ok(()));
-        }
         while !out.is_empty() {
-            let written = ready!(self.poll_socket(context, |stream, context| stream.poll_write(context, &out)))?;
+            let written = ready!(self.poll_write(context, |stream, context| stream.poll_write(context, &out)))?;
             out.advance(written);
         }
-        Pin::new(&mut *self.stream.borrow_mut()).poll_flush(context)
+        if self.is_unflushed.get() {
+            // Under TLS what was written may not be on its way yet.
+            let flushed = Pin::new(&mut *self.stream.borrow_mut()).poll_flush(context);
+            ready!(self.poll_timed(context, flushed))?;
+            self.is_unflushed.set(false);
+        }
+        Poll::Ready(Ok(()))
     }
 
-    /// One write to the socket, within the client's time.
-    fn poll_socket(
+    /// One write to the socket.
+    fn poll_write(
         &self,
         context: &mut Context<'_>,
         write: impl FnOnce(Pin<&mut S>, &mut Context<'_>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        match write(Pin::new(&mut *self.stream.borrow_mut()), context) {
-            Poll::Ready(Ok(0)) => Poll::Ready(Err(ErrorKind::WriteZero.into())),
-            Poll::Ready(written) => {
-                let length = *written.as_ref().unwrap_or(&0);
-                self.written.set(self.written.get() + length as u64);
-                let mut pace = self.pace.get();
-                pace.moved(length, self.writing.recent());
-                self.pace.set(pace);
-                self.writing.disarm();
-                Poll::Ready(written)
-            }
-            Poll::Pending => {
-                if !self.writing.is_armed() {
-                    let mut pace = self.pace.get();
-                    self.writing.arm(pace.within(self.limit, self.writing.recent()));
-                    self.pace.set(pace);
-                }
-                ready!(self.writing.poll_over(context));
-                self.is_stalled.set(true);
-                Poll::Ready(Err(ErrorKind::TimedOut.into()))
-            }
+        let written = write(Pin::new(&mut *self.stream.borrow_mut()), context);
+        let length = ready!(self.poll_timed(context, written))?;
+        if length == 0 {
+            return Poll::Ready(Err(ErrorKind::WriteZero.into()));
         }
+        self.is_unflushed.set(true);
+        self.written.set(self.written.get() + length as u64);
+        let mut pace = self.pace.get();
+        pace.moved(length, self.writing.recent());
+        self.pace.set(pace);
+        Poll::Ready(Ok(length))
+    }
+
+    /// What came of a try, within the client's time.
+    fn poll_timed<T>(&self, context: &mut Context<'_>, tried: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if tried.is_ready() {
+            self.writing.disarm();
+            return tried;
+        }
+        if !self.writing.is_armed() {
+            let mut pace = self.pace.get();
+            self.writing.arm(pace.within(self.limit, self.writing.recent()));
+            self.pace.set(pace);
+        }
+        ready!(self.writing.poll_over(context));
+        self.is_stalled.set(true);
+        Poll::Ready(Err(ErrorKind::TimedOut.into()))
     }
 
     /// Takes a write of the codec's, whole, unless there is too much already.
     fn poll_take(&self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let gathered = self.out.borrow().len();
-        if gathered >= FULL && self.poll_drain(context)?.is_pending() {
+        if self.out.borrow().len() >= FULL && self.poll_drain(context)?.is_pending() {
             self.is_blocked.set(true);
             return Poll::Pending;
         }
+        let gathered = self.out.borrow().len();
         let length = slices.iter().map(|slice| slice.len()).sum::<usize>();
         let skip = if gathered + length >= FULL { self.write_through(context, slices)? } else { 0 };
         self.copy(slices, skip);
@@ -178,7 +189,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gather<S> {
         let mut all = [IoSlice::new(&[]); MOST_SLICES];
         let pieces = std::iter::once(&out[..]).chain(slices.iter().map(|slice| &**slice));
         all.iter_mut().zip(pieces).for_each(|(place, piece)| *place = IoSlice::new(piece));
-        let polled = self.poll_socket(context, |stream, context| stream.poll_write_vectored(context, &all));
+        let polled = self.poll_write(context, |stream, context| stream.poll_write_vectored(context, &all));
         let Poll::Ready(written) = polled? else { return Ok(0) };
         out.advance(written.min(gathered));
         Ok(written.saturating_sub(gathered))
@@ -254,6 +265,7 @@ mod tests {
         room: usize,
         calls: Vec<usize>,
         taken: Vec<u8>,
+        flushed: usize,
     }
 
     impl AsyncRead for Socket {
@@ -287,7 +299,8 @@ mod tests {
             true
         }
 
-        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.flushed = self.taken.len();
             Poll::Ready(Ok(()))
         }
 
@@ -338,6 +351,9 @@ mod tests {
         }
         assert_eq!(gather.stream.borrow().calls, [4 * (9 + (16 << 10))]);
         assert!(gather.out.borrow().is_empty());
+        assert_eq!(gather.stream.borrow().flushed, 0);
+        assert!(drain(&gather));
+        assert_eq!(gather.stream.borrow().flushed, gather.stream.borrow().taken.len());
     }
 
     /// However little the socket takes, every write is taken whole or not at all, and all bytes arrive in order.

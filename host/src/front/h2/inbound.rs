@@ -20,7 +20,8 @@ use super::link::{Limits, Link};
 use crate::clock::{Deadline, Duration};
 use crate::failure::{Failure, Kind};
 use crate::front::pace::Pace;
-use crate::message::{Method, Scheme, Value, host};
+use crate::message::{Fields, Method, Scheme, Status, Value, host};
+use crate::pipeline::Interim;
 
 /// Why a request does not reach the pipeline.
 #[derive(Debug)]
@@ -42,6 +43,8 @@ pub(super) struct Inbound {
     left: Option<u64>,
     is_data_over: bool,
     wait: Wait,
+    /// Where a client that waits for `100 Continue` is to be told.
+    permission: Option<Rc<dyn Interim>>,
 }
 
 /// How long the client is waited for.
@@ -80,7 +83,8 @@ pub(super) fn read(head: &mut Parts, is_tunnel: bool, limits: &Limits) -> Result
     }
     // RFC 9113, section 8.3.1.
     let path = head.uri.path();
-    if !path.starts_with('/') && !(path == "*" && head.method == Method::OPTIONS) {
+    let is_path = path.starts_with('/') || path == "*" && head.method == Method::OPTIONS;
+    if !is_path {
         return malformed(":path does not begin with a slash");
     }
     check_authority(head).map_err(|detail| Refused::Malformed(Failure::of(Kind::BadHost, detail)))
@@ -137,6 +141,11 @@ fn check_authority(head: &Parts) -> Result<(), &'static str> {
     }
 }
 
+fn expects_continue(head: &Parts) -> bool {
+    let mut lines = head.headers.get_all(header::EXPECT).iter();
+    lines.any(|line| line.as_bytes().trim_ascii().eq_ignore_ascii_case(b"100-continue"))
+}
+
 fn is_padded(value: &[u8]) -> bool {
     let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     is_space(value.first()) || is_space(value.last())
@@ -158,16 +167,24 @@ impl Inlet {
 }
 
 impl Inbound {
-    pub(super) fn of(inlet: Inlet, head: &Parts, link: &Link) -> Self {
+    pub(super) fn of(inlet: Inlet, head: &Parts, link: &Link, interim: &Rc<impl Interim + 'static>) -> Self {
         let length = head.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let wait = Wait { deadline: link.ticker.deadline(), limit: link.limits.body, pace: link.pace_of_body() };
-        Self { inlet, left: length, is_data_over: false, wait }
+        let permission = expects_continue(head).then(|| interim.clone() as Rc<dyn Interim>);
+        Self { inlet, left: length, is_data_over: false, wait, permission }
     }
 
     fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
         let mut inlet = self.inlet.0.borrow_mut();
         let Some(stream) = &mut *inlet else { return Poll::Ready(Some(Err(unwanted()))) };
-        let Poll::Ready(polled) = stream.poll_data(context) else { return self.wait.poll(context).map(Some) };
+        let Poll::Ready(polled) = stream.poll_data(context) else {
+            // Somebody wants the body, and the client has not begun to send it (RFC 9110, section 10.1.1).
+            if let Some(client) = self.permission.take() {
+                client.send(Status::CONTINUE, Fields::default());
+            }
+            return self.wait.poll(context).map(Some);
+        };
+        self.permission = None;
         self.wait.deadline.disarm();
         Poll::Ready(polled.map(|data| {
             let data = data.map_err(|error| cut(&error))?;

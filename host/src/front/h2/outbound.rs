@@ -29,6 +29,8 @@ pub(super) struct Outlet {
     priority: Priority,
     /// The window was shut when last tried.
     is_shut: bool,
+    /// It opened while the patience lasted, and others of the connection had all of it.
+    was_open: bool,
     patience: Option<Deadline>,
     /// How long the client may take nothing; zero is any time.
     limit: Duration,
@@ -81,7 +83,7 @@ impl Outlet {
     pub(super) fn of(stream: SendStream<Piece>, link: Rc<Link>, priority: Priority) -> Self {
         let id = stream.stream_id().as_u32();
         let (limit, pace) = (link.limits.write, link.pace_of_answer());
-        Self { stream, link, id, priority, is_shut: false, patience: None, limit, pace, moved: 0 }
+        Self { stream, link, id, priority, is_shut: false, was_open: false, patience: None, limit, pace, moved: 0 }
     }
 
     /// One that waits for its client as long as a tunnel does.
@@ -238,7 +240,7 @@ impl Outlet {
             }
         }
         self.stream.reserve_capacity(0);
-        self.is_shut = false;
+        (self.is_shut, self.was_open) = (false, true);
         Ok(true)
     }
 
@@ -254,14 +256,17 @@ impl Outlet {
                 self.moved = moved;
             }
             ready!(patience.poll_over(context));
-            if self.is_shut || moved == self.moved {
+            let is_behind = !self.is_shut || std::mem::take(&mut self.was_open);
+            if !is_behind || moved == self.moved {
                 return Poll::Ready(Err(Shut::Stalled));
             }
             patience.disarm();
+            self.pace.begin();
         }
     }
 
-    fn calm(&self) {
+    fn calm(&mut self) {
+        self.was_open = false;
         if let Some(patience) = &self.patience {
             patience.disarm();
         }

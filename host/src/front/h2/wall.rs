@@ -21,6 +21,8 @@ pub(super) struct Wall {
     /// Bytes of a payload to come.
     payload: usize,
     block: Option<Block>,
+    /// Field sections so far.
+    heads: u64,
     max_block: usize,
     purse: Purse,
     refused: Option<Refusal>,
@@ -73,6 +75,7 @@ impl Wall {
             read: 0,
             payload: 0,
             block: None,
+            heads: 0,
             max_block: max_head.saturating_mul(2).saturating_add(BLOCK_SLACK),
             purse: Purse { left: FULL, paid: now },
             refused: None,
@@ -82,6 +85,13 @@ impl Wall {
     /// Why nothing more is looked at, if it is so.
     pub(super) const fn refusal(&self) -> Option<Refusal> {
         self.refused
+    }
+
+    /// Which field section the client is in the middle of, if it is.
+    pub(super) fn open_head(&self) -> Option<u64> {
+        let [.., kind, _, _, _, _, _] = self.header;
+        let is_within = self.payload > 0 && matches!(kind, 0x1 | 0x9);
+        (is_within || self.block.is_some()).then_some(self.heads)
     }
 
     /// Looks at the next bytes of the connection. After a refusal every later call refuses too.
@@ -142,6 +152,7 @@ impl Wall {
             }
             0x1 => {
                 self.purse.put(FROM_CLIENT);
+                self.heads += 1;
                 self.block = (!ends_block).then_some(Block { bytes: length, continuations: 0 });
                 Ok(())
             }

@@ -58,7 +58,10 @@ fn revoked(
 
 fn words(error: &VerifierBuilderError) -> String {
     match error {
-        VerifierBuilderError::InvalidCrl(why) => format!("not a valid list of revoked certificates ({why:?})"),
+        VerifierBuilderError::InvalidCrl(why) => {
+            // `openssl ca` makes lists of version 1 when its config names no `crlnumber`.
+            format!("not a valid list of revoked certificates of version 2 (RFC 5280, section 5): {why:?}")
+        }
         error => error.to_string(),
     }
 }

@@ -47,7 +47,7 @@ impl<'a> Iterator for Elements<'a> {
             return None;
         }
         let (&first, rest) = rest.split_first()?;
-        let (octets, rest) = rest.split_at_checked(usize::from(first.checked_sub(0x80).unwrap_or(0)))?;
+        let (octets, rest) = rest.split_at_checked(usize::from(first.saturating_sub(0x80)))?;
         let length = match first {
             0..0x80 => usize::from(first),
             // Without a length, or longer than anything could be.

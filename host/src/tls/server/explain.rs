@@ -43,13 +43,21 @@ fn certificate(error: &CertificateError) -> String {
         CertificateError::UnknownRevocationStatus => "no list says whether it is revoked".to_owned(),
         CertificateError::BadEncoding => "it is not a valid certificate".to_owned(),
         CertificateError::BadSignature => "a signature is not valid".to_owned(),
+        CertificateError::Other(inner) => match inner.to_string() {
+            text if text == "UnsupportedCertVersion" => "it is older than version 3 of X.509".to_owned(),
+            text if text == "CaUsedAsEndEntity" => "it is an authority's and not a client's".to_owned(),
+            text => text,
+        },
         error => error.to_string(),
     }
 }
 
 fn gap(why: &PeerIncompatible) -> String {
     match why {
-        PeerIncompatible::SupportedVersionsExtensionRequired | PeerIncompatible::Tls12NotOfferedOrEnabled => {
+        // The last one is how clients are known that have nothing after TLS 1.1.
+        PeerIncompatible::SupportedVersionsExtensionRequired
+        | PeerIncompatible::Tls12NotOfferedOrEnabled
+        | PeerIncompatible::SignatureAlgorithmsExtensionRequired => {
             "it speaks no version of TLS that is spoken here".to_owned()
         }
         PeerIncompatible::NoCipherSuitesInCommon => "no cipher suite".to_owned(),

@@ -1,8 +1,8 @@
 //! TLS towards clients: what one listener needs for its handshakes, and how it stays right while files change under it.
 //!
 //! A `Server` is shared by all threads. What handshakes are made from is one immutable value; when a file has changed, a
-//! whole second one is made from it and takes the first one's place, or the first one stays. It opens no socket and keeps no
-//! time: whoever calls bounds a handshake, and dropping it closes the stream.
+//! whole second one is made from it and takes the first one's place, or the first one stays. It opens no
+//! socket. Whoever calls bounds a handshake, and dropping it closes the stream.
 
 mod clients;
 mod der;
@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use rustls::ServerConfig;
 use rustls::server::Acceptor;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_rustls::LazyConfigAcceptor;
 
 pub use self::examine::{Findings, examine, examine_clients};
@@ -37,7 +37,7 @@ pub use self::secured::secured_of_quic;
 use self::settings::Settings;
 pub use self::tickets::Tickets;
 use super::Error;
-use crate::clock;
+use crate::clock::{self, Duration};
 use crate::config::{Listener, Site};
 use crate::message::Secured;
 
@@ -97,15 +97,21 @@ impl Server {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await;
-        let mut hello = hello.map_err(|error| explain::explained(&error))?;
+        let mut reading = LazyConfigAcceptor::new(Acceptor::default(), stream);
+        let mut hello = match (&mut reading).await {
+            Ok(hello) => hello,
+            Err(error) => return Err(part(reading.take_io(), error).await),
+        };
         let settings = self.settings();
         let name = hello.client_hello().server_name().map(|name| names::canonical(name).into_owned());
         if !settings.names.has(name.as_deref()) {
             let _ = hello.io.write_all(UNRECOGNIZED_NAME).await;
-            return Err(explain::stranger(name.as_deref()));
+            return Err(part(Some(hello.io), explain::stranger(name.as_deref())).await);
         }
-        let stream = hello.into_stream(settings.tcp.clone()).await.map_err(|error| explain::explained(&error))?;
+        let stream = match hello.into_stream(settings.tcp.clone()).into_fallible().await {
+            Ok(stream) => stream,
+            Err((error, stream)) => return Err(part(Some(stream), error).await),
+        };
         let secured = secured::of(stream.get_ref().1, clock::wall())?;
         Ok((stream, secured))
     }
@@ -147,6 +153,28 @@ impl Server {
         self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
+
+/// What the client is owed after an alert: a socket that is closed before everything that came was read is reset, and the alert
+/// is lost with it. Gives the error in words.
+async fn part<S>(stream: Option<S>, error: io::Error) -> io::Error
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    if let (Some(mut stream), io::ErrorKind::InvalidData) = (stream, error.kind()) {
+        let _ = tokio::time::timeout(PARTING, async {
+            stream.shutdown().await?;
+            tokio::io::copy(&mut stream.take(LAST_WORDS), &mut tokio::io::sink()).await
+        })
+        .await;
+    }
+    explain::explained(&error)
+}
+
+/// A client closes when it has read the alert, which takes one way there and back: this is a long one.
+const PARTING: Duration = Duration::from_secs(1);
+
+/// No handshake has more to say: the codec takes 64 KiB of certificates, with records around them and some data behind.
+const LAST_WORDS: u64 = 128 << 10;
 
 /// A fatal alert `unrecognized_name` (RFC 6066, section 3) in a record of its own: the codec knows no way to send it before
 /// it has a certificate.

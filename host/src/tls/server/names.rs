@@ -13,6 +13,7 @@ use rustls::sign::CertifiedKey;
 use super::super::Error;
 use super::files::Source;
 use super::identity::Identity;
+use super::shown;
 use crate::config::{Certificate, TlsVersion};
 use crate::message::host;
 
@@ -22,9 +23,7 @@ type Kinds = Arc<[Arc<CertifiedKey>]>;
 /// Certificates by name.
 #[derive(Debug)]
 pub(super) struct Names {
-    exact: HashMap<String, Kinds>,
-    /// By what follows the star, its dot included.
-    wildcard: HashMap<String, Kinds>,
+    hosts: Hosts,
     /// For names that no site with certificates has, and for clients that name nobody.
     default: Option<Kinds>,
     suites: Vec<SupportedCipherSuite>,
@@ -33,22 +32,30 @@ pub(super) struct Names {
     pub(super) staple_ends: Option<SystemTime>,
 }
 
+#[derive(Debug, Default)]
+struct Hosts {
+    exact: HashMap<String, Kinds>,
+    /// By what follows the star, its dot included.
+    wildcard: HashMap<String, Kinds>,
+}
+
 impl Names {
     pub(super) fn of(source: &Source, provider: &CryptoProvider, now: SystemTime) -> Result<Self, Error> {
-        let (mut exact, mut wildcard, mut staple_ends) = (HashMap::new(), HashMap::new(), None);
+        let (mut hosts, mut staple_ends) = (Hosts::default(), None);
         let mut read = |certificates: &[_]| kinds(certificates, provider, now, &mut staple_ends);
+        let mut below = Vec::new();
         for site in &source.sites {
             let Some(kinds) = read(&site.certificates)? else { continue };
-            for name in &site.hosts {
-                match name.strip_prefix('*') {
-                    Some(suffix) => wildcard.entry(canonical(suffix).into_owned()).or_insert_with(|| kinds.clone()),
-                    None => exact.entry(canonical(name).into_owned()).or_insert_with(|| kinds.clone()),
-                };
-            }
+            site.hosts.iter().for_each(|host| hosts.add(host, &kinds));
+            below.extend(
+                kinds.iter().flat_map(|shown| names_below(shown, &site.hosts)).map(|name| (name, kinds.clone())),
+            );
         }
+        // What sites name themselves goes before what only their certificates say.
+        below.iter().for_each(|(name, kinds)| hosts.add(name, kinds));
         let default = read(&source.tls.certificates)?;
         let speaks_13 = source.tls.max_version >= TlsVersion::Tls13;
-        Ok(Self { exact, wildcard, default, suites: provider.cipher_suites.clone(), speaks_13, staple_ends })
+        Ok(Self { hosts, default, suites: provider.cipher_suites.clone(), speaks_13, staple_ends })
     }
 
     /// Whether there is a certificate for a client that asks for this name.
@@ -56,14 +63,13 @@ impl Names {
         self.kinds(name).is_some()
     }
 
-    /// A star stands for one label (RFC 9525, section 6.3), whatever else it may mean to routes: for more, no client would
-    /// take the certificate.
+    #[cfg(test)]
+    pub(super) fn shown_by_default(&self) -> &CertifiedKey {
+        &self.default.as_ref().unwrap()[0]
+    }
+
     fn kinds(&self, name: Option<&str>) -> Option<&Kinds> {
-        let found = name.and_then(|name| {
-            let parent = || name.find('.').filter(|at| *at > 0).and_then(|at| name.get(at..));
-            self.exact.get(name).or_else(|| self.wildcard.get(parent()?))
-        });
-        found.or(self.default.as_ref())
+        name.and_then(|name| self.hosts.find(name)).or(self.default.as_ref())
     }
 
     /// Whether a handshake can come to its end with a certificate.
@@ -79,6 +85,24 @@ impl Names {
     }
 }
 
+impl Hosts {
+    /// Who comes first keeps a name.
+    fn add(&mut self, name: &str, kinds: &Kinds) {
+        let (map, key) = match name.strip_prefix('*') {
+            Some(suffix) => (&mut self.wildcard, suffix),
+            None => (&mut self.exact, name),
+        };
+        map.entry(canonical(key).into_owned()).or_insert_with(|| kinds.clone());
+    }
+
+    /// A star stands for one label (RFC 9525, section 6.3), whatever else it may mean to routes: for more, no client would
+    /// take the certificate.
+    fn find(&self, name: &str) -> Option<&Kinds> {
+        let parent = || name.find('.').filter(|at| *at > 0).and_then(|at| name.get(at..));
+        self.exact.get(name).or_else(|| self.wildcard.get(parent()?))
+    }
+}
+
 impl ResolvesServerCert for Names {
     /// When the client understands none, it is shown the first one's kind: then the handshake fails with the alert that
     /// says so (`handshake_failure`).
@@ -86,6 +110,14 @@ impl ResolvesServerCert for Names {
         let kinds = self.kinds(hello.server_name().map(canonical).as_deref())?;
         kinds.iter().find(|identity| self.suits(identity, &hello)).or_else(|| kinds.first()).cloned()
     }
+}
+
+/// Names that a certificate is for, deeper below a site's wildcards than a star reaches: the site answers for them all.
+fn names_below(shown: &CertifiedKey, hosts: &[String]) -> Vec<String> {
+    let suffixes: Vec<_> = hosts.iter().filter_map(|host| host.strip_prefix('*')).map(canonical).collect();
+    let mut names = shown.cert.first().filter(|_| !suffixes.is_empty()).map(shown::dns_names).unwrap_or_default();
+    names.retain(|name| suffixes.iter().any(|suffix| canonical(name).ends_with(suffix.as_ref())));
+    names
 }
 
 /// A name as it is compared.

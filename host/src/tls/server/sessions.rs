@@ -22,7 +22,7 @@ struct Halves {
     since: Option<Instant>,
 }
 
-/// Of one half. A session takes some 400 bytes without a client's certificate, so that both take some 6 MiB.
+/// Of one half. A session takes a few hundred bytes without a client's certificate, so that both halves take a few MiB.
 const MOST: usize = 8192;
 
 impl Sessions {

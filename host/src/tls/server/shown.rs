@@ -48,6 +48,14 @@ pub(super) fn has_ended(certificate: &CertificateDer<'_>, now: SystemTime) -> bo
     ends.zip(now).is_none_or(|(ends, now)| ends < now)
 }
 
+/// The DNS names that a certificate is for.
+pub(super) fn dns_names(certificate: &CertificateDer<'_>) -> Vec<String> {
+    let parsed = parse_x509_certificate(certificate).ok().map(|(_, certificate)| certificate);
+    let extension = parsed.as_ref().and_then(|certificate| certificate.subject_alternative_name().ok().flatten());
+    let names = extension.iter().flat_map(|extension| &extension.value.general_names);
+    names.filter(|name| matches!(name, GeneralName::DNSName(_))).filter_map(name).collect()
+}
+
 /// A byte sequence of RFC 8941 (section 3.3.5), which is what RFC 9440 (section 2.1) makes of a certificate.
 fn item(certificate: &[u8]) -> String {
     format!(":{}:", base64(certificate))

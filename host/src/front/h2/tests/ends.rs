@@ -46,6 +46,26 @@ fn a_preface_that_does_not_come_is_not_waited_for() {
     });
 }
 
+/// Whatever else goes on: nothing of it can be heard while a head is not whole.
+#[test]
+fn a_head_that_does_not_end_ends_the_connection() {
+    world("head-timeout = \"300ms\"", |world| async move {
+        for is_framed in [true, false] {
+            let mut raw = Raw::greet(&world, &[]).await;
+            raw.ask(1, &GET, true).await;
+            assert_eq!(raw.next_of(&[HEADERS]).await.unwrap().id, 1);
+            // A frame without END_HEADERS; a frame without its end.
+            match is_framed {
+                true => raw.send(HEADERS, 0, 3, &[0x82]).await,
+                false => raw.send_bytes(&[0, 0, 9, HEADERS, 4, 0, 0, 0, 3, 0x82]).await,
+            }
+            let end = raw.next_of(&[GOAWAY]).await.unwrap();
+            assert_eq!((last_stream(&end.payload), end.code()), (1, 11), "{is_framed}");
+            assert_eq!(raw.next().await, None);
+        }
+    });
+}
+
 #[test]
 fn draining_lets_streams_end_and_takes_what_is_on_its_way() {
     world("", |world| async move {

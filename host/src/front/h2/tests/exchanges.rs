@@ -50,6 +50,19 @@ fn hints_come_before_the_answer() {
 }
 
 #[test]
+fn a_client_that_waits_for_its_permission_gets_it() {
+    world("", |world| async move {
+        let mut sender = world.client(&Builder::new()).await;
+        let asked = request("POST", "/permits").header("content-length", "3").header("expect", "100-continue");
+        let (mut response, mut upload) = sender.send_request(asked.body(()).unwrap(), false).unwrap();
+        let hint = std::future::poll_fn(|context| response.poll_informational(context)).await.unwrap().unwrap();
+        assert_eq!(hint.status(), 100);
+        upload.send_data(Bytes::from("now"), true).unwrap();
+        assert_eq!(whole(response).await.unwrap().1, b"now");
+    });
+}
+
+#[test]
 fn an_answer_without_a_body_ends_with_its_head() {
     world("", |world| async move {
         let mut raw = Raw::greet(&world, &[]).await;
@@ -199,5 +212,41 @@ fn the_urgent_go_first() {
         assert_eq!(order.last(), Some(&3));
         assert_eq!(order.iter().filter(|id| **id == 9).count(), 1, "{order:?}");
         assert_eq!(order.iter().filter(|id| **id == 3).count(), 1, "{order:?}");
+    });
+}
+
+/// A stream that is behind others for longer than its client may take nothing is not given up: it is not the client who does
+/// not take.
+#[test]
+fn who_waits_behind_the_urgent_has_time() {
+    world("write-timeout = \"200ms\"", |world| async move {
+        let mut raw = Raw::greet(&world, &[]).await;
+        let fields = |path| [(":method", "GET"), (":scheme", "http"), (":path", path), (":authority", "a.example")];
+        raw.ask(1, &fields("/bytes/65535"), true).await;
+        let mut taken = 0;
+        while taken < 65_535 {
+            taken += raw.next_of(&[DATA]).await.unwrap().payload.len();
+        }
+        for (id, priority) in [(3, "u=7"), (5, "u=0")] {
+            raw.ask(id, &[&fields("/bytes/20000")[..], &[("priority", priority)]].concat(), true).await;
+            raw.next_of(&[HEADERS]).await.unwrap();
+        }
+        for _ in 0..20 {
+            raw.send(WINDOW_UPDATE, 0, 0, &1000_u32.to_be_bytes()).await;
+            let mut part = 0;
+            while part < 1000 {
+                let frame = raw.next_of(&[DATA, RST_STREAM]).await.unwrap();
+                assert_eq!((frame.kind, frame.id), (DATA, 5));
+                part += frame.payload.len();
+            }
+            tokio::time::sleep(Duration::from_millis(40)).await;
+        }
+        raw.send(WINDOW_UPDATE, 0, 0, &20_000_u32.to_be_bytes()).await;
+        let mut left = 20_000;
+        while left > 0 {
+            let frame = raw.next_of(&[DATA, RST_STREAM]).await.unwrap();
+            assert_eq!((frame.kind, frame.id), (DATA, 3));
+            left -= frame.payload.len();
+        }
     });
 }

@@ -172,7 +172,11 @@ async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
                 return echo(stream, read, u64::MAX).await;
             }
             // Every byte of the body goes back as it comes.
-            "/echo" => {
+            "/echo" | "/permits" => {
+                if path == "/permits" {
+                    stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
+                    stream.read_buf(&mut read).await?;
+                }
                 let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
                 stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n").await?;
                 return echo(stream, read, length.parse().unwrap()).await;

@@ -52,6 +52,10 @@ impl Raw {
         self.stream.write_all(&frame).await.unwrap();
     }
 
+    pub(super) async fn send_bytes(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+    }
+
     /// Asks with these fields, none of them compressed (RFC 7541, section 6.2.2).
     pub(super) async fn ask(&mut self, id: u32, fields: &[(&str, &str)], is_last: bool) {
         let mut block = Vec::new();

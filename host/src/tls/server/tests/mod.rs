@@ -1,6 +1,12 @@
 //! Handshakes in memory between a listener's TLS and clients of the same library.
 
+mod certificates;
+mod clients;
+mod faults;
 mod handshakes;
+mod quic;
+mod refresh;
+mod resumption;
 
 use std::io;
 use std::sync::Arc;
@@ -8,6 +14,7 @@ use std::time::Duration;
 
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::ServerName;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, SupportedProtocolVersion};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio_rustls::TlsConnector;
@@ -15,7 +22,8 @@ use tokio_rustls::TlsConnector;
 use super::super::testing::{Authority, Identity};
 use super::*;
 use crate::config::{
-    Certificate, ClientAuth, Http2, Http3, ListenerTls, MinRate, Place, Protocols, Retry, Site, TlsVersion,
+    Certificate, ClientAuth, ClientAuthorities, Http2, Http3, ListenerTls, MinRate, Place, Protocols, Retry, Site,
+    TlsVersion,
 };
 
 /// A client that trusts an authority.
@@ -40,6 +48,16 @@ impl Caller {
         let roots = super::super::roots::own(&authority.pem()).unwrap();
         let builder = builder.with_protocol_versions(versions).unwrap();
         Self { config: builder.with_root_certificates(roots).with_no_client_auth() }
+    }
+
+    fn showing(mut self, identity: &Identity) -> Self {
+        let provider = aws_lc_rs::default_provider();
+        let key = super::super::pem::key(&identity.files.1).unwrap();
+        // Not checked: it may be a thief's.
+        let key = provider.key_provider.load_private_key(key).unwrap();
+        let pair = CertifiedKey::new(identity.chain().to_vec(), key);
+        self.config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(pair));
+        self
     }
 
     fn offering(mut self, alpn: &[&str]) -> Self {
@@ -72,6 +90,12 @@ impl Caller {
 }
 
 impl Met {
+    /// The certificate that the client was shown.
+    fn certificate(&self) -> Result<&[u8], &str> {
+        let stream = self.client.as_ref().map_err(String::as_str)?;
+        Ok(&stream.get_ref().1.peer_certificates().unwrap()[0])
+    }
+
     fn secured(self) -> Secured {
         self.client.unwrap();
         self.server.unwrap().1
