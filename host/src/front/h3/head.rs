@@ -268,7 +268,7 @@ mod tests {
     fn section(lines: &[(&str, &str)]) -> Section {
         let mut bytes = vec![0, 0];
         for (name, value) in lines {
-            let long = u8::try_from(name.len()).unwrap().checked_sub(7).unwrap_or_default();
+            let long = u8::try_from(name.len()).unwrap().saturating_sub(7);
             match name.len() {
                 0..7 => bytes.push(0x20 | u8::try_from(name.len()).unwrap()),
                 _ => bytes.extend([0x27, long]),
@@ -369,6 +369,6 @@ mod tests {
             }
         }
         let table = Section::Whole(Bytes::from_static(&[0, 0, 0x80]));
-        assert!(matches!(super::read(&table, &limits()), Err(Refused::Undecodable)));
+        assert!(matches!(read(&table, &limits()), Err(Refused::Undecodable)));
     }
 }
