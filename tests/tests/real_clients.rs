@@ -38,7 +38,15 @@ impl House {
 #[test]
 fn curl_asks_in_the_clear_and_under_tls_by_http_1_and_by_http_2() {
     let origin = Origin::start();
-    origin.on("/big", behaviour::big_body(8 << 20)).on("/sink", behaviour::sinks());
+    let sinks = behaviour::sinks();
+    let wants = behaviour::does(move |exchange| {
+        // curl asks first before it sends so much, and waits a second when nobody says anything.
+        if exchange.request.fields.has("expect") {
+            exchange.write_head(100, &[])?;
+        }
+        sinks(exchange)
+    });
+    origin.on("/big", behaviour::big_body(8 << 20)).on("/sink", wants);
     let house = House::before(&origin);
     let body = house.gateway.place().write("upload", vec![b'u'; 5 << 20]).display().to_string();
     let (upload, ca) = (format!("@{body}"), house.ca());
@@ -164,7 +172,7 @@ fn aioquic_asks_by_http_3() {
 #[test]
 fn aioquic_takes_a_hundred_mebibytes_in_bounded_memory() {
     let (_origin, house, said) = h3("", &["transfer"]);
-    assert!(house.gateway.peak_rss_kib() < 96 * 1024, "{} KiB were resident: {said}", house.gateway.peak_rss_kib());
+    assert!(house.gateway.peak_rss_kib() < 64 * 1024, "{} KiB were resident: {said}", house.gateway.peak_rss_kib());
 }
 
 #[test]
