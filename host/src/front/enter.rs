@@ -60,6 +60,10 @@ const DRAIN_GRACE: Duration = Duration::from_millis(500);
 impl Entry {
     /// Serves the connection to its end.
     pub(super) async fn serve(mut self, worker: &Rc<Worker>) {
+        if !self.plan.protocols.h1 && !self.plan.protocols.h2 {
+            // A listener of HTTP/3 alone holds its port for TCP too, and has nothing to say there.
+            return;
+        }
         let Some(_seat) = Seat::take(&self.listener, self.plan.max_connections) else {
             let detail = format!("listener \"{}\" has its {} connections", self.plan.name, self.plan.max_connections);
             let ends = self.ends();
