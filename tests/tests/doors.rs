@@ -61,8 +61,29 @@ pool = "slow"
 path = "/teapot"
 respond = { status = 418, body = "short and stout" }
 [[site.any.route]]
+path = "/filtered"
+filters = ["fields", "paths"]
+pool = "app"
+[[site.any.route]]
 path = "/app"
 pool = "app"
+[filter.fields]
+module = "std:header-rules"
+settings.request = [
+    { action = "set", name = "X-Who", value = "${request.host} ${request.path} ${request.method} ${tls.client.names}" },
+    { action = "remove", name = "Cookie" },
+]
+settings.response = [
+    { action = "set", name = "X-Status", value = "${response.status}" },
+    { action = "edit", name = "Set-Cookie", match = "$", value = "; Secure" },
+]
+[filter.paths]
+module = "std:url-rewrite"
+settings.rule = [
+    { match = "^/filtered/gone$", answer = "gone" },
+    { match = "^/filtered/moved$", to = "https://else.example/there", redirect = 302 },
+    { match = "^/filtered/(.*)$", to = "/app/$1" },
+]
 "#;
 
 struct House {
@@ -315,6 +336,22 @@ fn uploads_go_through_every_door_alike() {
         ("a GET with a body", Ask { method: "GET".to_owned(), ..Ask::post("/app/x", "body") }),
     ];
     same(&house, &table.map(|(what, ask)| (what, 200, ask)));
+}
+
+#[test]
+fn filters_see_and_change_the_same_behind_every_door() {
+    let house = House::stand();
+    let crumbs = Ask::get("/filtered/cookies").field("cookie", "a=1").field("cookie", "b=2");
+    let table = [
+        ("fields", 200, crumbs),
+        ("what they are told", 200, Ask::post("/filtered/x?y=z", "body")),
+        ("an answer of theirs", 410, Ask::get("/filtered/gone")),
+        ("a redirect of theirs", 302, Ask::get("/filtered/moved")),
+        ("an answer of theirs to half a body", 410, Ask::post("/filtered/gone", "half").unfinished()),
+    ];
+    let answers = same(&house, &table);
+    assert_eq!(answers[0].fields.all("set-cookie"), ["a=1; Secure", "b=2; Path=/; Secure"]);
+    assert_eq!(answers[0].field("x-status"), "200");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! TLS towards clients: who is shown which certificate, who is turned away, what upstreams hear of it, and what changes while it runs.
 
+use std::fs;
 use std::io::Write as _;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -246,6 +247,32 @@ fn a_certificate_that_is_renewed_is_shown_without_a_restart_and_a_broken_one_is_
     house.gateway.logged("reload refused");
     assert_eq!(certificate(&house), shown(&renewed));
     lasting.get("/after").expect(200);
+}
+
+#[test]
+fn a_response_of_the_authority_is_stapled_while_it_is_good() {
+    let (authority, origin) = (Authority::found(), Origin::start());
+    let config = Config::to(&origin)
+        .identity("web", &authority.certify("any.example"))
+        .file("ca.pem", authority.pem())
+        .file("ca.key", authority.key_pem())
+        .listener("tls.certificate = { chain = \"web.pem\", key = \"web.key\", staple = \"web.ocsp\" }");
+    let gateway = Gateway::start(&config);
+    let (folder, address) = (gateway.place().path().display().to_string(), gateway.addr("web"));
+    let port = address.rsplit(':').next().expect("addresses have ports");
+    let make = |state: &str| python_says("staple", &["make", &folder, state]);
+    let stapled = || python_says("staple", &["ask", &folder, port]).trim().to_owned();
+    assert_eq!(stapled(), "none", "the file may come later");
+    make("good");
+    eventually("what is good is stapled", || (stapled() == "good").then_some(()));
+    make("revoked");
+    eventually("what is bad is not", || (stapled() == "none").then_some(()));
+    make("over");
+    let response = fs::read(gateway.place().join("web.ocsp")).unwrap();
+    let over = Gateway::start(&config.file("web.ocsp", response));
+    let address = over.addr("web");
+    let port = address.rsplit(':').next().expect("addresses have ports");
+    assert_eq!(python_says("staple", &["ask", &folder, port]).trim(), "none");
 }
 
 #[test]
