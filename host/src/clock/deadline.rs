@@ -106,6 +106,12 @@ impl Deadline {
         self.slot.recent.get()
     }
 
+    /// It is over already: whoever asks next learns of it.
+    pub fn ring(&self) {
+        self.slot.at.set(Some(self.slot.recent.get()));
+        self.slot.rung.set(true);
+    }
+
     /// Takes it back.
     pub fn disarm(&self) {
         self.slot.at.set(None);

@@ -2,7 +2,7 @@
 //!
 //! Pure: time is an argument. A client that the gateway does not wait for uses none of its time up.
 
-use crate::clock::{Duration, Instant};
+use crate::clock::{Deadline, Duration, Instant};
 
 /// A body's pace, in one direction.
 #[derive(Debug, Clone, Copy)]
@@ -36,11 +36,15 @@ impl Pace {
         Some(self.allowed().saturating_sub(waited))
     }
 
-    /// How long a wait that begins now may last, when nothing at all may come for `limit`; zero is none.
-    pub(super) fn within(&mut self, limit: Duration, now: Instant) -> Duration {
-        // None is left: now, which for a deadline is not zero.
-        let left = self.wait(now).map(|left| left.max(Duration::from_millis(1)));
-        left.map_or(limit, |left| if limit.is_zero() { left } else { limit.min(left) })
+    /// Arms a deadline for a wait that begins now, in which nothing at all may come for `limit`; zero is none. A client that is
+    /// too slow already has no other moment, however often a byte comes.
+    pub(super) fn arm(&mut self, deadline: &Deadline, limit: Duration) {
+        match self.wait(deadline.recent()) {
+            None => deadline.arm(limit),
+            Some(Duration::ZERO) => deadline.ring(),
+            Some(left) if limit.is_zero() => deadline.arm(left),
+            Some(left) => deadline.arm(limit.min(left)),
+        }
     }
 
     /// Bytes came or went.

@@ -65,7 +65,9 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::{Certificate, ClientAuth, ListenerTls, Pem, Protocol, TlsVersion, Transport, UpstreamTls};
+    use crate::config::{
+        Certificate, ClientAuth, ListenerTls, Pem, Protocol, TlsVersion, Transport, UpstreamHttp2, UpstreamTls,
+    };
 
     #[test]
     fn what_is_wrong_with_tls_is_a_problem_of_its_member() {
@@ -84,8 +86,13 @@ mod tests {
         assert!(members(&plan.pools).is_empty());
         let ca = Some(Pem { path: "ca.pem".into(), text: b"nothing".as_slice().into() });
         let tls = Some(UpstreamTls { server_name: None, verify: true, ca, certificate: None, pins: Vec::new() });
-        plan.pools[0].members[1].transport =
-            Arc::new(Transport { protocol: Protocol::Http1, tls, source: None, proxy_protocol: None });
+        plan.pools[0].members[1].transport = Arc::new(Transport {
+            protocol: Protocol::Http1,
+            tls,
+            source: None,
+            proxy_protocol: None,
+            h2: UpstreamHttp2::USUAL,
+        });
         let problems: Vec<_> = members(&plan.pools).iter().map(ToString::to_string).collect();
         assert_eq!(problems.len(), 1);
         let said = "weir.toml:6:17: pool \"app\": member \"http://127.0.0.1:2\": TLS: \"ca.pem\": there is no certificate in it";

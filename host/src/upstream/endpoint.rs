@@ -177,9 +177,10 @@ fn table() -> MutexGuard<'static, Table> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::UpstreamHttp2;
 
     fn plain() -> Transport {
-        Transport { protocol: Protocol::Http1, tls: None, source: None, proxy_protocol: None }
+        Transport { protocol: Protocol::Http1, tls: None, source: None, proxy_protocol: None, h2: UpstreamHttp2::USUAL }
     }
 
     #[test]

@@ -23,6 +23,7 @@ use super::permit::{Bell, Place, Wish};
 use super::wire::{Counted, Heard};
 use super::{Endpoint, Keeping};
 use crate::clock::{Duration, Instant, Ticker, now};
+use crate::config::UpstreamHttp2;
 
 /// A connection that many exchanges share.
 pub(super) struct Shared {
@@ -58,17 +59,6 @@ struct Rest {
     until: Instant,
 }
 
-/// What one exchange may have in flight towards the gateway. As much as an HTTP/1 connection holds in its buffers; at 1 ms
-/// of round trip half a gigabyte a second.
-const STREAM_WINDOW: u32 = 512 * 1024;
-
-/// Exchanges on one connection, whatever the member allows: with more, one lost packet holds up too many.
-const MOST_STREAMS: usize = 100;
-
-/// Room for every stream's window at once: a client that stops reading holds up its own stream and no other. This is also
-/// the most that one connection can make the gateway hold.
-const CONNECTION_WINDOW: u32 = STREAM_WINDOW * 100;
-
 /// What one exchange may have waiting to be sent.
 const SEND_BUFFER: usize = 256 * 1024;
 
@@ -86,6 +76,14 @@ pub(super) const PULSE: Duration = Duration::from_secs(15);
 /// For the last frames, after which a member that does not read is left alone.
 const FAREWELL: Duration = Duration::from_secs(1);
 
+/// Room for every stream's window at once: a client that stops reading holds up its own stream and no other. This is also
+/// the most that one connection can make the gateway hold.
+fn connection_window(limits: &UpstreamHttp2) -> u32 {
+    /// RFC 9113, section 6.9.1.
+    const MOST: u32 = (1 << 31) - 1;
+    limits.stream_window.saturating_mul(limits.max_streams).min(MOST)
+}
+
 impl Shared {
     /// Speaks HTTP/2 on a stream. The member's SETTINGS are not waited for: until they come, there is room for one
     /// exchange, whose request goes with the preface (RFC 9113, section 3.4).
@@ -100,10 +98,11 @@ impl Shared {
     {
         let heard = Rc::new(Cell::new(false));
         let stream = Counted::of(Heard::of(stream, heard.clone()), place.clone());
+        let limits = &endpoint.transport.h2;
         let (sender, mut codec) = client::Builder::new()
             .initial_max_send_streams(1)
-            .initial_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
+            .initial_window_size(limits.stream_window)
+            .initial_connection_window_size(connection_window(limits))
             .max_send_buffer_size(SEND_BUFFER)
             .max_header_list_size(HEADER_LIST)
             .max_concurrent_reset_streams(REMEMBERED_RESETS)
@@ -217,7 +216,10 @@ impl Shared {
     }
 
     fn room(&self) -> usize {
-        self.sender.borrow().as_ref().map_or(0, |sender| sender.current_max_send_streams().min(MOST_STREAMS))
+        self.sender
+            .borrow()
+            .as_ref()
+            .map_or(0, |sender| sender.current_max_send_streams().min(self.endpoint.transport.h2.max_streams as usize))
     }
 
     /// Takes a seat, if somebody said how it is kept, it is good for more, and nobody waits for its permit elsewhere.

@@ -221,6 +221,23 @@ pub struct Transport {
     pub source: Option<IpAddr>,
     /// Tells the member who the client is (haproxy's PROXY protocol); such a connection serves one client connection only.
     pub proxy_protocol: Option<ProxyVersion>,
+    /// What holds for HTTP/2 connections.
+    pub h2: UpstreamHttp2,
+}
+
+/// What holds for HTTP/2 connections to a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct UpstreamHttp2 {
+    /// Exchanges at once on a connection, if the member allows as many.
+    pub max_streams: u32,
+    /// Bytes of an answer that may be on their way on one stream. One connection has room for every stream's.
+    pub stream_window: u32,
+}
+
+impl UpstreamHttp2 {
+    /// With more streams one lost packet holds up too many; a window is as much as an HTTP/1 connection holds in its buffers:
+    /// at 1 ms of round trip half a gigabyte a second.
+    pub const USUAL: Self = Self { max_streams: 100, stream_window: 512 << 10 };
 }
 
 /// Which version of HTTP a member is spoken to in.

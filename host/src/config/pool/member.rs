@@ -157,6 +157,7 @@ fn transport(table: &Table<'_>, tls: Option<bool>, defaults: &Defaults<'_>) -> T
         tls: under_tls.then_some(settings),
         source: defaults.source,
         proxy_protocol: defaults.proxy_protocol,
+        h2: defaults.h2,
     }
 }
 

@@ -1,10 +1,11 @@
 //! How members are spoken to: version of HTTP, TLS, local address, PROXY protocol.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 use super::base64;
 use crate::config::table::{Item, Table};
-use crate::config::{Pem, Protocol, ProxyVersion, UpstreamTls, pem};
+use crate::config::{Pem, Protocol, ProxyVersion, UpstreamHttp2, UpstreamTls, pem};
 use crate::message::host;
 
 pub(in crate::config) const PROTOCOLS: [(&str, Protocol); 3] =
@@ -28,6 +29,7 @@ pub(super) struct Defaults<'d> {
     pub(super) source: Option<IpAddr>,
     pub(super) source_item: Option<Item<'d>>,
     pub(super) proxy_protocol: Option<ProxyVersion>,
+    pub(super) h2: UpstreamHttp2,
     /// Why a connection belongs to one client alone, if it does.
     pub(super) single: Option<&'static str>,
     pub(super) max_connections: Option<usize>,
@@ -51,6 +53,7 @@ impl<'d> Defaults<'d> {
             source: source_item.as_ref().and_then(source),
             source_item,
             proxy_protocol,
+            h2: pool.item("h2").and_then(|item| http2(&item)).unwrap_or(UpstreamHttp2::USUAL),
             single,
             max_connections: limit(pool.item("max-connections")),
             max_requests: limit(pool.item("max-requests")),
@@ -61,6 +64,21 @@ impl<'d> Defaults<'d> {
 /// `max-connections` or `max-requests`.
 pub(super) fn limit(item: Option<Item<'_>>) -> Option<usize> {
     item.and_then(|item| item.count(1..=1_000_000)).and_then(|limit| usize::try_from(limit).ok())
+}
+
+/// `h2`.
+fn http2(item: &Item<'_>) -> Option<UpstreamHttp2> {
+    /// RFC 9113, section 6.9.2: what every connection begins with, and section 6.9.1.
+    const WINDOW: RangeInclusive<u64> = 65_535..=(1 << 31) - 1;
+    let table = item.inner_table()?;
+    let usual = UpstreamHttp2::USUAL;
+    let window = table.item("stream-window").and_then(|item| item.size(&WINDOW));
+    let http2 = UpstreamHttp2 {
+        max_streams: table.count("max-streams", usual.max_streams, 1..=100_000),
+        stream_window: window.and_then(|size| u32::try_from(size).ok()).unwrap_or(usual.stream_window),
+    };
+    table.finish();
+    Some(http2)
 }
 
 /// `protocol`. A connection that belongs to one client alone cannot be shared, which is all that HTTP/2 would be for.

@@ -27,6 +27,10 @@ pub(super) fn write(out: &mut Writer, plan: &Plan, pool: &Pool) {
         if let Some(version) = first.transport.proxy_protocol {
             out.word("proxy-protocol", &transport::PROXY_VERSIONS, version);
         }
+        let mut h2 = Keys::default();
+        h2.key("max-streams", first.transport.h2.max_streams);
+        h2.text("stream-window", &write_size(u64::from(first.transport.h2.stream_window)));
+        out.key("h2", h2.table());
     }
     out.key("exclusive", pool.exclusive);
     let mut queue = Keys::default();

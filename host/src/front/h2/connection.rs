@@ -69,8 +69,10 @@ enum Stage {
 
 /// How a connection ended.
 enum Ended {
-    /// With GOAWAY, or because the client left.
+    /// In agreement with the client, or because it left.
     Whole,
+    /// With a GOAWAY that the client may not have read yet.
+    Left,
     /// By an error of the protocol, or of the stream beneath.
     Failed(h2::Error),
     /// The client took nothing, or the stream broke.
@@ -86,9 +88,10 @@ where
     let link = Link::of(listener, ticker);
     let gather = Gather::of(stream, &link);
     let ended = speak(worker, &gather, &link, listener, &client).await;
-    // After an error of the client's, GOAWAY is on its way, and closing at once could destroy it.
+    // Closing at once could destroy a GOAWAY on its way.
     let lingers = match ended {
-        Ended::Whole => link.wall.borrow().refusal().is_some(),
+        Ended::Whole => false,
+        Ended::Left => true,
         Ended::Broken(error) => {
             tracing::trace!(%error, "connection broke");
             false
@@ -141,6 +144,7 @@ where
             let (request, mut respond) = match accepted {
                 Ok(Some(Ok(accepted))) => accepted,
                 Ok(Some(Err(error))) => return Poll::Ready(Ended::Failed(error)),
+                Ok(None) if rest.stage == Stage::Gone => return Poll::Ready(Ended::Left),
                 Ok(None) => return Poll::Ready(Ended::Whole),
                 Err(error) => {
                     if gather.is_stalled() {

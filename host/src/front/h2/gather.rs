@@ -158,7 +158,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gather<S> {
         }
         if !self.writing.is_armed() {
             let mut pace = self.pace.get();
-            self.writing.arm(pace.within(self.limit, self.writing.recent()));
+            pace.arm(&self.writing, self.limit);
             self.pace.set(pace);
         }
         ready!(self.writing.poll_over(context));

@@ -210,7 +210,7 @@ impl Wait {
     /// Ready when the client had its time.
     fn poll<T>(&mut self, context: &mut Context<'_>) -> Poll<Result<T, Failure>> {
         if !self.deadline.is_armed() {
-            self.deadline.arm(self.pace.within(self.limit, self.deadline.recent()));
+            self.pace.arm(&self.deadline, self.limit);
         }
         ready!(self.deadline.poll_over(context));
         Poll::Ready(Err(Failure::of(Kind::BodyTimeout, self.pace.or_silent(self.limit))))

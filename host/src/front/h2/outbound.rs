@@ -251,8 +251,10 @@ impl Outlet {
             let moved = self.link.turns.moved();
             if !patience.is_armed() {
                 // Only a window that is shut uses up a slow client's time.
-                let limit = if self.is_shut { self.pace.within(self.limit, patience.recent()) } else { self.limit };
-                patience.arm(limit);
+                match self.is_shut {
+                    true => self.pace.arm(patience, self.limit),
+                    false => patience.arm(self.limit),
+                }
                 self.moved = moved;
             }
             ready!(patience.poll_over(context));

@@ -34,7 +34,7 @@ type Codec = server::Connection<Quic, Bytes>;
 
 /// What happens to a connection.
 enum Event {
-    Asked(RequestResolver<Quic, Bytes>),
+    Asked(Box<RequestResolver<Quic, Bytes>>),
     /// It is to end.
     Leave,
     /// Nothing more is to be waited for.
@@ -84,7 +84,7 @@ async fn speak(
             let mut accepting = pin!(codec.accept());
             poll_fn(|context| {
                 match accepting.as_mut().poll(context) {
-                    Poll::Ready(Ok(Some(asked))) => return Poll::Ready(Event::Asked(asked)),
+                    Poll::Ready(Ok(Some(asked))) => return Poll::Ready(Event::Asked(Box::new(asked))),
                     // The client has told us to go, and has everything.
                     Poll::Ready(Ok(None)) => return Poll::Ready(Event::Over),
                     Poll::Ready(Err(error)) => return Poll::Ready(Event::Failed(error)),
@@ -105,7 +105,7 @@ async fn speak(
                 let (link, local, client, began) = (link.clone(), worker.local(), client.clone(), clock::now());
                 let seat = link.enter();
                 let stream = Stream { link, local, client, began };
-                tokio::task::spawn_local(exchange::serve(stream, seat, asked, accepted));
+                tokio::task::spawn_local(exchange::serve(stream, seat, *asked, accepted));
             }
             Event::Leave => {
                 latest.refuse_the_rest();

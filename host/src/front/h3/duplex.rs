@@ -25,18 +25,21 @@ pub(super) struct Duplex {
 }
 
 enum Out {
-    Free(Outlet),
-    /// A piece, or the end, is on its way.
-    Busy(Pin<Box<dyn Future<Output = (Outlet, Result<(), Shut>)>>>),
+    Free(Box<Outlet>),
+    /// A piece is on its way.
+    Busy(Writing),
     Ended,
 }
+
+/// Gives the way back when it is over.
+type Writing = Pin<Box<dyn Future<Output = (Box<Outlet>, Result<(), Shut>)>>>;
 
 /// What is written at once; a tunnel's own buffer is not larger.
 const PIECE: usize = 16 << 10;
 
 impl Duplex {
     pub(super) fn of(inlet: Inlet, outlet: Outlet) -> Self {
-        Self { inlet, outlet: Out::Free(outlet), left: Bytes::new() }
+        Self { inlet, outlet: Out::Free(Box::new(outlet)), left: Bytes::new() }
     }
 
     /// Ready when there is nothing on its way.

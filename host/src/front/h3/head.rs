@@ -177,7 +177,8 @@ impl Line {
             };
         }
         let (scheme, path) = (scheme.ok_or("there is no :scheme")?, path.ok_or("there is no :path")?);
-        if !path.as_str().starts_with('/') && !(path == "*" && method == Method::OPTIONS) {
+        let is_path = path.as_str().starts_with('/') || path == "*" && method == Method::OPTIONS;
+        if !is_path {
             return Err(":path does not begin with a slash");
         }
         let mut parts = uri::Parts::default();
@@ -247,4 +248,127 @@ fn check_authority(head: &Parts) -> Result<(), &'static str> {
 fn is_padded(value: &[u8]) -> bool {
     let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     is_space(value.first()) || is_space(value.last())
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::clock::Duration;
+    use crate::config::MinRate;
+
+    fn limits() -> Limits {
+        let rate = MinRate { request: 0, response: 0, grace: Duration::ZERO };
+        let (head, body, write) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
+        Limits { max_head: 200, max_target: 50, max_fields: 3, head, body, write, rate }
+    }
+
+    /// A section of literals shorter than a length's prefix.
+    fn section(lines: &[(&str, &str)]) -> Section {
+        let mut bytes = vec![0, 0];
+        for (name, value) in lines {
+            let long = u8::try_from(name.len()).unwrap().saturating_sub(7);
+            match name.len() {
+                0..7 => bytes.push(0x20 | u8::try_from(name.len()).unwrap()),
+                _ => bytes.extend([0x27, long]),
+            }
+            bytes.extend(name.as_bytes());
+            bytes.push(u8::try_from(value.len()).unwrap());
+            bytes.extend(value.as_bytes());
+        }
+        Section::Whole(Bytes::from(bytes))
+    }
+
+    const PLAIN: [(&str, &str); 4] =
+        [(":method", "GET"), (":scheme", "https"), (":authority", "h.example"), (":path", "/a?b")];
+
+    fn with(more: &[(&str, &str)]) -> Result<Asked, Refused> {
+        read(&section(&[&PLAIN[..], more].concat()), &limits())
+    }
+
+    #[test]
+    fn heads_in_the_form_that_the_pipeline_reads() {
+        let asked = with(&[("cookie", "a=1"), ("accept", "x"), ("cookie", ""), ("cookie", "b=2")]).unwrap();
+        assert_eq!(asked.head.uri, "https://h.example/a?b");
+        assert_eq!((asked.head.method, asked.head.version), (Method::GET, Version::HTTP_3));
+        assert_eq!(asked.head.headers.get_all("cookie").iter().collect::<Vec<_>>(), ["a=1; b=2"]);
+        assert!(asked.protocol.is_none());
+        let by_host = read(&section(&[PLAIN[0], PLAIN[1], PLAIN[3], ("host", "h.example")]), &limits()).unwrap();
+        assert_eq!(by_host.head.uri, "/a?b");
+        let all = [(":method", "OPTIONS"), PLAIN[1], PLAIN[2], (":path", "*")];
+        assert_eq!(read(&section(&all), &limits()).unwrap().head.uri.path(), "*");
+        let tunnel = [(":method", "CONNECT"), (":protocol", "websocket"), PLAIN[1], PLAIN[2], PLAIN[3]];
+        let tunnel = read(&section(&tunnel), &limits()).unwrap();
+        assert_eq!((tunnel.protocol.unwrap(), tunnel.head.method), (Value::from_static("websocket"), Method::CONNECT));
+        let plain = read(&section(&[(":method", "CONNECT"), (":authority", "h.example:80")]), &limits()).unwrap();
+        assert_eq!(plain.head.uri, "h.example:80");
+        assert_eq!(with(&[("content-length", "5"), ("content-length", "5")]).unwrap().head.headers.len(), 1);
+    }
+
+    #[test]
+    fn heads_that_are_none() {
+        for more in [
+            &[(":path", "/b")][..],
+            &[(":what", "x")],
+            &[(":status", "200")],
+            &[("a", "b"), (":protocol", "x")],
+            &[("cookie", "a"), (":protocol", "x")],
+            &[(":protocol", "x")],
+            &[("Accept", "x")],
+            &[("", "x")],
+            &[("a b", "x")],
+            &[("a", "x\ny")],
+            &[("a", " x")],
+            &[("a", "x\t")],
+            &[("cookie", "x ")],
+            &[("upgrade", "x")],
+            &[("keep-alive", "x")],
+            &[("te", "trailers, gzip")],
+            &[("host", "other.example")],
+            &[("host", "h.example"), ("host", "h.example")],
+            &[("content-length", "")],
+            &[("content-length", "-1")],
+            &[("content-length", "9223372036854775808")],
+            &[("content-length", "1"), ("content-length", "2")],
+        ] {
+            assert!(matches!(with(more), Err(Refused::Malformed(_))), "{more:?}");
+        }
+        for lines in [
+            &[PLAIN[1], PLAIN[2], PLAIN[3]][..],
+            &[PLAIN[0], PLAIN[2], PLAIN[3]],
+            &[PLAIN[0], PLAIN[1], PLAIN[3]],
+            &[PLAIN[0], PLAIN[1], PLAIN[2]],
+            &[PLAIN[0], PLAIN[1], PLAIN[2], (":path", "a")],
+            &[PLAIN[0], PLAIN[1], PLAIN[2], (":path", "/a#b")],
+            &[PLAIN[0], PLAIN[1], PLAIN[2], (":path", "/a b")],
+            &[PLAIN[0], PLAIN[1], (":authority", "me@h.example"), PLAIN[3]],
+            &[PLAIN[0], PLAIN[1], (":authority", ""), PLAIN[3]],
+            &[(":method", "G T"), PLAIN[1], PLAIN[2], PLAIN[3]],
+            &[(":method", "CONNECT"), PLAIN[1], PLAIN[2], PLAIN[3]],
+        ] {
+            assert!(matches!(read(&section(lines), &limits()), Err(Refused::Malformed(_))), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn heads_that_are_too_much() {
+        let long = "v".repeat(100);
+        for (read, expected) in [
+            (with(&[("a", &long), ("b", &long)]), Kind::HeadTooLarge),
+            (with(&[("a", ""), ("b", ""), ("c", ""), ("d", "")]), Kind::HeadTooLarge),
+            (
+                read(&section(&[PLAIN[0], PLAIN[1], PLAIN[2], (":path", &format!("/{long}"))]), &limits()),
+                Kind::TargetTooLong,
+            ),
+            (read(&Section::TooLarge(1 << 30), &limits()), Kind::HeadTooLarge),
+        ] {
+            match read {
+                Err(Refused::Beyond(failure, method)) => assert_eq!((failure.kind, method), (expected, Method::GET)),
+                other => panic!("{other:?}"),
+            }
+        }
+        let table = Section::Whole(Bytes::from_static(&[0, 0, 0x80]));
+        assert!(matches!(read(&table, &limits()), Err(Refused::Undecodable)));
+    }
 }

@@ -211,3 +211,99 @@ impl fmt::Debug for Steered {
         f.debug_struct("Steered").field("worker", &self.worker).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sockets of a group of two, in a runtime.
+    fn pair() -> [Arc<Steered>; 2] {
+        let sockets = (0..2).map(|_| std::net::UdpSocket::bind(("127.0.0.1", 0)).unwrap()).collect();
+        let opened: Vec<_> = group(sockets)
+            .into_iter()
+            .map(|datagrams| {
+                let Datagrams { socket, lane: Lane { worker, group, queue } } = datagrams;
+                let inner = TokioRuntime.wrap_udp_socket(socket).unwrap();
+                Arc::new(Steered { inner, worker, group, queue: Mutex::new(queue) })
+            })
+            .collect();
+        opened.try_into().unwrap()
+    }
+
+    /// A packet with a short header for a worker, its last byte a mark.
+    fn packet(of: &Steered, worker: u16, mark: u8, length: usize) -> Vec<u8> {
+        let id = of.group.numbers.id(worker, u64::from(mark));
+        let mut packet = [&[0x40][..], &id, &vec![0; length - LENGTH - 2]].concat();
+        packet.push(mark);
+        packet
+    }
+
+    async fn received(socket: &Steered) -> Vec<(u8, usize, SocketAddr)> {
+        let mut memory = vec![vec![0_u8; 4000]; 4];
+        let mut buffers: Vec<_> = memory.iter_mut().map(|buffer| IoSliceMut::new(buffer)).collect();
+        let mut metas = [RecvMeta::default(); 4];
+        let got = std::future::poll_fn(|context| socket.poll_recv(context, &mut buffers, &mut metas)).await.unwrap();
+        let marks =
+            buffers.iter().zip(&metas).take(got).map(|(buffer, meta)| (buffer[meta.len - 1], meta.len, meta.addr));
+        marks.collect()
+    }
+
+    #[tokio::test]
+    async fn what_another_worker_got_comes_in_as_if_it_had_been_sent_here() {
+        let [one, other] = pair();
+        let client = std::net::UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+        let from = client.local_addr().unwrap();
+        client.send_to(&packet(&one, 1, 7, 40), one.local_addr().unwrap()).unwrap();
+        client.send_to(&packet(&one, 0, 8, 50), one.local_addr().unwrap()).unwrap();
+        let mut kept = Vec::new();
+        while !kept.contains(&(8, 50, from)) {
+            let mut memory = vec![0_u8; 4000];
+            let (mut buffers, mut metas) = ([IoSliceMut::new(&mut memory)], [RecvMeta::default()]);
+            let got = std::future::poll_fn(|context| one.poll_recv(context, &mut buffers, &mut metas)).await.unwrap();
+            let whole = metas.iter().take(got).filter(|meta| meta.len > 0);
+            kept.extend(whole.map(|meta| (buffers[0][meta.len - 1], meta.len, meta.addr)));
+        }
+        assert_eq!(kept, [(8, 50, from)]);
+        assert_eq!(received(&other).await, [(7, 40, from)]);
+    }
+
+    #[tokio::test]
+    async fn datagrams_that_came_as_one_are_told_apart() {
+        let [one, other] = pair();
+        let addr = "192.0.2.1:7".parse().unwrap();
+        let parts = [packet(&one, 0, 1, 30), packet(&one, 1, 2, 30), packet(&one, 0, 3, 30), packet(&one, 1, 4, 20)];
+        let mut buffer = parts.concat();
+        let mut meta = RecvMeta { addr, len: buffer.len(), stride: 30, ..RecvMeta::default() };
+        one.sort(&mut buffer, &mut meta);
+        assert_eq!(buffer[..meta.len], [&parts[0][..], &parts[2]].concat());
+        assert_eq!(received(&other).await, [(2, 30, addr), (4, 20, addr)]);
+        let mut foreign = packet(&one, 1, 5, 30);
+        let mut meta = RecvMeta { addr, len: 30, stride: 30, ..RecvMeta::default() };
+        one.sort(&mut foreign, &mut meta);
+        assert_eq!(meta.len, 0);
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_does_not_come_is_not_waited_for() {
+        let [one, other] = pair();
+        let addr = "192.0.2.1:7".parse().unwrap();
+        for _ in 0..QUEUE * 2 {
+            let mut foreign = packet(&one, 1, 5, 30);
+            one.sort(&mut foreign, &mut RecvMeta { addr, len: 30, stride: 30, ..RecvMeta::default() });
+        }
+        let mut came = 0;
+        while came < QUEUE {
+            came += received(&other).await.len();
+        }
+        assert_eq!(came, QUEUE);
+    }
+
+    #[test]
+    fn ids_are_their_workers_and_never_the_same() {
+        let group = Arc::new(Group { numbers: Numbers::of(3), to: Vec::new() });
+        let mut ids = Ids::of(2, group.clone());
+        let made: std::collections::HashSet<_> = (0..1000).map(|_| ids.generate_cid()).collect();
+        assert_eq!(made.len(), 1000);
+        assert!(made.iter().all(|id| id.len() == ids.cid_len() && group.numbers.maker(id) == Some(2)));
+    }
+}

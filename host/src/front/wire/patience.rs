@@ -70,10 +70,7 @@ impl Patience {
         match awaited {
             Awaited::Nothing => self.reading.disarm(),
             Awaited::Head => self.reading.arm(self.head),
-            Awaited::Body => {
-                let limit = self.paces.borrow_mut().body.within(self.body, self.reading.recent());
-                self.reading.arm(limit);
-            }
+            Awaited::Body => self.paces.borrow_mut().body.arm(&self.reading, self.body),
             Awaited::Request => self.reading.arm(match (draining, served) {
                 (true, _) => DRAIN_GRACE,
                 (false, 0) => self.head.min(self.idle),
@@ -90,8 +87,7 @@ impl Patience {
     /// Ready when the client has taken nothing, or too little, for too long.
     pub(super) fn poll_writing(&self, context: &mut Context<'_>) -> Poll<()> {
         if !self.writing.is_armed() {
-            let limit = self.paces.borrow_mut().answer.within(self.write, self.writing.recent());
-            self.writing.arm(limit);
+            self.paces.borrow_mut().answer.arm(&self.writing, self.write);
         }
         self.writing.poll_over(context)
     }

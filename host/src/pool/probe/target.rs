@@ -44,14 +44,20 @@ fn transport(member: &Transport, health: Option<&Health>) -> Transport {
 mod tests {
     use super::super::tests::{every_second, get};
     use super::*;
-    use crate::config::{HttpCheck, ProxyVersion, UpstreamTls};
+    use crate::config::{HttpCheck, ProxyVersion, UpstreamHttp2, UpstreamTls};
 
     fn tls(name: &str) -> UpstreamTls {
         UpstreamTls { server_name: Some(name.into()), verify: true, ca: None, certificate: None, pins: Vec::new() }
     }
 
     fn over(protocol: Protocol, tls: Option<UpstreamTls>) -> Transport {
-        Transport { protocol, tls, source: Some([127, 0, 0, 9].into()), proxy_protocol: Some(ProxyVersion::V2) }
+        Transport {
+            protocol,
+            tls,
+            source: Some([127, 0, 0, 9].into()),
+            proxy_protocol: Some(ProxyVersion::V2),
+            h2: UpstreamHttp2::USUAL,
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::clock::now;
-use crate::config::{Check, HttpCheck, MemberAddress, Protocol, StatusSet, Transport};
+use crate::config::{Check, HttpCheck, MemberAddress, Protocol, StatusSet, Transport, UpstreamHttp2};
 use crate::message::Method;
 
 /// Far more than anything here needs.
@@ -107,7 +107,13 @@ async fn listener() -> (TcpListener, Arc<Endpoint>) {
 }
 
 fn endpoint(address: std::net::SocketAddr) -> Arc<Endpoint> {
-    let transport = Transport { protocol: Protocol::Http1, tls: None, source: None, proxy_protocol: None };
+    let transport = Transport {
+        protocol: Protocol::Http1,
+        tls: None,
+        source: None,
+        proxy_protocol: None,
+        h2: UpstreamHttp2::USUAL,
+    };
     Endpoint::of(&MemberAddress::Tcp(address), &Arc::new(transport))
 }
 

@@ -8,7 +8,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::*;
 use crate::body::Body;
-use crate::config::{MemberAddress, Transport};
+use crate::config::{MemberAddress, Transport, UpstreamHttp2};
 use crate::tls::testing::{Authority, plan};
 use crate::upstream::Limits;
 
@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const BRIEF: Duration = Duration::from_millis(50);
 
 fn plain() -> Transport {
-    Transport { protocol: Protocol::Http1, tls: None, source: None, proxy_protocol: None }
+    Transport { protocol: Protocol::Http1, tls: None, source: None, proxy_protocol: None, h2: UpstreamHttp2::USUAL }
 }
 
 fn secured(tls: UpstreamTls, protocol: Protocol) -> Transport {

@@ -21,7 +21,7 @@ use tokio::runtime::LocalOptions;
 use super::{Answered, Connection, Connections, Download, Endpoint, Keeping, Limits, Unanswered};
 use crate::body::Body;
 use crate::clock::{Duration, Ticker};
-use crate::config::{MemberAddress, Protocol, Transport};
+use crate::config::{MemberAddress, Protocol, Transport, UpstreamHttp2};
 use crate::failure::Failure;
 
 const KEEPING: Keeping = Keeping { most: 16, idle_timeout: Duration::from_secs(60) };
@@ -49,7 +49,7 @@ fn run<T, F: Future<Output = T>>(test: impl FnOnce(Rc<Connections>, Rc<Ticker>) 
 async fn listen(protocol: Protocol) -> (TcpListener, Arc<Endpoint>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let transport = Transport { protocol, tls: None, source: None, proxy_protocol: None };
+    let transport = Transport { protocol, tls: None, source: None, proxy_protocol: None, h2: UpstreamHttp2::USUAL };
     (listener, Endpoint::of(&MemberAddress::Tcp(address), &Arc::new(transport)))
 }
 

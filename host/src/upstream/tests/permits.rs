@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use super::shared::{member, whole};
 use super::*;
 use crate::clock::now;
+use crate::config::UpstreamHttp2;
 use crate::failure::Kind;
 use crate::upstream::permit::{Bell, Permit, Place, Wish};
 
@@ -39,7 +40,13 @@ fn aside() -> (Arc<Endpoint>, oneshot::Sender<()>) {
 }
 
 fn endpoint(name: &str) -> Arc<Endpoint> {
-    let transport = Transport { protocol: Protocol::Http1, tls: None, source: None, proxy_protocol: None };
+    let transport = Transport {
+        protocol: Protocol::Http1,
+        tls: None,
+        source: None,
+        proxy_protocol: None,
+        h2: UpstreamHttp2::USUAL,
+    };
     Endpoint::of(&MemberAddress::Name(name.into(), 80), &Arc::new(transport))
 }
 

@@ -40,7 +40,7 @@ fn next(bits: u64, count: u32) -> Option<(u8, u32)> {
         let (first, at, many) = *CODES.get(length as usize)?;
         let nth = usize::try_from(code.checked_sub(u64::from(first))?).ok()?;
         let symbol = *SYMBOLS.get(at + nth)?;
-        (nth < many).then_some((symbol, length))
+        (nth < many as usize).then_some((symbol, length))
     })
 }
 
@@ -69,7 +69,7 @@ const LENGTHS: [u8; 256] = [
 const SYMBOLS: [u8; 256] = symbols();
 
 /// By length: the first code, where its symbol stands in `SYMBOLS`, and how many codes there are.
-const CODES: [(u32, usize, usize); LONGEST as usize + 1] = codes();
+const CODES: [(u32, usize, u32); LONGEST as usize + 1] = codes();
 
 /// By the next eight bits: the symbol and the length of its code; zero for longer ones.
 const SHORT: [(u8, u8); 256] = short();
@@ -94,7 +94,7 @@ const fn symbols() -> [u8; 256] {
     symbols
 }
 
-const fn codes() -> [(u32, usize, usize); LONGEST as usize + 1] {
+const fn codes() -> [(u32, usize, u32); LONGEST as usize + 1] {
     let mut codes = [(0, 0, 0); LONGEST as usize + 1];
     let (mut length, mut code, mut at) = (1, 0_u32, 0);
     while length <= LONGEST as usize {
@@ -107,8 +107,8 @@ const fn codes() -> [(u32, usize, usize); LONGEST as usize + 1] {
             symbol += 1;
         }
         codes[length] = (code, at, many);
-        code += many as u32;
-        at += many;
+        code += many;
+        at += many as usize;
         length += 1;
     }
     codes
@@ -120,7 +120,7 @@ const fn short() -> [(u8, u8); 256] {
     while length <= 8 {
         let (first, at, many) = CODES[length as usize];
         let mut nth = 0;
-        while nth < many {
+        while nth < many as usize {
             let from = (first as usize + nth) << (8 - length);
             let mut place = from;
             while place < from + (1 << (8 - length)) {
@@ -147,7 +147,7 @@ mod tests {
     fn code(symbol: u8) -> (u64, u32) {
         let length = LENGTHS[usize::from(symbol)];
         let (first, at, many) = CODES[usize::from(length)];
-        let nth = SYMBOLS[at..at + many].iter().position(|known| *known == symbol).unwrap();
+        let nth = SYMBOLS[at..at + many as usize].iter().position(|known| *known == symbol).unwrap();
         (u64::from(first) + nth as u64, u32::from(length))
     }
 
@@ -159,7 +159,7 @@ mod tests {
                 format!("{code:0width$b}", width = length as usize)
             })
             .collect();
-        let whole = format!("{bits}{}", &"1111111"[..(8 - bits.len() % 8) % 8]);
+        let whole = format!("{bits}{}", "1".repeat((8 - bits.len() % 8) % 8));
         whole.as_bytes().chunks(8).map(|bits| u8::from_str_radix(str::from_utf8(bits).unwrap(), 2).unwrap()).collect()
     }
 
@@ -177,10 +177,9 @@ mod tests {
                 "foo=ASDJKHQKBZXOQWEOPIUAXQWEOIU; max-age=3600; version=1",
             ),
         ] {
-            let bytes: Vec<u8> = (0..hexadecimal.len())
-                .step_by(2)
-                .map(|at| u8::from_str_radix(&hexadecimal[at..at + 2], 16).unwrap())
-                .collect();
+            let pairs = hexadecimal.as_bytes().chunks(2);
+            let bytes: Vec<u8> =
+                pairs.map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap()).collect();
             assert_eq!(decoded(&bytes).unwrap(), text.as_bytes());
             assert_eq!(encoded(text.as_bytes()), bytes);
         }
