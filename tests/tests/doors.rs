@@ -60,12 +60,17 @@ pool = "slow"
 [[site.any.route]]
 path = "/teapot"
 respond = { status = 418, body = "short and stout" }
+{filtered}
+[[site.any.route]]
+path = "/app"
+pool = "app"
+"#;
+
+/// A route with filters. They take a second to compile, so only who wants them has them.
+const FILTERED: &str = r#"
 [[site.any.route]]
 path = "/filtered"
 filters = ["fields", "paths"]
-pool = "app"
-[[site.any.route]]
-path = "/app"
 pool = "app"
 [filter.fields]
 module = "std:header-rules"
@@ -96,6 +101,10 @@ struct House {
 
 impl House {
     fn stand() -> House {
+        House::with("")
+    }
+
+    fn with(filtered: &str) -> House {
         let authority = Authority::found();
         let identity = authority.certify("any.example");
         let (origin, slow, dead) = (Origin::start(), Origin::that(behaviour::never_answers()), RefusedPort::take());
@@ -104,6 +113,7 @@ impl House {
             .fill("origin", &origin.url())
             .fill("slow", &slow.url())
             .fill("dead", &dead.url())
+            .fill("filtered", filtered)
             .identity("web", &identity)
             .access_log(LOG);
         House { gateway: Gateway::start(&config), origin, _slow: slow, _dead: dead, authority }
@@ -340,7 +350,7 @@ fn uploads_go_through_every_door_alike() {
 
 #[test]
 fn filters_see_and_change_the_same_behind_every_door() {
-    let house = House::stand();
+    let house = House::with(FILTERED);
     let crumbs = Ask::get("/filtered/cookies").field("cookie", "a=1").field("cookie", "b=2");
     let table = [
         ("fields", 200, crumbs),
