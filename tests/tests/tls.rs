@@ -298,6 +298,68 @@ fn sessions_are_taken_up_again_also_after_a_reload() {
     }
 }
 
+/// Two listeners of one certificate: `web` wants no certificates of clients, `strict` those of `clients`.
+fn lax_and_strict(clients: &Authority) -> House {
+    let strict = r#"
+[listener.strict]
+bind = "127.0.0.1:0"
+tls = { certificate = { chain = "web.pem", key = "web.key" }, client-certificate = "required", client-ca = "clients.pem", client-crl = "gone.crl" }
+"#;
+    let files = |config: Config| config.file("clients.pem", clients.pem()).file("gone.crl", clients.revoke(&[]));
+    House::with(|config| files(config).tables(strict))
+}
+
+#[test]
+fn a_session_of_one_listener_opens_no_other_one() {
+    for version in ["1.2", "1.3"] {
+        let clients = Authority::found();
+        let house = lax_and_strict(&clients);
+        let (lax, strict) = (house.address(), house.gateway.addr("strict"));
+        let visitor = house.visitor.clone().only_tls(version);
+        for _ in 0..2 {
+            visitor.connect(&lax).get("/").expect(200);
+        }
+        assert!(visitor.shake(&lax).unwrap().is_resumed, "{version}");
+        let (before, shaken) = (house.origin.requests().len(), visitor.shake(&strict));
+        if let Ok(shaken) = shaken {
+            let mut client = shaken.client();
+            let _ = client.try_send("GET / HTTP/1.1\r\nHost: any.example\r\n\r\n");
+            assert!(client.rest_or_error().is_err(), "{version}: it was let in without a certificate");
+        }
+        assert_eq!(house.origin.requests().len(), before, "{version}");
+    }
+}
+
+#[test]
+fn a_session_goes_on_as_whose_it_was_until_its_certificate_is_revoked() {
+    for version in ["1.2", "1.3"] {
+        let clients = Authority::found();
+        let house = lax_and_strict(&clients);
+        let strict = house.gateway.addr("strict");
+        let own = clients.certify("alice.example");
+        let (der, revoked) = (shown(&own), clients.revoke(&[&own]));
+        let visitor = house.visitor.clone().only_tls(version).showing(own);
+        for number in 0..3 {
+            let shaken = visitor.shake(&strict).unwrap();
+            assert_eq!(shaken.is_resumed, number > 0, "{version}");
+            let target = format!("/{number}");
+            shaken.client().get(&target).expect(200);
+            let field = house.origin.request(&target).fields.all("client-cert").join("|");
+            assert_eq!(field, format!(":{}:", weir_tests::base64(&der)), "{version} {number}");
+        }
+        house.gateway.place().write("gone.crl", revoked);
+        house.gateway.signal(Signal::Reload);
+        house.gateway.logged("\"reloaded\"");
+        let before = house.origin.requests().len();
+        if let Ok(shaken) = visitor.shake(&strict) {
+            let mut client = shaken.client();
+            let _ = client.try_send("GET / HTTP/1.1\r\nHost: any.example\r\n\r\n");
+            assert!(client.rest_or_error().is_err(), "{version}: a revoked certificate was good for a session");
+        }
+        assert_eq!(house.origin.requests().len(), before, "{version}");
+    }
+}
+
 #[test]
 fn without_tickets_every_handshake_is_a_whole_one() {
     let house = House::stand("tls.ticket-rotation = \"off\"");
