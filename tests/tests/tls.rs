@@ -1,5 +1,6 @@
 //! TLS towards clients: who is shown which certificate, who is turned away, what upstreams hear of it, and what changes while it runs.
 
+use std::fs;
 use std::io::Write as _;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -249,6 +250,32 @@ fn a_certificate_that_is_renewed_is_shown_without_a_restart_and_a_broken_one_is_
 }
 
 #[test]
+fn a_response_of_the_authority_is_stapled_while_it_is_good() {
+    let (authority, origin) = (Authority::found(), Origin::start());
+    let config = Config::to(&origin)
+        .identity("web", &authority.certify("any.example"))
+        .file("ca.pem", authority.pem())
+        .file("ca.key", authority.key_pem())
+        .listener("tls.certificate = { chain = \"web.pem\", key = \"web.key\", staple = \"web.ocsp\" }");
+    let gateway = Gateway::start(&config);
+    let (folder, address) = (gateway.place().path().display().to_string(), gateway.addr("web"));
+    let port = address.rsplit(':').next().expect("addresses have ports");
+    let make = |state: &str| python_says("staple", &["make", &folder, state]);
+    let stapled = || python_says("staple", &["ask", &folder, port]).trim().to_owned();
+    assert_eq!(stapled(), "none", "the file may come later");
+    make("good");
+    eventually("what is good is stapled", || (stapled() == "good").then_some(()));
+    make("revoked");
+    eventually("what is bad is not", || (stapled() == "none").then_some(()));
+    make("over");
+    let response = fs::read(gateway.place().join("web.ocsp")).unwrap();
+    let over = Gateway::start(&config.file("web.ocsp", response));
+    let address = over.addr("web");
+    let port = address.rsplit(':').next().expect("addresses have ports");
+    assert_eq!(python_says("staple", &["ask", &folder, port]).trim(), "none");
+}
+
+#[test]
 fn sessions_are_taken_up_again_also_after_a_reload() {
     for version in ["1.2", "1.3"] {
         let house = House::with(|config| config.top("threads = 2"));
@@ -268,6 +295,68 @@ fn sessions_are_taken_up_again_also_after_a_reload() {
         house.gateway.logged("\"reloaded\"");
         assert!(resumed(), "{version}: after a reload");
         assert_eq!(house.gateway.access_lines(6)[5].split(' ').next_back(), Some("true"));
+    }
+}
+
+/// Two listeners of one certificate: `web` wants no certificates of clients, `strict` those of `clients`.
+fn lax_and_strict(clients: &Authority) -> House {
+    let strict = r#"
+[listener.strict]
+bind = "127.0.0.1:0"
+tls = { certificate = { chain = "web.pem", key = "web.key" }, client-certificate = "required", client-ca = "clients.pem", client-crl = "gone.crl" }
+"#;
+    let files = |config: Config| config.file("clients.pem", clients.pem()).file("gone.crl", clients.revoke(&[]));
+    House::with(|config| files(config).tables(strict))
+}
+
+#[test]
+fn a_session_of_one_listener_opens_no_other_one() {
+    for version in ["1.2", "1.3"] {
+        let clients = Authority::found();
+        let house = lax_and_strict(&clients);
+        let (lax, strict) = (house.address(), house.gateway.addr("strict"));
+        let visitor = house.visitor.clone().only_tls(version);
+        for _ in 0..2 {
+            visitor.connect(&lax).get("/").expect(200);
+        }
+        assert!(visitor.shake(&lax).unwrap().is_resumed, "{version}");
+        let (before, shaken) = (house.origin.requests().len(), visitor.shake(&strict));
+        if let Ok(shaken) = shaken {
+            let mut client = shaken.client();
+            let _ = client.try_send("GET / HTTP/1.1\r\nHost: any.example\r\n\r\n");
+            assert!(client.rest_or_error().is_err(), "{version}: it was let in without a certificate");
+        }
+        assert_eq!(house.origin.requests().len(), before, "{version}");
+    }
+}
+
+#[test]
+fn a_session_goes_on_as_whose_it_was_until_its_certificate_is_revoked() {
+    for version in ["1.2", "1.3"] {
+        let clients = Authority::found();
+        let house = lax_and_strict(&clients);
+        let strict = house.gateway.addr("strict");
+        let own = clients.certify("alice.example");
+        let (der, revoked) = (shown(&own), clients.revoke(&[&own]));
+        let visitor = house.visitor.clone().only_tls(version).showing(own);
+        for number in 0..3 {
+            let shaken = visitor.shake(&strict).unwrap();
+            assert_eq!(shaken.is_resumed, number > 0, "{version}");
+            let target = format!("/{number}");
+            shaken.client().get(&target).expect(200);
+            let field = house.origin.request(&target).fields.all("client-cert").join("|");
+            assert_eq!(field, format!(":{}:", weir_tests::base64(&der)), "{version} {number}");
+        }
+        house.gateway.place().write("gone.crl", revoked);
+        house.gateway.signal(Signal::Reload);
+        house.gateway.logged("\"reloaded\"");
+        let before = house.origin.requests().len();
+        if let Ok(shaken) = visitor.shake(&strict) {
+            let mut client = shaken.client();
+            let _ = client.try_send("GET / HTTP/1.1\r\nHost: any.example\r\n\r\n");
+            assert!(client.rest_or_error().is_err(), "{version}: a revoked certificate was good for a session");
+        }
+        assert_eq!(house.origin.requests().len(), before, "{version}");
     }
 }
 
