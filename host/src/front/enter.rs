@@ -60,6 +60,10 @@ const DRAIN_GRACE: Duration = Duration::from_millis(500);
 impl Entry {
     /// Serves the connection to its end.
     pub(super) async fn serve(mut self, worker: &Rc<Worker>) {
+        if !self.plan.protocols.h1 && !self.plan.protocols.h2 {
+            // HTTP/3 alone: the port is held, so that nobody else takes half of the address.
+            return;
+        }
         let Some(_seat) = Seat::take(&self.listener, self.plan.max_connections) else {
             let detail = format!("listener \"{}\" has its {} connections", self.plan.name, self.plan.max_connections);
             let ends = self.ends();
