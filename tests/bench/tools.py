@@ -7,7 +7,10 @@ import subprocess
 
 from machine import Unfit
 
-NEEDED = {"nginx": "nginx", "haproxy": "haproxy", "wrk": "wrk", "valgrind": "valgrind", "taskset": "util-linux"}
+NEEDED = {
+    "nginx": "nginx", "haproxy": "haproxy", "wrk": "wrk", "valgrind": "valgrind", "taskset": "util-linux",
+    "h2load": "nghttp2-client", "openssl": "openssl",
+}
 
 # System programs are not on every user's path.
 PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin:/usr/bin"
