@@ -11,7 +11,7 @@ import systems
 # Allocators and page caches settle within the first requests; what grows after them grows for ever.
 SETTLED = 200_000
 
-IDLE = ("nginx", "haproxy", "weir", "weir, 2 filters")
+IDLE = ["nginx", "haproxy", "weir", "weir, 2 filters"]
 
 
 class Grown:
@@ -43,7 +43,7 @@ def over_requests(bench: systems.Bench) -> Grown:
 
 
 def idle(
-    bench: systems.Bench, names: tuple[str, ...] = IDLE, door: doors.Door = doors.CLEAR
+    bench: systems.Bench, names: list[str] = IDLE, door: doors.Door = doors.CLEAR
 ) -> dict[str, float | str]:
     """Resident KiB of one idle connection that has had one exchange, or why it is not known."""
     number = int(os.environ.get("WEIR_BENCH_IDLE", "1000"))
