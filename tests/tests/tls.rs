@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use weir_tests::peers::python_says;
 use weir_tests::{
-    Ask, Authority, Client, Config, Door, Gateway, Identity, Origin, Signal, Version, Visitor, curl, eventually, stays,
+    Ask, Authority, Client, Config, Door, Gateway, Identity, Origin, Signal, Version, Visitor, behaviour, curl,
+    eventually, stays,
 };
 
 const LOG: &str = "${tls.version} ${tls.alpn} ${tls.sni} ${tls.resumed}";
@@ -474,6 +475,18 @@ fn tls_on_a_port_in_the_clear_is_no_request() {
     assert!(Visitor::trusting(&authority).shake(&gateway.addr("web")).is_err());
     assert!(origin.requests().is_empty());
     gateway.get("/").expect(200);
+}
+
+#[test]
+fn an_answer_that_breaks_off_does_not_end_as_if_it_were_whole() {
+    let house = House::stand("");
+    house.origin.on("/cut", behaviour::unfinished_chunks());
+    let mut client = house.visitor.connect(&house.address());
+    // Nothing but the end of the connection tells HTTP/1.0 where a body ends, and only `close_notify` that nobody cut it.
+    client.send("GET /cut HTTP/1.0\r\nHost: any.example\r\n\r\n");
+    let response = client.try_response().expect("a head");
+    assert!(response.cut.is_some(), "{response}");
+    house.serves();
 }
 
 #[test]
