@@ -10,6 +10,7 @@ const FRAME_UNEXPECTED: u64 = 0x105;
 const FRAME_ERROR: u64 = 0x106;
 const EXCESSIVE_LOAD: u64 = 0x107;
 const REJECTED: u64 = 0x10b;
+const CANCELLED: u64 = 0x10c;
 const INCOMPLETE: u64 = 0x10d;
 const MESSAGE_ERROR: u64 = 0x10e;
 const UNDECODABLE: u64 = 0x200;
@@ -339,4 +340,32 @@ fn large_bodies_go_both_ways() {
     client.end(&mut stream);
     assert!(matches!(client.hear(&mut stream), Said::Bytes(_)));
     assert_eq!(house.origin.request("/x").length, 10_000_000);
+}
+
+#[test]
+fn who_takes_nothing_makes_the_gateway_hold_little_and_is_given_up() {
+    let house = House::stand("write-timeout = \"1s\"");
+    house.origin.on("/x", behaviour::big_body(64 << 20));
+    let before = house.gateway.rss_kib();
+    let client = house.connect();
+    // Nobody reads them, so their windows stay shut.
+    let mut streams: Vec<_> = (0..20).map(|_| client.say(&with(&[])).expect("a stream")).collect();
+    streams.iter_mut().for_each(|stream| client.end(stream));
+    eventually("all are given up", || (house.gateway.log_count("client-stalled") >= 20).then_some(()));
+    let grown = house.gateway.peak_rss_kib().saturating_sub(before);
+    assert!(grown < 32 << 10, "{grown} KiB more");
+    assert_eq!(client.hear(&mut streams[0]), Said::Reset(CANCELLED));
+    assert_eq!(house.connect().get("/teapot").expect("others are served").0, 200);
+}
+
+#[test]
+fn who_stops_sending_a_body_is_given_up() {
+    let house = House::stand("body-timeout = \"300ms\"");
+    house.origin.on("/x", behaviour::sinks());
+    let client = house.connect();
+    let post = head(&[(":method", "POST"), SCHEME, AUTHORITY, PATH, ("content-length", "10")]);
+    let mut stream = client.say(&[post, frame(0, b"abc")].concat()).expect("a stream");
+    let Said::Bytes(bytes) = client.hear(&mut stream) else { panic!("it is told") };
+    assert!(String::from_utf8_lossy(&bytes).contains("408"), "{bytes:02x?}");
+    assert_eq!(client.stopped(&mut stream), Some(NO_ERROR));
 }

@@ -21,6 +21,7 @@ use super::quic::{Accepted, Both, Quic};
 use crate::body::Body;
 use crate::clock::Instant;
 use crate::failure::{Failure, Kind};
+use crate::front::h2::Priority;
 use crate::front::refusal;
 use crate::generation::Local;
 use crate::message::{Fields, Method, Status, semantics};
@@ -64,6 +65,9 @@ pub(super) async fn serve(stream: Stream, _seat: Seat, resolver: RequestResolver
     stream.exchange(both, accepted).await;
 }
 
+/// RFC 9218, section 5.
+const PRIORITY: &str = "priority";
+
 impl Stream {
     async fn exchange(&self, both: RequestStream<Both, Bytes>, accepted: Accepted) {
         let (is_early, section) = (accepted.is_early, accepted.head.take());
@@ -75,6 +79,7 @@ impl Stream {
             Err(refused) => return self.refuse(outlet, inlet, refused).await,
         };
         let (method, reply) = (head.method.clone(), Rc::<Reply>::default());
+        let priority = Priority::default().change(head.headers.get_all(PRIORITY).iter());
         // What a tunnel carries is no body (RFC 9220, section 3; RFC 8441, section 5).
         let body = match &protocol {
             Some(_) => Body::Empty,
@@ -94,7 +99,7 @@ impl Stream {
         let answer = reply.wait(arrived, &mut outlet).await;
         self.link.note(answer.is_some());
         if let Some(answer) = answer {
-            self.answer(&reply, answer, &method, outlet, &inlet).await;
+            self.answer(&reply, answer, (&method, priority), outlet, &inlet).await;
         }
         inlet.stop(Code::H3_REQUEST_CANCELLED);
     }
@@ -103,7 +108,7 @@ impl Stream {
         &self,
         reply: &Reply,
         answer: http::Response<Outgoing>,
-        method: &Method,
+        (method, asked): (&Method, Priority),
         mut outlet: Outlet,
         inlet: &Inlet,
     ) {
@@ -113,6 +118,8 @@ impl Stream {
             return outlet.reset(Code::H3_MESSAGE_ERROR);
         }
         outbound::strip(&mut head.headers);
+        // An upstream knows better than its client what its answer is (RFC 9218, section 8).
+        outlet.rank(asked.change(head.headers.get_all(PRIORITY).iter()));
         if let Some(tunnel) = body.take_tunnel() {
             // What HTTP/1 says with 101 is an answer like any other here.
             head.status = Status::OK;

@@ -124,8 +124,10 @@ impl Reading {
         }
         let name = Name::from_lowercase(name).map_err(|_| malformed("a field's name is not one"))?;
         let value = Value::from_bytes(value).map_err(|_| malformed("a field's value is not one"))?;
-        self.fields.append(name, value);
-        Ok(())
+        match self.fields.try_append(name, value) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(self.beyond(Kind::HeadTooLarge, "more fields than a map holds".to_owned())),
+        }
     }
 
     fn beyond(&self, kind: Kind, detail: String) -> Refused {

@@ -20,6 +20,7 @@ use super::link::Link;
 use super::quic::{self, Accepted, Stopped};
 use crate::clock::{self, Deadline, Duration};
 use crate::failure::{Failure, Kind};
+use crate::front::h2::Priority;
 use crate::front::pace::Pace;
 use crate::message::{Name, Status};
 
@@ -28,6 +29,7 @@ pub(super) struct Outlet {
     stream: RequestStream<quic::Send, Bytes>,
     stopped: Stopped,
     is_gone: bool,
+    rank: Rc<Cell<Option<i32>>>,
     patience: Patience,
 }
 
@@ -92,10 +94,15 @@ pub(super) fn state_length(head: &mut http::response::Parts, body: &impl Body) -
 
 impl Outlet {
     pub(super) fn of(stream: RequestStream<quic::Send, Bytes>, link: &Link, accepted: Accepted) -> Self {
-        let Accepted { stopped, written, .. } = accepted;
+        let Accepted { stopped, written, rank, .. } = accepted;
         let (deadline, limit) = (link.ticker.deadline(), link.limits.write);
         let pace = Pace::of(link.limits.rate.response, link.limits.rate.grace);
-        Self { stream, stopped, is_gone: false, patience: Patience { deadline, limit, pace, written, seen: 0 } }
+        Self { stream, stopped, is_gone: false, rank, patience: Patience { deadline, limit, pace, written, seen: 0 } }
+    }
+
+    /// What is more urgent goes first (RFC 9218); equals take turns.
+    pub(super) fn rank(&self, priority: Priority) {
+        self.rank.set(Some(-i32::from(priority.urgency)));
     }
 
     /// One that waits for its client as long as a tunnel does.
