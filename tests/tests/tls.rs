@@ -480,6 +480,16 @@ fn tls_on_a_port_in_the_clear_is_no_request() {
 }
 
 #[test]
+fn an_answer_that_is_whole_ends_as_one() {
+    let house = House::stand("");
+    house.origin.on("/rest", behaviour::close_delimited_body("all of it"));
+    let mut client = house.visitor.connect(&house.address());
+    client.send("GET /rest HTTP/1.0\r\nHost: any.example\r\n\r\n");
+    // The end is told under TLS too (RFC 8446, section 6.1): without close_notify this would be an error.
+    assert_eq!(client.response().expect(200).text(), "all of it");
+}
+
+#[test]
 fn an_answer_that_breaks_off_does_not_end_as_if_it_were_whole() {
     let house = House::stand("");
     house.origin.on("/cut", behaviour::unfinished_chunks());
@@ -518,7 +528,7 @@ fn curl_comes_in_by_every_version_that_it_has() {
     let port = address.rsplit(':').next().unwrap();
     let ca = house.gateway.place().join("ca.pem").display().to_string();
     let (resolve, url) = (format!("any.example:{port}:127.0.0.1"), format!("https://any.example:{port}/curl"));
-    for (flag, version) in [("--http1.1", "1.1"), ("--http2", "2"), ("--tlsv1.3", "2")] {
+    for (flag, version) in [("--http1.1", "1.1"), ("--http1.0", "1"), ("--http2", "2"), ("--tlsv1.3", "2")] {
         let shown = [
             "--cacert",
             &ca,

@@ -139,6 +139,8 @@ impl Stream {
             Sent::Whole => {
                 // The answer does not need the rest of the request (RFC 9114, section 4.1), whoever still waits for it.
                 inlet.stop(Code::H3_NO_ERROR);
+                // The exchange is over; that a client is gone without a word must not keep it from the log.
+                drop(body);
                 outlet.settle().await;
             }
             Sent::Broken => outlet.reset(Code::H3_INTERNAL_ERROR),
