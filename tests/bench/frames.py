@@ -1,10 +1,9 @@
 """A small HTTP/2 client for connections that are used one request at a time: no Huffman code, no table of its own."""
 
-import socket
 import ssl
 import struct
 
-from load import PATIENCE
+from load import PATIENCE, connected
 from machine import Failed
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -37,10 +36,7 @@ class Connection:
     """One connection, from its preface on."""
 
     def __init__(self, port: int, path: str, context: ssl.SSLContext | None):
-        self.stream = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
-        self.stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if context is not None:
-            self.stream = context.wrap_socket(self.stream, server_hostname="127.0.0.1")
+        self.stream = connected(port, context, PATIENCE)
         # :method GET, :scheme http or https by the static table (RFC 7541, appendix A).
         head = bytes([0x82, 0x87 if context else 0x86])
         self.request = head + literal(4, path.encode()) + literal(1, f"127.0.0.1:{port}".encode())

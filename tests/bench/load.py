@@ -54,9 +54,10 @@ def h2load(core: int, url: str, seconds: float = 0, requests: int = 0) -> int:
     except subprocess.TimeoutExpired as error:
         raise Failed("h2load did not end") from error
     counted = re.search(r"(\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", ran.stdout)
-    if counted is None or int(counted[1]) == 0:
-        raise Failed(f"h2load had no answers: {(ran.stdout + ran.stderr).strip()[-200:]}")
-    if any(int(counted[bad]) for bad in (2, 3, 4)) or (requests and int(counted[1]) != requests):
+    if counted is None:
+        raise Failed(f"h2load counted nothing: {(ran.stdout + ran.stderr).strip()[-200:]}")
+    # Answers that are neither 2xx nor 3xx are among the failed.
+    if any(int(counted[bad]) for bad in (2, 3, 4)) or int(counted[1]) < max(1, requests):
         raise Failed(f"h2load: {counted[0]}")
     return int(counted[1])
 
@@ -66,11 +67,8 @@ class Connections:
 
     def __init__(self, port: int, number: int, path: str, context: ssl.SSLContext | None = None, patience: float = 60.0):
         self.request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
-        self.sockets = [socket.create_connection(("127.0.0.1", port), timeout=patience) for _ in range(number)]
-        for each in self.sockets:
-            each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if context is not None:
-            self.sockets = [context.wrap_socket(each, server_hostname="127.0.0.1") for each in self.sockets]
+        # One after the other, so that no server holds many unfinished handshakes.
+        self.sockets = [connected(port, context, patience) for _ in range(number)]
 
     def __enter__(self) -> "Connections":
         return self
@@ -97,6 +95,12 @@ class Connections:
             each.sendall(self.request)
             bodies.append(read_answer(each))
         return bodies
+
+
+def connected(port: int, context: ssl.SSLContext | None, patience: float) -> socket.socket:
+    stream = socket.create_connection(("127.0.0.1", port), timeout=patience)
+    stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return stream if context is None else context.wrap_socket(stream, server_hostname="127.0.0.1")
 
 
 def read_answer(stream: socket.socket) -> bytes:
