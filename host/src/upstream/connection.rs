@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
+use http::{HeaderValue, header};
 use hyper::client::conn::http1::SendRequest;
 use tokio::task::AbortHandle;
 
@@ -177,7 +178,8 @@ impl Alone {
         expects: bool,
         interim: impl FnMut(Status, Fields),
     ) -> Result<Answered, Unanswered> {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        frame(&mut head, &body);
         let stage = Stage::first(body.is_over(), expects);
         let progress = Progress::begin(self.deadline.clone(), limits, stage);
         let mut request = http::Request::from_parts(head, Upload::of(body, progress.clone()));
@@ -200,6 +202,15 @@ impl Alone {
         progress.reach(Stage::Body);
         progress.rest();
         Ok(Answered { response: response.map(Incoming::from), progress })
+    }
+}
+
+/// Says how a body comes whose length nobody knows. The codec says so by itself, but not for methods that seldom have one:
+/// theirs it would leave out (RFC 9112, section 6.3: a request without either has none).
+fn frame(head: &mut http::request::Parts, body: &Body) {
+    let is_unmeasured = !body.is_over() && http_body::Body::size_hint(body).exact().is_none();
+    if is_unmeasured && !head.headers.contains_key(header::CONTENT_LENGTH) {
+        head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
 }
 
