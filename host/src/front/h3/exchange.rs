@@ -22,7 +22,7 @@ use crate::body::Body;
 use crate::clock::Instant;
 use crate::failure::{Failure, Kind};
 use crate::front::h2::Priority;
-use crate::front::refusal;
+use crate::front::{refusal, streams};
 use crate::generation::Local;
 use crate::message::{Fields, Method, Status, semantics};
 use crate::pipeline::{self, Arrived, Client, Interim, Outgoing};
@@ -117,7 +117,7 @@ impl Stream {
             // RFC 9114, section 4.1.2.
             return outlet.reset(Code::H3_MESSAGE_ERROR);
         }
-        outbound::strip(&mut head.headers);
+        streams::strip(&mut head.headers);
         // An upstream knows better than its client what its answer is (RFC 9218, section 8).
         outlet.rank(asked.change(head.headers.get_all(PRIORITY).iter()));
         if let Some(tunnel) = body.take_tunnel() {
@@ -129,7 +129,7 @@ impl Stream {
             return;
         }
         let has_body = semantics::has_body(method, head.status);
-        let left = if has_body { outbound::state_length(&mut head, &body) } else { None };
+        let left = if has_body { streams::state_length(&mut head, &body) } else { None };
         let sent = match outlet.send_head(head.status, head.headers).await {
             Ok(()) if has_body => outlet.carry(&mut body, left, reply).await,
             Ok(()) => outlet.finish().await.map_or_else(Sent::Shut, |()| Sent::Whole),
