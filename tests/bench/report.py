@@ -28,7 +28,8 @@ class Report:
 
     def begin(self, weir: pathlib.Path, cores: tuple[int, int]) -> None:
         said = subprocess.run([weir, "--version"], capture_output=True, text=True, timeout=10, check=False)
-        versions = ", ".join([said.stdout.strip(), *map(tools.version, ("nginx", "haproxy", "wrk", "h2load", "valgrind", "openssl"))])
+        beside = ("nginx", "haproxy", "wrk", "h2load", "valgrind", "openssl")
+        versions = ", ".join([said.stdout.strip(), *map(tools.version, beside)])
         self.say("# Benchmark\n")
         self.say(f"{versions}. {machine.describe()}. Proxy on core {cores[0]}, load and origin on core {cores[1]}.")
         self.say("Ratios can be compared between machines, times cannot. How it is measured: tests/bench/README.md.")

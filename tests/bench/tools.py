@@ -53,7 +53,10 @@ def peers() -> str:
     python = SUITES / ".peers" / "bin" / "python"
     if not python.exists():
         print("bench: tests/peers.sh", flush=True)
-        made = subprocess.run([SUITES / "peers.sh"], capture_output=True, text=True, timeout=900, check=False)
+        try:
+            made = subprocess.run([SUITES / "peers.sh"], capture_output=True, text=True, timeout=900, check=False)
+        except subprocess.TimeoutExpired as error:
+            raise Failed("tests/peers.sh did not end") from error
         if made.returncode != 0:
             raise Failed(f"tests/peers.sh: {made.stderr.strip()[-300:]}")
     return str(python)
@@ -85,4 +88,4 @@ def version(program: str) -> str:
     flag = {"nginx": "-v", "haproxy": "-v", "wrk": "-v", "openssl": "version"}.get(program, "--version")
     said = subprocess.run([find(program), flag], capture_output=True, text=True, timeout=10, check=False)
     first = (said.stdout + said.stderr).strip().splitlines()[0]
-    return first.removeprefix("nginx version: ").split(" Copyright")[0].split(" - https")[0].strip()
+    return first.removeprefix("nginx version: ").split(" Copyright")[0].split(" - https")[0].split(" (Library")[0].strip()
