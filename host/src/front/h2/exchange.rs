@@ -115,6 +115,7 @@ impl Stream {
             return reply.reset(Reason::INTERNAL_ERROR);
         }
         let Some(mut outlet) = reply.send(head, is_over, &self.link, priority) else { return };
+        outlet = outlet.beside(inlet);
         if !is_over && outlet.carry(&mut body, left).await == Sent::Shut(Shut::Stalled) {
             body.give_up(&outlet.stalled());
         }

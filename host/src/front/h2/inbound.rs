@@ -4,7 +4,7 @@
 //! connection, names in upper case, lengths that do not match. Here is what it lets through. The window of a body opens only
 //! as far as the pipeline took it, so memory is bounded by the window.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -35,7 +35,13 @@ pub(super) enum Refused {
 
 /// The client's side of a stream, held by its exchange: when that is over, so is the body, whoever still has it.
 #[derive(Clone)]
-pub(super) struct Inlet(Rc<RefCell<Option<RecvStream>>>);
+pub(super) struct Inlet(Rc<Near>);
+
+struct Near {
+    stream: RefCell<Option<RecvStream>>,
+    /// Bytes of the answer that went the other way so far.
+    answered: Cell<u64>,
+}
 
 /// A client's body.
 pub(super) struct Inbound {
@@ -53,6 +59,8 @@ struct Wait {
     deadline: Deadline,
     limit: Duration,
     pace: Pace,
+    /// What had gone the other way when the wait began.
+    answered: u64,
 }
 
 /// How long a client may go on sending after its answer.
@@ -127,36 +135,41 @@ fn expects_continue(head: &Parts) -> bool {
 
 impl Inlet {
     pub(super) fn of(stream: RecvStream) -> Self {
-        Self(Rc::new(RefCell::new(Some(stream))))
+        Self(Rc::new(Near { stream: RefCell::new(Some(stream)), answered: Cell::default() }))
+    }
+
+    /// So many bytes of the answer went the other way: a client that takes them is not gone, whatever it sends.
+    pub(super) fn note_answered(&self, bytes: usize) {
+        self.0.answered.set(self.0.answered.get().saturating_add(bytes as u64));
     }
 
     /// Nothing more is read: the codec tells the client, if it is still sending.
     pub(super) fn close(&self) -> Option<RecvStream> {
-        self.0.borrow_mut().take()
+        self.0.stream.borrow_mut().take()
     }
 
     pub(super) fn is_over(&self) -> bool {
-        self.0.borrow().as_ref().is_none_or(RecvStream::is_end_stream)
+        self.0.stream.borrow().as_ref().is_none_or(RecvStream::is_end_stream)
     }
 }
 
 impl Inbound {
     pub(super) fn of(inlet: Inlet, head: &Parts, link: &Link, interim: &Rc<impl Interim + 'static>) -> Self {
         let length = head.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        let wait = Wait { deadline: link.ticker.deadline(), limit: link.limits.body, pace: link.pace_of_body() };
+        let wait = Wait { deadline: link.ticker.deadline(), limit: link.limits.body, pace: link.pace_of_body(), answered: 0 };
         let permission = expects_continue(head).then(|| interim.clone() as Rc<dyn Interim>);
         Self { inlet, left: length, is_data_over: false, wait, permission }
     }
 
     fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
-        let mut inlet = self.inlet.0.borrow_mut();
+        let mut inlet = self.inlet.0.stream.borrow_mut();
         let Some(stream) = &mut *inlet else { return Poll::Ready(Some(Err(unwanted()))) };
         let Poll::Ready(polled) = stream.poll_data(context) else {
             // Somebody wants the body, and the client has not begun to send it (RFC 9110, section 10.1.1).
             if let Some(client) = self.permission.take() {
                 client.send(Status::CONTINUE, Fields::default());
             }
-            return self.wait.poll(context).map(Some);
+            return self.wait.poll(context, self.inlet.0.answered.get()).map(Some);
         };
         self.permission = None;
         self.wait.deadline.disarm();
@@ -170,24 +183,32 @@ impl Inbound {
     }
 
     fn poll_trailers(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<HeaderMap, Failure>>> {
-        let mut inlet = self.inlet.0.borrow_mut();
+        let mut inlet = self.inlet.0.stream.borrow_mut();
         let Some(stream) = &mut *inlet else { return Poll::Ready(Some(Err(unwanted()))) };
         match stream.poll_trailers(context) {
             Poll::Ready(Ok(trailers)) => Poll::Ready(trailers.map(Ok)),
             Poll::Ready(Err(error)) => Poll::Ready(Some(Err(cut(&error)))),
-            Poll::Pending => self.wait.poll(context).map(Some),
+            Poll::Pending => self.wait.poll(context, self.inlet.0.answered.get()).map(Some),
         }
     }
 }
 
 impl Wait {
-    /// Ready when the client had its time.
-    fn poll<T>(&mut self, context: &mut Context<'_>) -> Poll<Result<T, Failure>> {
-        if !self.deadline.is_armed() {
-            self.pace.arm(&self.deadline, self.limit);
+    /// Ready when the client had its time. While its answer moves, a stream lives, though the client has nothing to say: so
+    /// are most calls of gRPC that stream both ways.
+    fn poll<T>(&mut self, context: &mut Context<'_>, answered: u64) -> Poll<Result<T, Failure>> {
+        loop {
+            if !self.deadline.is_armed() {
+                self.pace.arm(&self.deadline, self.limit);
+                self.answered = answered;
+            }
+            ready!(self.deadline.poll_over(context));
+            if self.answered == answered {
+                return Poll::Ready(Err(Failure::of(Kind::BodyTimeout, self.pace.or_silent(self.limit))));
+            }
+            self.deadline.disarm();
+            self.pace.begin();
         }
-        ready!(self.deadline.poll_over(context));
-        Poll::Ready(Err(Failure::of(Kind::BodyTimeout, self.pace.or_silent(self.limit))))
     }
 }
 
@@ -206,7 +227,7 @@ impl http_body::Body for Inbound {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inlet.0.borrow().as_ref().is_some_and(RecvStream::is_end_stream)
+        self.inlet.0.stream.borrow().as_ref().is_some_and(RecvStream::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -13,6 +13,7 @@ use h2::{Reason, SendStream};
 use http::HeaderMap;
 use http_body::Body;
 
+use super::inbound::Inlet;
 use super::link::Link;
 use super::priority::Priority;
 use super::turns::Piece;
@@ -37,6 +38,8 @@ pub(super) struct Outlet {
     pace: Pace,
     /// What the connection had moved when the patience began.
     moved: u64,
+    /// The other way, which is told that this one is in use.
+    inlet: Option<Inlet>,
 }
 
 /// Why nothing more can be sent.
@@ -66,7 +69,14 @@ impl Outlet {
     pub(super) fn of(stream: SendStream<Piece>, link: Rc<Link>, priority: Priority) -> Self {
         let id = stream.stream_id().as_u32();
         let (limit, pace) = (link.limits.write, link.pace_of_answer());
-        Self { stream, link, id, priority, is_shut: false, was_open: false, patience: None, limit, pace, moved: 0 }
+        let (is_shut, was_open, patience, moved, inlet) = (false, false, None, 0, None);
+        Self { stream, link, id, priority, is_shut, was_open, patience, limit, pace, moved, inlet }
+    }
+
+    /// One that tells the other way of its stream that it is in use.
+    pub(super) fn beside(mut self, inlet: &Inlet) -> Self {
+        self.inlet = Some(inlet.clone());
+        self
     }
 
     /// One that waits for its client as long as a tunnel does.
@@ -122,6 +132,9 @@ impl Outlet {
     pub(super) fn send(&mut self, bytes: Bytes, is_last: bool) -> Result<(), Shut> {
         self.link.answered();
         self.pace.moved(bytes.len(), self.link.ticker.recent());
+        if let Some(inlet) = &self.inlet {
+            inlet.note_answered(bytes.len());
+        }
         let piece = self.link.turns.piece(bytes);
         self.stream.send_data(piece, is_last).map_err(|_| self.why())?;
         if !is_last {

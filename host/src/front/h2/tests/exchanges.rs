@@ -179,6 +179,25 @@ fn a_body_that_stops_is_not_waited_for() {
     });
 }
 
+/// A call that streams both ways, where one side has nothing to say for longer than a body may be quiet.
+#[test]
+fn a_body_is_waited_for_while_its_answer_moves() {
+    for keys in ["body-timeout = \"200ms\"", "min-rate = { request = \"1KiB\", grace = \"200ms\" }"] {
+        world(keys, |world| async move {
+            let mut sender = world.client(&Builder::new()).await;
+            let (response, mut upload) =
+                sender.send_request(request("POST", "/ticks").body(()).unwrap(), false).unwrap();
+            let mut body = response.await.unwrap().into_body();
+            let mut ticks = 0;
+            while ticks < 12 * 4 {
+                ticks += body.data().await.unwrap().unwrap().len();
+            }
+            upload.send_data(Bytes::from("over"), true).unwrap();
+            assert!(body.data().await.is_none_or(|data| data.unwrap().is_empty()));
+        });
+    }
+}
+
 /// The client's window for the whole connection is one byte at a time: what is more urgent gets it.
 #[test]
 fn the_urgent_go_first() {

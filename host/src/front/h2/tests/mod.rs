@@ -181,6 +181,20 @@ async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
                 stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n").await?;
                 return echo(stream, read, length.parse().unwrap()).await;
             }
+            // A piece every now and then, whatever the client sends; after the last one it must have sent its end.
+            "/ticks" => {
+                stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await?;
+                for _ in 0..12 {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    stream.write_all(b"4\r\ntick\r\n").await?;
+                }
+                while !read.ends_with(b"\r\n0\r\n\r\n") {
+                    if stream.read_buf(&mut read).await? == 0 {
+                        return Ok(());
+                    }
+                }
+                return stream.write_all(b"0\r\n\r\n").await;
+            }
             other => panic!("{other}"),
         }
     }
