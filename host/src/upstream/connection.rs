@@ -18,9 +18,10 @@ use super::tunnel::{Exit, Far, Left};
 use super::waiting::Waiting;
 use super::{Endpoint, Incoming, Upload};
 use crate::body::Body;
-use crate::clock::Deadline;
+use crate::clock::{Deadline, Duration};
 use crate::failure::{Failure, Kind};
 use crate::message::{Fields, Status};
+use crate::tls;
 
 /// A connection that is not in the middle of anything: one of HTTP/1, or a place on one of HTTP/2.
 pub struct Connection(Line);
@@ -142,6 +143,9 @@ impl Connection {
     }
 }
 
+/// For the last bytes of a request whose answer is whole already: a moment, because another connection costs less.
+const SETTLE: Duration = Duration::from_millis(100);
+
 impl Alone {
     pub(super) const fn of(
         sender: SendRequest<Upload>,
@@ -168,7 +172,8 @@ impl Alone {
 
     /// Whether the next request can be sent; waits for the codec to put the last one behind it.
     pub(super) async fn is_usable(&mut self) -> bool {
-        self.sender.is_ready() || self.sender.ready().await.is_ok()
+        // A member that has answered before it read all of a request may never read the rest, nor what comes behind it.
+        self.sender.is_ready() || matches!(tokio::time::timeout(SETTLE, self.sender.ready()).await, Ok(Ok(())))
     }
 
     async fn ask(
@@ -235,6 +240,9 @@ fn explain(mut error: hyper::client::conn::TrySendError<http::Request<Upload>>, 
         return Unanswered { failure, is_unsent, unsent };
     }
     let error = error.into_error();
+    if let Some(refusal) = std::error::Error::source(&error).and_then(tls::late_refusal) {
+        return Unanswered { failure: Failure::of(Kind::TlsFailed, refusal), is_unsent: true, unsent };
+    }
     let kind = if error.is_parse() { Kind::BadResponse } else { Kind::UpstreamReset };
     Unanswered { failure: Failure::of(kind, chain(&error)), is_unsent, unsent }
 }
