@@ -3,6 +3,7 @@
 import os
 import re
 
+import doors
 import load
 import machine
 import systems
@@ -27,7 +28,7 @@ class Counted:
         self.requests = (0, 0)
 
 
-def measure(bench: systems.Bench, names: list[str] = NAMES) -> Counted:
+def measure(bench: systems.Bench, names: list[str] = NAMES, door: doors.Door = doors.CLEAR) -> Counted:
     few = int(os.environ.get("WEIR_BENCH_CALLGRIND_FEW", "1000"))
     many = int(os.environ.get("WEIR_BENCH_CALLGRIND_MANY", "6000"))
     done = Counted()
@@ -36,10 +37,10 @@ def measure(bench: systems.Bench, names: list[str] = NAMES) -> Counted:
         try:
             if systems.CHAINS.get(name):
                 compile_filters(bench, name)
-            done.figures[name] = (total(bench, name, many) - total(bench, name, few)) / (many - few)
-        except machine.Failed as failed:
+            done.figures[name] = (total(bench, name, many, door) - total(bench, name, few, door)) / (many - few)
+        except (machine.Failed, OSError) as failed:
             done.failures[name] = str(failed)
-        print(f"bench: instructions, {name}", flush=True)
+        print(f"bench: instructions, {door.name}, {name}", flush=True)
     return done
 
 
@@ -53,13 +54,16 @@ def compile_filters(bench: systems.Bench, name: str) -> None:
         pass
 
 
-def total(bench: systems.Bench, name: str, requests: int) -> int:
-    written = bench.place / f"callgrind.{name.replace(',', '').replace(' ', '-')}.{requests}"
+def total(bench: systems.Bench, name: str, requests: int, door: doors.Door) -> int:
+    written = bench.place / f"callgrind.{door.file}.{name.replace(',', '').replace(' ', '-')}.{requests}"
     wrapper = (tools.find("valgrind"), "--tool=callgrind", "-q", f"--callgrind-out-file={written}")
     limit = ADDRESS_SPACE if name.startswith("weir") else None
-    with bench.start(name, wrapper, limit) as running:
-        with load.Connections(running.port, CONNECTIONS, running.path("1k")) as client:
-            client.exchange(requests)
+    with bench.start(name, wrapper, limit, door) as running:
+        if door.http == 2:
+            load.h2load(bench.cores[1], running.url("1k"), requests=requests)
+        else:
+            with load.Connections(running.port, CONNECTIONS, running.path("1k"), running.context()) as client:
+                client.exchange(requests)
     if not written.exists():
         raise machine.Failed("valgrind wrote no counts")
     sums = [int(found) for found in re.findall(r"(?m)^(?:totals|summary): (\d+)", written.read_text(errors="replace"))]

@@ -1,13 +1,18 @@
-"""Clients: wrk for time, and a slow exact one for where requests must be counted one by one."""
+"""Clients: wrk and h2load for time, and a slow exact one for where requests must be counted one by one."""
 
 import re
 import socket
+import ssl
 import subprocess
 
 import tools
 from machine import Failed
 
 CONNECTIONS = 64
+
+# HTTP/2: few connections with several requests at once, as browsers and gateways come; 128 requests in all.
+H2_CONNECTIONS = 16
+H2_STREAMS = 8
 
 # Seconds for one answer. A machine that is busy with other things may take some; more is a fault.
 PATIENCE = 20
@@ -34,14 +39,36 @@ def wrk(core: int, url: str, seconds: float) -> int:
     return int(counted[1])
 
 
+def h2load(core: int, url: str, seconds: float = 0, requests: int = 0) -> int:
+    """Loads a URL over HTTP/2, for so many seconds or so many requests; how many were answered.
+
+    Raises Failed when one was not answered well.
+    """
+    pin = [tools.find("taskset"), "-c", str(core)]
+    length = [f"-n{requests}"] if requests else [f"-D{max(1, round(seconds))}"]
+    command = [*pin, tools.find("h2load"), "-t1", f"-c{H2_CONNECTIONS}", f"-m{H2_STREAMS}", *length, url]
+    # Under valgrind a request takes milliseconds.
+    patience = seconds + 2 * PATIENCE + requests / 20
+    try:
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=patience, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise Failed("h2load did not end") from error
+    counted = re.search(r"(\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", ran.stdout)
+    if counted is None:
+        raise Failed(f"h2load counted nothing: {(ran.stdout + ran.stderr).strip()[-200:]}")
+    # Answers that are neither 2xx nor 3xx are among the failed.
+    if any(int(counted[bad]) for bad in (2, 3, 4)) or int(counted[1]) < max(1, requests):
+        raise Failed(f"h2load: {counted[0]}")
+    return int(counted[1])
+
+
 class Connections:
     """A number of kept connections that are used in turns: a request on each, then the answer of each."""
 
-    def __init__(self, port: int, number: int, path: str, patience: float = 60.0):
+    def __init__(self, port: int, number: int, path: str, context: ssl.SSLContext | None = None, patience: float = 60.0):
         self.request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
-        self.sockets = [socket.create_connection(("127.0.0.1", port), timeout=patience) for _ in range(number)]
-        for each in self.sockets:
-            each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # One after the other, so that no server holds many unfinished handshakes.
+        self.sockets = [connected(port, context, patience) for _ in range(number)]
 
     def __enter__(self) -> "Connections":
         return self
@@ -61,18 +88,19 @@ class Connections:
                 read_answer(each)
             done += len(turn)
 
-    def one_by_one(self) -> None:
-        """One request on each connection, never two at once."""
+    def one_by_one(self) -> list[bytes]:
+        """The bodies of one request on each connection, never two at once."""
+        bodies = []
         for each in self.sockets:
             each.sendall(self.request)
-            read_answer(each)
+            bodies.append(read_answer(each))
+        return bodies
 
 
-def fetch(port: int, path: str) -> str:
-    """The body of one answer."""
-    with Connections(port, 1, path) as client:
-        client.sockets[0].sendall(client.request)
-        return read_answer(client.sockets[0]).decode()
+def connected(port: int, context: ssl.SSLContext | None, patience: float) -> socket.socket:
+    stream = socket.create_connection(("127.0.0.1", port), timeout=patience)
+    stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return stream if context is None else context.wrap_socket(stream, server_hostname="127.0.0.1")
 
 
 def read_answer(stream: socket.socket) -> bytes:

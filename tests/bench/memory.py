@@ -3,12 +3,15 @@
 import os
 import time
 
+import doors
 import load
 import machine
 import systems
 
 # Allocators and page caches settle within the first requests; what grows after them grows for ever.
 SETTLED = 200_000
+
+IDLE = ["nginx", "haproxy", "weir", "weir, 2 filters"]
 
 
 class Grown:
@@ -39,23 +42,25 @@ def over_requests(bench: systems.Bench) -> Grown:
     return grown
 
 
-def idle(bench: systems.Bench) -> dict[str, float | str]:
+def idle(
+    bench: systems.Bench, names: list[str] = IDLE, door: doors.Door = doors.CLEAR
+) -> dict[str, float | str]:
     """Resident KiB of one idle connection that has had one exchange, or why it is not known."""
     number = int(os.environ.get("WEIR_BENCH_IDLE", "1000"))
     found: dict[str, float | str] = {}
-    for name in ("nginx", "haproxy", "weir", "weir, 2 filters"):
+    for name in names:
         try:
-            with bench.start(name) as running:
+            with bench.start(name, door=door) as running:
                 # Warm, but without a load before it, whose memory the connections would then move into.
-                with load.Connections(running.port, 8, running.path("1k")) as client:
+                with running.connections(8, "1k") as client:
                     client.one_by_one()
                 time.sleep(1)
                 before = machine.resident(running.pid)
-                with load.Connections(running.port, number, running.path("1k")) as client:
+                with running.connections(number, "1k") as client:
                     client.one_by_one()
                     time.sleep(1)
                     found[name] = (machine.resident(running.pid) - before) / number
         except (machine.Failed, OSError) as failed:
             found[name] = str(failed)
-        print(f"bench: idle connections, {name}", flush=True)
+        print(f"bench: idle connections, {door.name}, {name}", flush=True)
     return found

@@ -5,6 +5,8 @@ import pathlib
 import subprocess
 from statistics import median
 
+import doors
+import load
 import machine
 import tools
 from instructions import Counted
@@ -15,6 +17,7 @@ from work import Work
 MOST_RATIO = 1.15
 MOST_CALL = 3.0
 MOST_METHOD = 1.03
+MOST_DOOR = {doors.TLS: 1.1, doors.H2: 0.9, doors.H2_TLS: 0.9}
 
 
 class Report:
@@ -25,7 +28,8 @@ class Report:
 
     def begin(self, weir: pathlib.Path, cores: tuple[int, int]) -> None:
         said = subprocess.run([weir, "--version"], capture_output=True, text=True, timeout=10, check=False)
-        versions = ", ".join([said.stdout.strip(), *map(tools.version, ("nginx", "haproxy", "wrk", "valgrind"))])
+        beside = ("nginx", "haproxy", "wrk", "h2load", "valgrind", "openssl")
+        versions = ", ".join([said.stdout.strip(), *map(tools.version, beside)])
         self.say("# Benchmark\n")
         self.say(f"{versions}. {machine.describe()}. Proxy on core {cores[0]}, load and origin on core {cores[1]}.")
         self.say("Ratios can be compared between machines, times cannot. How it is measured: tests/bench/README.md.")
@@ -43,16 +47,44 @@ class Report:
 
     def cpu(self, title: str, done: Work, calls: dict[str, int]) -> None:
         self.say(f"\n## CPU time per request, {title}, 64 kept connections\n")
-        self.say("| system | us | ratio to nginx (least to most) |")
+        self.costs(done)
+        if ratios := done.ratios("weir"):
+            self.verdict("without filters", median(ratios), MOST_RATIO, "of nginx", bool(calls))
+        if calls:
+            self.calls(done, calls)
+
+    def costs(self, done: Work, unit: str = "us") -> None:
+        self.say(f"| system | {unit} | ratio to nginx (least to most) |")
         self.say("|---|---|---|")
         for name in done.rounds:
             cost, ratios = done.cost(name), done.ratios(name)
             self.say(f"| {name} | {'-' if cost is None else f'{cost:.1f}'} | {spread(ratios, 2)} |")
         self.failed(done.failures)
+
+    def door(self, door: doors.Door, done: Work) -> None:
+        several = f"{load.H2_CONNECTIONS} connections with {load.H2_STREAMS} streams each"
+        how = several if door.http == 2 else "64 kept connections"
+        self.say(f"\n## CPU time per request, {door.name}, 1 KiB bodies, {how}\n")
+        self.costs(done)
         if ratios := done.ratios("weir"):
-            self.verdict("without filters", median(ratios), MOST_RATIO, "of nginx", bool(calls))
-        if calls:
-            self.calls(done, calls)
+            self.verdict(door.name, median(ratios), MOST_DOOR[door], "of nginx", True)
+
+    def handshakes(self, done: Work) -> None:
+        self.say("\n## CPU time of a connection with a full handshake, TLS 1.3, ECDSA P-256\n")
+        self.costs(done, "us per connection")
+        rates = [f"{name} {1e6 / cost:.0f}" for name in done.rounds if (cost := done.cost(name))]
+        if rates:
+            self.say(f"\nConnections a second that one core is enough for: {', '.join(rates)}.")
+
+    def h3(self, done: Work) -> None:
+        self.say("\n## CPU time per request, HTTP/3, 1 KiB bodies, the gateway not busy all the time\n")
+        self.say("| system | us (least to most) |")
+        self.say("|---|---|")
+        for name in doors.SYSTEMS:
+            known = [cost for cost in done.rounds.get(name, []) if cost is not None]
+            self.say(f"| {name} | {spread(known, 1)} |")
+        self.say("\nDebian's nginx and HAProxy are built without HTTP/3.")
+        self.failed(done.failures)
 
     def calls(self, done: Work, calls: dict[str, int]) -> None:
         self.say("\n## A filter call\n")
@@ -67,9 +99,9 @@ class Report:
         if known:
             self.verdict("a reused call, in the dearest of the chains", max(known), MOST_CALL, "us", True)
 
-    def instructions(self, done: Counted) -> None:
+    def instructions(self, done: Counted, door: doors.Door = doors.CLEAR) -> None:
         few, many = done.requests
-        self.say(f"\n## User instructions per request (callgrind, {many} requests less {few})\n")
+        self.say(f"\n## User instructions per request, {door.name} (callgrind, {many} requests less {few})\n")
         self.say("| system | thousands | ratio to nginx |")
         self.say("|---|---|---|")
         nginx = done.figures.get("nginx")
@@ -79,7 +111,7 @@ class Report:
         if any(name.startswith("weir, ") for name in done.figures):
             self.say("\nFilters ran in the narrow memory layout here, which checks bounds: valgrind cannot reserve")
             self.say("the wide one.")
-        elif done.failures:
+        elif done.failures and door == doors.CLEAR:
             self.say("\nWithout figures for filters here, their cost is what CPU time says above.")
 
     def balance(self, counted: Counted, work: Work) -> None:
@@ -109,8 +141,8 @@ class Report:
         if grown.failure:
             self.failed({"weir, 2 filters": grown.failure})
 
-    def idle(self, found: dict[str, float | str]) -> None:
-        self.say("\n## An idle connection, in the process's memory (the kernel's sockets not counted)\n")
+    def idle(self, found: dict[str, float | str], door: doors.Door = doors.CLEAR) -> None:
+        self.say(f"\n## An idle connection, {door.name}, in the process's memory (the kernel's sockets not counted)\n")
         self.say("| system | KiB |")
         self.say("|---|---|")
         for name, kib in found.items():

@@ -6,12 +6,16 @@ origin, `Via` both ways, a request id. "nginx, bare" does none of the latter.
 
 import contextlib
 import pathlib
+import re
 import resource
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator
 
+import doors
+import frames
 import load
 import machine
 import tools
@@ -82,6 +86,7 @@ level = "error"
 format = "off"
 [listener.web]
 bind = "127.0.0.1:{port}"
+{door}
 [pool.origin]
 member = {members}
 balance = {balance}
@@ -102,7 +107,7 @@ http {{
     uwsgi_temp_path {place}/{name}.4; scgi_temp_path {place}/{name}.5;
     upstream origin {{ server 127.0.0.1:{origin}; keepalive 1024; keepalive_requests 1000000000; }}
     server {{
-        listen 127.0.0.1:{port} backlog=1024;
+        listen 127.0.0.1:{port}{flags} backlog=1024; {door}
         location / {{
             proxy_pass http://origin; proxy_http_version 1.1; proxy_set_header Connection "";
             {fields}
@@ -131,11 +136,11 @@ defaults
     timeout http-keep-alive 75s
     http-reuse always
 frontend web
-    bind 127.0.0.1:{port} backlog 1024
+    bind 127.0.0.1:{port} backlog 1024{door}
     option forwardfor
     unique-id-format %[uuid()]
     unique-id-header X-Request-Id
-    http-request set-header X-Forwarded-Proto http
+    http-request set-header X-Forwarded-Proto {scheme}
     http-request set-header X-Forwarded-Host %[req.hdr(host)]
     http-request set-header X-Forwarded-Port %[dst_port]
     http-request add-header Via "1.1 haproxy"
@@ -170,14 +175,23 @@ PATIENCE = 120.0
 class Running:
     """A system that listens."""
 
-    def __init__(self, name: str, port: int, process: subprocess.Popen):
+    def __init__(self, name: str, port: int, process: subprocess.Popen, place: pathlib.Path, door: doors.Door):
         self.name, self.port, self.pid, self.process = name, port, process.pid, process
+        self.place, self.door = place, door
 
     def path(self, what: str) -> str:
         return f"/{'old' if self.name in TARGETS else 'new'}/{what}"
 
     def url(self, what: str) -> str:
-        return f"http://127.0.0.1:{self.port}{self.path(what)}"
+        return f"{self.door.scheme}://127.0.0.1:{self.port}{self.path(what)}"
+
+    def context(self) -> ssl.SSLContext | None:
+        return doors.context(self.place, self.door)
+
+    def connections(self, number: int, what: str) -> load.Connections | frames.Connections:
+        """Kept connections through the door; where that is HTTP/3, over TLS beside it."""
+        kind = frames.Connections if self.door.http == 2 else load.Connections
+        return kind(self.port, number, self.path(what), self.context())
 
 
 class Bench:
@@ -188,6 +202,7 @@ class Bench:
         self.origin_port = 0
         for name, length in (("1k", 1 << 10), ("100k", 100 << 10)):
             (place / name).write_bytes(b"x" * length)
+        doors.certificate(place)
 
     @contextlib.contextmanager
     def origin(self) -> Iterator[None]:
@@ -200,19 +215,23 @@ class Bench:
 
     @contextlib.contextmanager
     def start(
-        self, name: str, wrapper: tuple[str, ...] = (), address_space: int | None = None
+        self,
+        name: str,
+        wrapper: tuple[str, ...] = (),
+        address_space: int | None = None,
+        door: doors.Door = doors.CLEAR,
     ) -> Iterator[Running]:
         """Starts a system on the proxy's core, checks that it does its work, and ends it afterwards.
 
         Raises machine.Failed when it does not start or does something else.
         """
         port = machine.free_port()
-        command = pinned(self.cores[0], [*wrapper, *self.command(name, port, alone=bool(wrapper))])
-        with self.listening(name, port, command, address_space) as running:
+        command = pinned(self.cores[0], [*wrapper, *self.command(name, port, door, alone=bool(wrapper))])
+        with self.listening(name, port, command, address_space, door) as running:
             self.prove(running)
             yield running
 
-    def command(self, name: str, port: int, alone: bool) -> list[str]:
+    def command(self, name: str, port: int, door: doors.Door, alone: bool) -> list[str]:
         file = name.replace(",", "").replace(" ", "-")
         known = {"place": self.place, "name": file, "port": port, "origin": self.origin_port}
         if name.startswith("weir"):
@@ -220,13 +239,15 @@ class Bench:
             members = [f"http://{address}:{self.origin_port}" for address in addresses(MEMBERS if name in BALANCE else 1)]
             config = WEIR.format(
                 **known, chain=chain, filters=FILTERS if chain else "", members=members,
-                balance=BALANCE.get(name, '"round-robin"'),
+                balance=BALANCE.get(name, '"round-robin"'), door=doors.weir(self.place, door),
             )
             return [str(self.weir), "run", "-c", self.write(f"{file}.toml", config)]
         if name == "haproxy":
-            return [tools.find("haproxy"), "-db", "-f", self.write("haproxy.cfg", HAPROXY.format(**known))]
+            config = HAPROXY.format(**known, door=doors.haproxy(self.place, door), scheme=door.scheme)
+            return [tools.find("haproxy"), "-db", "-f", self.write("haproxy.cfg", config)]
         fields = "" if name == "nginx, bare" else NGINX_FIELDS.format(**known)
-        config = NGINX.format(**known, fields=fields, master="off" if alone else "on")
+        flags, beside = doors.nginx(self.place, door)
+        config = NGINX.format(**known, fields=fields, master="off" if alone else "on", flags=flags, door=beside)
         return [tools.find("nginx"), "-p", str(self.place), "-c", self.write(f"{file}.conf", config)]
 
     def write(self, name: str, text: str) -> str:
@@ -239,14 +260,21 @@ class Bench:
             return
         chain = CHAINS.get(running.name, [])
         fields = ("1" if "headers" in chain else "") + ("2" if "more-headers" in chain else "")
-        expected = f"/{TARGETS.get(running.name, 'new')}/told {fields} 127.0.0.1 1.1 "
-        told = load.fetch(running.port, running.path("told"))
-        if not told.startswith(expected):
+        # What a proxy calls the version that it received is its own affair (RFC 9110, section 7.6.3).
+        expected = rf"/{TARGETS.get(running.name, 'new')}/told {fields} 127\.0\.0\.1 [123](\.[01])? "
+        with running.connections(1, "told") as client:
+            told = client.one_by_one()[0].decode()
+        if not re.match(expected, told):
             raise machine.Failed(f"the origin saw {told!r} instead of {expected!r}")
 
     @contextlib.contextmanager
     def listening(
-        self, name: str, port: int, command: list[str], address_space: int | None = None
+        self,
+        name: str,
+        port: int,
+        command: list[str],
+        address_space: int | None = None,
+        door: doors.Door = doors.CLEAR,
     ) -> Iterator[Running]:
         def confine() -> None:
             if address_space is not None:
@@ -259,7 +287,7 @@ class Bench:
             )
         try:
             wait_for(process, port, said)
-            yield Running(name, port, process)
+            yield Running(name, port, process, self.place, door)
         finally:
             end(process)
 

@@ -5,15 +5,20 @@ import pathlib
 import shutil
 import subprocess
 
-from machine import Unfit
+from machine import Failed, Unfit
 
-NEEDED = {"nginx": "nginx", "haproxy": "haproxy", "wrk": "wrk", "valgrind": "valgrind", "taskset": "util-linux"}
+NEEDED = {
+    "nginx": "nginx", "haproxy": "haproxy", "wrk": "wrk", "valgrind": "valgrind", "taskset": "util-linux",
+    "h2load": "nghttp2-client", "openssl": "openssl",
+}
 
 # System programs are not on every user's path.
 PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin:/usr/bin"
 
 # Debian starts services when it installs them, unless this file says no (invoke-rc.d(8)).
 POLICY = pathlib.Path("/usr/sbin/policy-rc.d")
+
+SUITES = pathlib.Path(__file__).resolve().parents[1]
 
 
 def find(program: str) -> str:
@@ -40,6 +45,23 @@ def provide() -> None:
         raise Unfit(f"still missing after installation: {' '.join(missing())}")
 
 
+def peers() -> str:
+    """A Python that has aioquic: the suites' own, which is made when it is not there yet.
+
+    Raises Failed when it cannot be made.
+    """
+    python = SUITES / ".peers" / "bin" / "python"
+    if not python.exists():
+        print("bench: tests/peers.sh", flush=True)
+        try:
+            made = subprocess.run([SUITES / "peers.sh"], capture_output=True, text=True, timeout=900, check=False)
+        except subprocess.TimeoutExpired as error:
+            raise Failed("tests/peers.sh did not end") from error
+        if made.returncode != 0:
+            raise Failed(f"tests/peers.sh: {made.stderr.strip()[-300:]}")
+    return str(python)
+
+
 def missing() -> list[str]:
     return [package for program, package in NEEDED.items() if shutil.which(program, path=PATH) is None]
 
@@ -63,7 +85,7 @@ def install(packages: list[str]) -> None:
 
 def version(program: str) -> str:
     """What a program says of itself, in a few words."""
-    flag = {"nginx": "-v", "haproxy": "-v", "wrk": "-v"}.get(program, "--version")
+    flag = {"nginx": "-v", "haproxy": "-v", "wrk": "-v", "openssl": "version"}.get(program, "--version")
     said = subprocess.run([find(program), flag], capture_output=True, text=True, timeout=10, check=False)
     first = (said.stdout + said.stderr).strip().splitlines()[0]
-    return first.removeprefix("nginx version: ").split(" Copyright")[0].split(" - https")[0].strip()
+    return first.removeprefix("nginx version: ").split(" Copyright")[0].split(" - https")[0].split(" (Library")[0].strip()

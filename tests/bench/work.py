@@ -2,8 +2,10 @@
 
 import os
 import random
+from collections.abc import Callable
 from statistics import median
 
+import doors
 import load
 import machine
 import systems
@@ -36,30 +38,39 @@ class Work:
         return [(cost - without) / number for cost, without in pairs if cost and without]
 
 
-def measure(bench: systems.Bench, size: str, names: list[str]) -> Work:
+def measure(bench: systems.Bench, size: str, names: list[str], door: doors.Door = doors.CLEAR) -> Work:
+    seconds = float(os.environ.get("WEIR_BENCH_SECONDS", "2"))
+    return interleaved(f"{door.name}, {size}", names, lambda name: one(bench, name, size, seconds, door))
+
+
+def interleaved(title: str, names: list[str], run: Callable[[str], float]) -> Work:
     """Every run has a process of its own: where its memory happens to lie can be worth some percent either way."""
     rounds = int(os.environ.get("WEIR_BENCH_ROUNDS", "10"))
-    seconds = float(os.environ.get("WEIR_BENCH_SECONDS", "2"))
     done, order = Work(), list(names)
     # The same order everywhere, but another one in each round, so that none always follows the same neighbour.
     dice = random.Random(1)
     for turn in range(rounds):
         dice.shuffle(order)
-        costs = {name: one(bench, name, size, seconds, done) for name in order}
+        costs = {name: tried(name, run, done) for name in order}
         for name in names:
             done.note(name, costs[name])
-        print(f"bench: {size}, round {turn + 1} of {rounds}", flush=True)
+        print(f"bench: {title}, round {turn + 1} of {rounds}", flush=True)
     return done
 
 
-def one(bench: systems.Bench, name: str, size: str, seconds: float, done: Work) -> float | None:
-    """Microseconds of CPU per request."""
+def tried(name: str, run: Callable[[str], float], done: Work) -> float | None:
     try:
-        with bench.start(name) as system:
-            load.wrk(bench.cores[1], system.url(size), 1)
-            before = machine.spent(system.pid)
-            requests = load.wrk(bench.cores[1], system.url(size), seconds)
-            return (machine.spent(system.pid) - before) / requests / 1000
-    except machine.Failed as failed:
+        return run(name)
+    except (machine.Failed, OSError) as failed:
         done.failures[name] = str(failed)
         return None
+
+
+def one(bench: systems.Bench, name: str, size: str, seconds: float, door: doors.Door) -> float:
+    """Microseconds of CPU per request."""
+    client = load.h2load if door.http == 2 else load.wrk
+    with bench.start(name, door=door) as system:
+        client(bench.cores[1], system.url(size), 1)
+        before = machine.spent(system.pid)
+        requests = client(bench.cores[1], system.url(size), seconds)
+        return (machine.spent(system.pid) - before) / requests / 1000

@@ -59,6 +59,11 @@ impl Authority {
         self.0.pem()
     }
 
+    /// Its key, for whoever signs in its name.
+    pub fn key_pem(&self) -> String {
+        self.0.key().serialize_pem()
+    }
+
     /// For a name or an address.
     pub fn certify(&self, name: &str) -> Identity {
         self.certify_key(name, KeyPair::generate().expect("keys can be made"))

@@ -38,6 +38,20 @@ fn a_body_with_a_length_arrives_byte_for_byte() {
 }
 
 #[test]
+fn a_body_that_nobody_expects_arrives_too() {
+    let origin = Origin::start();
+    let gateway = Gateway::start(&Config::to(&origin));
+    for method in ["GET", "DELETE", "OPTIONS", "REPORT"] {
+        let mut client = gateway.client();
+        client.send(format!(
+            "{method} /up HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+        ));
+        assert_eq!(client.response().expect(200).json()["body"], "hello", "{method}");
+    }
+    assert_eq!(origin.violations(), Vec::<String>::new());
+}
+
+#[test]
 fn a_chunked_body_arrives_byte_for_byte_and_with_its_trailers() {
     let (origin, gateway) = pair();
     let mut client = gateway.client();

@@ -93,7 +93,7 @@ fn config_prints_the_plan_with_its_defaults_as_a_config_again() {
     let printed = weir(&place, &["config"]);
     assert_eq!(printed.code, Some(0), "{printed:?}");
     for default in
-        ["head-timeout = \"10s\"", "max-head = \"32KiB\"", "preserve-host = false", "max-idle-connections = 16"]
+        ["head-timeout = \"10s\"", "max-head = \"32KiB\"", "preserve-host = false", "max-idle-connections = 128"]
     {
         assert!(printed.out.contains(default), "{default} in {}", printed.out);
     }

@@ -60,9 +60,35 @@ pool = "slow"
 [[site.any.route]]
 path = "/teapot"
 respond = { status = 418, body = "short and stout" }
+{filtered}
 [[site.any.route]]
 path = "/app"
 pool = "app"
+"#;
+
+/// A route with filters. They take a second to compile, so only who wants them has them.
+const FILTERED: &str = r#"
+[[site.any.route]]
+path = "/filtered"
+filters = ["fields", "paths"]
+pool = "app"
+[filter.fields]
+module = "std:header-rules"
+settings.request = [
+    { action = "set", name = "X-Who", value = "${request.host} ${request.path} ${request.method} ${tls.client.names}" },
+    { action = "remove", name = "Cookie" },
+]
+settings.response = [
+    { action = "set", name = "X-Status", value = "${response.status}" },
+    { action = "edit", name = "Set-Cookie", match = "$", value = "; Secure" },
+]
+[filter.paths]
+module = "std:url-rewrite"
+settings.rule = [
+    { match = "^/filtered/gone$", answer = "gone" },
+    { match = "^/filtered/moved$", to = "https://else.example/there", redirect = 302 },
+    { match = "^/filtered/(.*)$", to = "/app/$1" },
+]
 "#;
 
 struct House {
@@ -75,6 +101,10 @@ struct House {
 
 impl House {
     fn stand() -> House {
+        House::with("")
+    }
+
+    fn with(filtered: &str) -> House {
         let authority = Authority::found();
         let identity = authority.certify("any.example");
         let (origin, slow, dead) = (Origin::start(), Origin::that(behaviour::never_answers()), RefusedPort::take());
@@ -83,6 +113,7 @@ impl House {
             .fill("origin", &origin.url())
             .fill("slow", &slow.url())
             .fill("dead", &dead.url())
+            .fill("filtered", filtered)
             .identity("web", &identity)
             .access_log(LOG);
         House { gateway: Gateway::start(&config), origin, _slow: slow, _dead: dead, authority }
@@ -315,6 +346,22 @@ fn uploads_go_through_every_door_alike() {
         ("a GET with a body", Ask { method: "GET".to_owned(), ..Ask::post("/app/x", "body") }),
     ];
     same(&house, &table.map(|(what, ask)| (what, 200, ask)));
+}
+
+#[test]
+fn filters_see_and_change_the_same_behind_every_door() {
+    let house = House::with(FILTERED);
+    let crumbs = Ask::get("/filtered/cookies").field("cookie", "a=1").field("cookie", "b=2");
+    let table = [
+        ("fields", 200, crumbs),
+        ("what they are told", 200, Ask::post("/filtered/x?y=z", "body")),
+        ("an answer of theirs", 410, Ask::get("/filtered/gone")),
+        ("a redirect of theirs", 302, Ask::get("/filtered/moved")),
+        ("an answer of theirs to half a body", 410, Ask::post("/filtered/gone", "half").unfinished()),
+    ];
+    let answers = same(&house, &table);
+    assert_eq!(answers[0].fields.all("set-cookie"), ["a=1; Secure", "b=2; Path=/; Secure"]);
+    assert_eq!(answers[0].field("x-status"), "200");
 }
 
 #[test]

@@ -10,6 +10,7 @@ const FRAME_UNEXPECTED: u64 = 0x105;
 const FRAME_ERROR: u64 = 0x106;
 const EXCESSIVE_LOAD: u64 = 0x107;
 const REJECTED: u64 = 0x10b;
+const CANCELLED: u64 = 0x10c;
 const INCOMPLETE: u64 = 0x10d;
 const MESSAGE_ERROR: u64 = 0x10e;
 const UNDECODABLE: u64 = 0x200;
@@ -156,13 +157,13 @@ fn what_is_no_request_ends_its_stream_and_nothing_else() {
 #[test]
 fn what_breaks_the_protocol_ends_its_connection() {
     let house = House::stand("");
-    let plain = with(&[]);
+    let (plain, post) = (with(&[]), head(&[(":method", "POST"), SCHEME, AUTHORITY, PATH]));
     for (what, stream, expected) in [
         ("DATA before a head", frame(0, b"abc"), FRAME_UNEXPECTED),
         ("SETTINGS on a request", frame(4, b""), FRAME_UNEXPECTED),
         ("a frame of HTTP/2", [&plain[..], &frame(8, b"1234")].concat(), FRAME_UNEXPECTED),
         ("an end within a head", plain[..plain.len() - 1].to_vec(), FRAME_ERROR),
-        ("an end within DATA", [&plain[..], &[0, 100, b'x']].concat(), FRAME_ERROR),
+        ("an end within DATA", [&post[..], &[0, 50, b'x']].concat(), FRAME_ERROR),
         ("a table that was never allowed", frame(1, &[0, 0, 0x80]), UNDECODABLE),
         ("a string in no code", frame(1, &[0, 0, 0x51, 0x81, 0xff]), UNDECODABLE),
     ] {
@@ -326,16 +327,25 @@ fn a_listener_of_http_3_alone_speaks_nothing_over_tcp() {
 
 #[test]
 fn early_data_is_for_listeners_that_say_so() {
-    for (lines, taken) in [("", None), ("h3.early-data = true", Some(true))] {
-        let house = House::stand(lines);
+    let ask_early = |house: &House, target: &str| {
         let address = house.gateway.addr("web");
-        assert_eq!(house.connect().get("/first").expect("an answer").0, 200);
-        let mut again = Quic::connect_early(&address, &house.visitor).expect("a connection");
-        let status = again.get("/early").expect("an answer").0;
-        assert_eq!((status, again.was_early_taken()), (200, taken), "{lines}");
-        let told = house.origin.request("/early").fields.get("early-data");
-        assert_eq!(told.as_deref(), taken.map(|_| "1"), "{lines}");
-    }
+        let mut client = Quic::connect_early(&address, &house.visitor).expect("a connection");
+        assert_eq!(client.get(target).expect("an answer").0, 200);
+        let told = house.origin.request(target).fields.get("early-data");
+        (client.was_early_taken(), told)
+    };
+    let house = House::stand("");
+    assert_eq!(house.connect().get("/first").expect("an answer").0, 200);
+    assert_eq!(ask_early(&house, "/again"), (None, None));
+    let house = House::stand("h3.early-data = true");
+    assert_eq!(house.connect().get("/first").expect("an answer").0, 200);
+    let mut asked = 0;
+    // A request that is looked at when the handshake is over is like any other (RFC 8470, section 3).
+    eventually("a request is marked", || {
+        asked += 1;
+        let (taken, told) = ask_early(&house, &format!("/early-{asked}"));
+        (taken == Some(true) && told.as_deref() == Some("1")).then_some(())
+    });
 }
 
 #[test]
@@ -352,4 +362,32 @@ fn large_bodies_go_both_ways() {
     client.end(&mut stream);
     assert!(matches!(client.hear(&mut stream), Said::Bytes(_)));
     assert_eq!(house.origin.request("/x").length, 10_000_000);
+}
+
+#[test]
+fn who_takes_nothing_makes_the_gateway_hold_little_and_is_given_up() {
+    let house = House::stand("write-timeout = \"1s\"");
+    house.origin.on("/x", behaviour::big_body(64 << 20));
+    let before = house.gateway.rss_kib();
+    let client = house.connect();
+    // Nobody reads them, so their windows stay shut.
+    let mut streams: Vec<_> = (0..20).map(|_| client.say(&with(&[])).expect("a stream")).collect();
+    streams.iter_mut().for_each(|stream| client.end(stream));
+    eventually("all are given up", || (house.gateway.log_count("client-stalled") >= 20).then_some(()));
+    let grown = house.gateway.peak_rss_kib().saturating_sub(before);
+    assert!(grown < 32 << 10, "{grown} KiB more");
+    assert_eq!(client.hear(&mut streams[0]), Said::Reset(CANCELLED));
+    assert_eq!(house.connect().get("/teapot").expect("others are served").0, 200);
+}
+
+#[test]
+fn who_stops_sending_a_body_is_given_up() {
+    let house = House::stand("body-timeout = \"300ms\"");
+    house.origin.on("/x", behaviour::sinks());
+    let client = house.connect();
+    let post = head(&[(":method", "POST"), SCHEME, AUTHORITY, PATH, ("content-length", "10")]);
+    let mut stream = client.say(&[post, frame(0, b"abc")].concat()).expect("a stream");
+    let Said::Bytes(bytes) = client.hear(&mut stream) else { panic!("it is told") };
+    assert!(String::from_utf8_lossy(&bytes).contains("408"), "{bytes:02x?}");
+    assert_eq!(client.stopped(&mut stream), Some(NO_ERROR));
 }

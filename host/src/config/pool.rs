@@ -58,7 +58,7 @@ pub(super) fn read<'d>(name: &str, table: &Table<'d>, names: &Names, templates: 
         preserve_host: table.boolean("preserve-host", false),
         keepalive: table.boolean("keepalive", true),
         exclusive,
-        max_idle_connections: table.count("max-idle-connections", 16, 1..=65_535) as usize,
+        max_idle_connections: table.count("max-idle-connections", 128, 1..=65_535) as usize,
         connect_timeout: table.duration("connect-timeout", 5 * second),
         read_timeout: table.duration("read-timeout", 60 * second),
         write_timeout: table.duration("write-timeout", 60 * second),

@@ -53,6 +53,8 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: Stream, listener: &config
         return;
     }
     let unanswered = wire.unanswered(ended.as_ref().err());
+    // An answer that broke off does not end in good order: `close_notify` would say that nobody cut it (RFC 8446, section 6.1).
+    let is_whole = ended.is_ok() || unanswered.is_some();
     if let Err(error) = ended {
         tracing::trace!(%error, "connection ended");
     }
@@ -65,6 +67,8 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: Stream, listener: &config
     }
     if mid_message || wire.has_unread() {
         refusal::linger(&mut Bare(&wire)).await;
+    } else if is_whole && client.secured.is_some() {
+        refusal::end(&mut Bare(&wire)).await;
     }
 }
 

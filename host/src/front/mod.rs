@@ -13,6 +13,7 @@ mod proxy;
 mod refusal;
 mod seats;
 mod socket;
+mod streams;
 mod wire;
 mod worker;
 

@@ -45,6 +45,12 @@ pub(super) async fn write(stream: &mut (impl AsyncWrite + Unpin), kind: Kind, re
     stream.write_all(&text).await
 }
 
+/// Says that nothing more comes, within bounds: under TLS silence is no end (RFC 8446, section 6.1).
+pub(super) async fn end(stream: &mut (impl AsyncWrite + Unpin)) {
+    let said = poll_fn(|context| Pin::new(&mut *stream).poll_shutdown(context));
+    let _ = tokio::time::timeout(LINGER, said).await;
+}
+
 /// Says that nothing more comes, then reads what the client still sends, within bounds: a socket closed with unread bytes
 /// resets the connection and can destroy the answer before it is read (RFC 9112, section 9.6).
 pub(super) async fn linger(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {

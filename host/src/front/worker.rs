@@ -17,6 +17,7 @@ use super::socket::{Listening, Socket, Stream};
 use crate::clock::{self, Duration};
 use crate::generation::{Current, Local, Thread};
 use crate::log::{AccessLog, FLUSH_EVERY};
+use crate::tls;
 
 /// One thread's front.
 pub struct Worker {
@@ -43,6 +44,9 @@ impl Worker {
         let thread = Thread::start(access);
         let local = Local::of(current.load(), thread.clone());
         tokio::task::spawn_local(thread.ticker.clone().run());
+        if local.generation.secured().next().is_some() {
+            tls::warm();
+        }
         let (local, open, draining) = (RefCell::new(local), Rc::default(), Drain::default());
         let worker = Rc::new(Self { current, local, thread, open, draining });
         tokio::task::spawn_local(keep_house(Rc::downgrade(&worker)));

@@ -15,6 +15,26 @@ pub(super) fn explained(error: &io::Error) -> io::Error {
     }
 }
 
+/// What a member said of the handshake after it was over for us, which TLS 1.3 lets it do: it has not seen our certificate
+/// before (RFC 8446, section 4.4.2.4), or does not like it. `None` for every other error.
+#[must_use]
+pub fn late_refusal(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let inner = error.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref::<Error>()?;
+    match inner {
+        Error::AlertReceived(
+            AlertDescription::CertificateRequired
+            | AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied,
+        ) => Some(words(inner)),
+        _ => None,
+    }
+}
+
 /// One of rustls's errors in words.
 pub(super) fn words(error: &Error) -> String {
     match error {

@@ -25,6 +25,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 
 pub use self::error::Error;
+pub use self::explain::late_refusal;
 pub use self::own::self_signed;
 pub use self::server::{Findings, Refreshed, Server, ServerStream, Tickets, examine, examine_clients, secured_of_quic};
 use self::verify::Verifier;
@@ -80,6 +81,13 @@ impl Client {
         let connector = TlsConnector::from(self.config.clone());
         connector.connect(name, stream).await.map_err(|error| explain::explained(&error))
     }
+}
+
+/// Makes the calling thread ready for handshakes: its first random number takes as long as twenty handshakes, because the
+/// provider gathers entropy for it.
+pub fn warm() {
+    // Where there is none to be had, the first handshake says so.
+    let _ = aws_lc_rs::default_provider().secure_random.fill(&mut [0; 32]);
 }
 
 /// Whether the other side chose HTTP/2 by ALPN (RFC 9113, section 3.2).

@@ -87,6 +87,8 @@ pub async fn carry(
             return Poll::Ready(ended);
         }
         match (down_polled, up_polled) {
+            // The member takes nothing more. What it has said goes to the client still.
+            (Poll::Pending, Poll::Ready(Err(Broken::To(_)))) => up.stage = Stage::Over,
             (Poll::Ready(Err(Broken::From(error))), _) | (_, Poll::Ready(Err(Broken::To(error)))) => {
                 return Poll::Ready(Ended::Far(error));
             }
@@ -275,6 +277,34 @@ mod tests {
         .await;
         assert!(matches!(ended, Ended::Whole), "{ended:?}");
         assert_eq!((moved.up.get(), moved.down.get()), (bytes.len() as u64, bytes.len() as u64));
+    }
+
+    #[tokio::test]
+    async fn a_member_that_is_gone_still_has_its_last_word() {
+        let word: String = "last words ".repeat(100);
+        let said = word.clone();
+        let (ended, moved) = through(("", ""), Duration::ZERO, |mut client, mut member| async move {
+            let talk = async {
+                // More than fits between them, so that some is on its way when the member is gone.
+                member.write_all(said.as_bytes()).await.unwrap();
+                drop(member);
+            };
+            let listen = async {
+                for _ in 0..68 {
+                    // What nobody takes at the end fits into the pipe; when all is said, the tunnel is over.
+                    let _ = client.write_all(b"?").await;
+                    tokio::task::yield_now().await;
+                    let mut some = [0; 16];
+                    client.read_exact(&mut some).await.unwrap();
+                }
+                rest(&mut client).await
+            };
+            let ((), rest) = tokio::join!(talk, listen);
+            assert_eq!(rest.len() + 68 * 16, said.len());
+        })
+        .await;
+        assert!(matches!(ended, Ended::Whole), "{ended:?}");
+        assert_eq!(moved.down.get(), word.len() as u64);
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
+use http::{HeaderValue, header};
 use hyper::client::conn::http1::SendRequest;
 use tokio::task::AbortHandle;
 
@@ -17,9 +18,10 @@ use super::tunnel::{Exit, Far, Left};
 use super::waiting::Waiting;
 use super::{Endpoint, Incoming, Upload};
 use crate::body::Body;
-use crate::clock::Deadline;
+use crate::clock::{Deadline, Duration};
 use crate::failure::{Failure, Kind};
 use crate::message::{Fields, Status};
+use crate::tls;
 
 /// A connection that is not in the middle of anything: one of HTTP/1, or a place on one of HTTP/2.
 pub struct Connection(Line);
@@ -141,6 +143,9 @@ impl Connection {
     }
 }
 
+/// For the last bytes of a request whose answer is whole already: a moment, because another connection costs less.
+const SETTLE: Duration = Duration::from_millis(100);
+
 impl Alone {
     pub(super) const fn of(
         sender: SendRequest<Upload>,
@@ -167,7 +172,8 @@ impl Alone {
 
     /// Whether the next request can be sent; waits for the codec to put the last one behind it.
     pub(super) async fn is_usable(&mut self) -> bool {
-        self.sender.is_ready() || self.sender.ready().await.is_ok()
+        // A member that has answered before it read all of a request may never read the rest, nor what comes behind it.
+        self.sender.is_ready() || matches!(tokio::time::timeout(SETTLE, self.sender.ready()).await, Ok(Ok(())))
     }
 
     async fn ask(
@@ -177,7 +183,8 @@ impl Alone {
         expects: bool,
         interim: impl FnMut(Status, Fields),
     ) -> Result<Answered, Unanswered> {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        frame(&mut head, &body);
         let stage = Stage::first(body.is_over(), expects);
         let progress = Progress::begin(self.deadline.clone(), limits, stage);
         let mut request = http::Request::from_parts(head, Upload::of(body, progress.clone()));
@@ -203,6 +210,15 @@ impl Alone {
     }
 }
 
+/// Says how a body comes whose length nobody knows. The codec says so by itself, but not for methods that seldom have one:
+/// theirs it would leave out (RFC 9112, section 6.3: a request without either has none).
+fn frame(head: &mut http::request::Parts, body: &Body) {
+    let is_unmeasured = !body.is_over() && http_body::Body::size_hint(body).exact().is_none();
+    if is_unmeasured && !head.headers.contains_key(header::CONTENT_LENGTH) {
+        head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+}
+
 /// Nobody waits for what the codec still does; without this a member that takes no byte would keep it, the request's body
 /// and the client's connection for ever.
 impl Drop for Alone {
@@ -224,6 +240,9 @@ fn explain(mut error: hyper::client::conn::TrySendError<http::Request<Upload>>, 
         return Unanswered { failure, is_unsent, unsent };
     }
     let error = error.into_error();
+    if let Some(refusal) = std::error::Error::source(&error).and_then(tls::late_refusal) {
+        return Unanswered { failure: Failure::of(Kind::TlsFailed, refusal), is_unsent: true, unsent };
+    }
     let kind = if error.is_parse() { Kind::BadResponse } else { Kind::UpstreamReset };
     Unanswered { failure: Failure::of(kind, chain(&error)), is_unsent, unsent }
 }

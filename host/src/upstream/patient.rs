@@ -26,6 +26,11 @@ impl<S> Patient<S> {
     }
 }
 
+/// The other side takes nothing more.
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -40,7 +45,7 @@ impl<S: AsyncWrite + Unpin> Patient<S> {
     /// Nobody needs to be woken for a write that never ends: a connection reset by the other side can always be read.
     fn written(&mut self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match polled {
-            Poll::Ready(Err(error)) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
+            Poll::Ready(Err(error)) if is_refusal(&error) => {
                 self.is_deaf = true;
                 Poll::Pending
             }
@@ -74,8 +79,18 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         self.stream.is_write_vectored()
     }
 
+    /// TLS may have kept what it was given, and fail only here.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        if self.is_deaf {
+            return Poll::Ready(Ok(()));
+        }
+        match Pin::new(&mut self.stream).poll_flush(context) {
+            Poll::Ready(Err(error)) if is_refusal(&error) => {
+                self.is_deaf = true;
+                Poll::Ready(Ok(()))
+            }
+            polled => polled,
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -11,19 +11,18 @@ use bytes::Bytes;
 use h2::ext::Protocol;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
-use http::header;
 use http::request::Parts;
 
 use super::duplex::Duplex;
 use super::inbound::{self, Inbound, Inlet, Refused};
 use super::link::{Link, Seat};
-use super::outbound::{self, Outlet, Sent, Shut};
+use super::outbound::{Outlet, Sent, Shut};
 use super::priority::Priority;
 use super::turns::Piece;
 use crate::body::Body;
 use crate::clock::{self, Instant};
 use crate::failure::{Failure, Kind};
-use crate::front::refusal;
+use crate::front::{refusal, streams};
 use crate::generation::Local;
 use crate::message::{Fields, Method, Status, Value, semantics};
 use crate::pipeline::{self, Arrived, Client, Interim, Outgoing};
@@ -100,7 +99,7 @@ impl Stream {
         inlet: &Inlet,
     ) {
         let (mut head, mut body) = answer.into_parts();
-        outbound::strip(&mut head.headers);
+        streams::strip(&mut head.headers);
         let priority = asked.change(head.headers.get_all(PRIORITY).iter());
         if let Some(tunnel) = body.take_tunnel() {
             let Some(inlet) = inlet.close() else { return };
@@ -110,7 +109,7 @@ impl Stream {
             return Box::pin(tunnel.carry(Duplex::of(inlet, outlet.of_tunnel()), Bytes::new())).await;
         }
         let has_body = semantics::has_body(method, head.status);
-        let left = if has_body { state_length(&mut head, &body) } else { None };
+        let left = if has_body { streams::state_length(&mut head, &body) } else { None };
         let is_over = !has_body || http_body::Body::is_end_stream(&body);
         if is_over && left.is_some_and(|left| left > 0) {
             return reply.reset(Reason::INTERNAL_ERROR);
@@ -150,16 +149,6 @@ fn read(head: &mut Parts, link: &Link) -> Result<Option<Value>, Refused> {
     inbound::read(head, protocol.is_some(), &link.limits)?;
     let malformed = |_| Refused::Malformed(Failure::of(Kind::MalformedRequest, ":protocol is not a field's value"));
     protocol.map(|protocol| Value::from_bytes(protocol.as_ref()).map_err(malformed)).transpose()
-}
-
-/// Says how long a body is, where that is known and nobody has said it; the length that is said.
-fn state_length(head: &mut http::response::Parts, body: &Outgoing) -> Option<u64> {
-    if let Some(length) = head.headers.get(header::CONTENT_LENGTH) {
-        return length.to_str().ok()?.parse().ok();
-    }
-    let length = http_body::Body::size_hint(body).exact()?;
-    head.headers.insert(header::CONTENT_LENGTH, length.into());
-    Some(length)
 }
 
 /// RFC 9218, section 5.
@@ -218,7 +207,7 @@ impl Interim for Reply {
         let Some(respond) = respond.as_mut().filter(|_| status != Status::SWITCHING_PROTOCOLS) else { return };
         let mut response = http::Response::new(());
         (*response.status_mut(), *response.headers_mut()) = (status, fields.into());
-        outbound::strip(response.headers_mut());
+        streams::strip(response.headers_mut());
         // A hint that cannot be sent is none.
         let _ = respond.send_informational(response);
     }

@@ -257,7 +257,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Ticker;
-    use crate::front::h2::link::Limits;
+    use crate::front::streams::Limits;
 
     /// A socket that takes so many bytes, and notes its calls.
     #[derive(Default)]

@@ -16,11 +16,12 @@ use http::request::Parts;
 use http::{HeaderMap, header};
 use http_body::{Frame, SizeHint};
 
-use super::link::{Limits, Link};
+use super::link::Link;
 use crate::clock::{Deadline, Duration};
 use crate::failure::{Failure, Kind};
 use crate::front::pace::Pace;
-use crate::message::{Fields, Method, Scheme, Status, Value, host};
+use crate::front::streams::{self, LINE, Limits};
+use crate::message::{Fields, Method, Status, Value};
 use crate::pipeline::Interim;
 
 /// Why a request does not reach the pipeline.
@@ -68,15 +69,12 @@ const LINGER: Duration = Duration::from_secs(1);
 /// How much of it is read: small uploads to their end, and a bound on what one refusal costs.
 const MOST_LINGERED: usize = 1 << 20;
 
-/// What a line of a head takes beside its name and value, as in HTTP/1: a colon, a space and the line's end.
-const LINE: usize = 4;
-
 /// Checks a head, and brings it into the one form that the pipeline reads.
 pub(super) fn read(head: &mut Parts, is_tunnel: bool, limits: &Limits) -> Result<(), Refused> {
     let malformed = |detail| Err(Refused::Malformed(Failure::of(Kind::MalformedRequest, detail)));
     join_cookies(head);
     measure(head, limits)?;
-    if head.headers.values().any(|value| is_padded(value.as_bytes())) {
+    if streams::has_padding(&head.headers) {
         // RFC 9113, section 8.2.1.
         return malformed("a field's value begins or ends with white space");
     }
@@ -95,7 +93,7 @@ pub(super) fn read(head: &mut Parts, is_tunnel: bool, limits: &Limits) -> Result
     if !is_path {
         return malformed(":path does not begin with a slash");
     }
-    check_authority(head).map_err(|detail| Refused::Malformed(Failure::of(Kind::BadHost, detail)))
+    streams::check_authority(head).map_err(|detail| Refused::Malformed(Failure::of(Kind::BadHost, detail)))
 }
 
 /// Crumbs become one line again before anybody sees them who speaks HTTP/1 (RFC 9113, section 8.2.3).
@@ -129,34 +127,10 @@ fn measure(head: &Parts, limits: &Limits) -> Result<(), Refused> {
     Ok(())
 }
 
-/// One host, named once or twice the same (RFC 9113, section 8.3.1).
-fn check_authority(head: &Parts) -> Result<(), &'static str> {
-    let mut lines = head.headers.get_all(header::HOST).iter();
-    let (named, another) = (lines.next(), lines.next());
-    if another.is_some() {
-        return Err("Host is there twice");
-    }
-    let Some(authority) = head.uri.authority() else {
-        return named.map(|_| ()).ok_or("neither :authority nor Host is there");
-    };
-    let asked = host::parse(authority.as_str().as_bytes()).map_err(|_| ":authority is not a host")?;
-    let Some(named) = named else { return Ok(()) };
-    let named = host::parse(named.as_bytes()).map_err(|_| "Host is not a host")?;
-    let scheme = if head.uri.scheme_str() == Some("https") { Scheme::Https } else { Scheme::Http };
-    match host::same(&asked, &named, scheme.default_port()) {
-        true => Ok(()),
-        false => Err(":authority and Host name different hosts"),
-    }
-}
-
+/// Whether the client holds its body back until it is asked for (RFC 9110, section 10.1.1).
 fn expects_continue(head: &Parts) -> bool {
     let mut lines = head.headers.get_all(header::EXPECT).iter();
     lines.any(|line| line.as_bytes().trim_ascii().eq_ignore_ascii_case(b"100-continue"))
-}
-
-fn is_padded(value: &[u8]) -> bool {
-    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
-    is_space(value.first()) || is_space(value.last())
 }
 
 impl Inlet {

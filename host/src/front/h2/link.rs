@@ -6,9 +6,10 @@ use std::task::{Context, Waker};
 
 use super::turns::Turns;
 use super::wall::Wall;
-use crate::clock::{Duration, Ticker};
-use crate::config::{self, MinRate};
+use crate::clock::Ticker;
+use crate::config;
 use crate::front::pace::Pace;
+use crate::front::streams::Limits;
 
 /// One connection, as its streams see it.
 pub(super) struct Link {
@@ -22,31 +23,12 @@ pub(super) struct Link {
     task: RefCell<Option<Waker>>,
 }
 
-/// What clients may do.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
-    pub(super) max_head: usize,
-    pub(super) max_target: usize,
-    pub(super) max_fields: usize,
-    pub(super) body: Duration,
-    pub(super) write: Duration,
-    pub(super) min_rate: MinRate,
-}
-
 /// An open stream.
 pub(super) struct Seat(Rc<Link>);
 
 impl Link {
     pub(super) fn of(listener: &config::Listener, ticker: &Rc<Ticker>) -> Rc<Self> {
-        let limits = Limits {
-            max_head: listener.max_head,
-            max_target: listener.max_target,
-            max_fields: listener.max_fields,
-            body: listener.body_timeout,
-            write: listener.write_timeout,
-            min_rate: listener.min_rate,
-        };
-        Self::with(limits, ticker)
+        Self::with(Limits::of(listener), ticker)
     }
 
     pub(super) fn with(limits: Limits, ticker: &Rc<Ticker>) -> Rc<Self> {
@@ -109,15 +91,6 @@ impl Link {
 
     pub(super) fn is_stalled(&self) -> bool {
         self.is_stalled.get()
-    }
-}
-
-#[cfg(test)]
-impl Limits {
-    /// For tests that are not about them.
-    pub(super) fn any(time: Duration) -> Self {
-        let min_rate = MinRate { request: 0, response: 0, grace: Duration::ZERO };
-        Self { max_head: 1000, max_target: 100, max_fields: 10, body: time, write: time, min_rate }
     }
 }
 

@@ -19,3 +19,4 @@ mod turns;
 mod wall;
 
 pub(super) use self::connection::serve;
+pub(super) use self::priority::Priority;

@@ -20,7 +20,7 @@ use super::turns::Piece;
 use crate::clock::{Deadline, Duration};
 use crate::failure::{Failure, Kind};
 use crate::front::pace::Pace;
-use crate::message::Name;
+use crate::front::streams;
 
 /// The way to the client.
 pub(super) struct Outlet {
@@ -64,23 +64,6 @@ pub(super) enum Sent {
 
 /// One frame's worth at a time; then others are asked whether they are more urgent.
 const QUANTUM: usize = 16 << 10;
-
-/// Fields of an HTTP/1 connection, which make a message malformed here (RFC 9113, section 8.2.2).
-const HOPS: [Name; 6] = [
-    http::header::CONNECTION,
-    http::header::TRANSFER_ENCODING,
-    http::header::UPGRADE,
-    http::header::TE,
-    Name::from_static("keep-alive"),
-    Name::from_static("proxy-connection"),
-];
-
-/// Takes off what may not stand in a message of HTTP/2.
-pub(super) fn strip(fields: &mut HeaderMap) {
-    for name in HOPS {
-        fields.remove(name);
-    }
-}
 
 impl Outlet {
     pub(super) fn of(stream: SendStream<Piece>, link: Rc<Link>, priority: Priority) -> Self {
@@ -161,7 +144,7 @@ impl Outlet {
     }
 
     pub(super) fn send_trailers(&mut self, mut trailers: HeaderMap) -> Result<(), Shut> {
-        strip(&mut trailers);
+        streams::strip(&mut trailers);
         self.stream.send_trailers(trailers).map_err(|_| self.why())
     }
 

@@ -11,9 +11,9 @@ use crate::message::Value;
 
 /// How a stream's answer is to be sent (RFC 9218, section 4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Priority {
+pub(in crate::front) struct Priority {
     /// From 0, the most urgent, to 7.
-    pub(super) urgency: u8,
+    pub(in crate::front) urgency: u8,
     /// Its parts are of use by themselves.
     pub(super) is_incremental: bool,
 }
@@ -46,7 +46,7 @@ impl Default for Priority {
 impl Priority {
     /// What `Priority` says, where it says something; its lines are one dictionary (RFC 8941, section 4.2). A field that
     /// is none says nothing.
-    pub(super) fn change<'a>(self, lines: impl Iterator<Item = &'a Value>) -> Self {
+    pub(in crate::front) fn change<'a>(self, lines: impl Iterator<Item = &'a Value>) -> Self {
         let mut changed = self;
         for line in lines {
             if changed.read(line.as_bytes()).is_none() {

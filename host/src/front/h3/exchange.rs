@@ -21,7 +21,8 @@ use super::quic::{Accepted, Both, Quic};
 use crate::body::Body;
 use crate::clock::Instant;
 use crate::failure::{Failure, Kind};
-use crate::front::refusal;
+use crate::front::h2::Priority;
+use crate::front::{refusal, streams};
 use crate::generation::Local;
 use crate::message::{Fields, Method, Status, semantics};
 use crate::pipeline::{self, Arrived, Client, Interim, Outgoing};
@@ -64,6 +65,9 @@ pub(super) async fn serve(stream: Stream, _seat: Seat, resolver: RequestResolver
     stream.exchange(both, accepted).await;
 }
 
+/// RFC 9218, section 5.
+const PRIORITY: &str = "priority";
+
 impl Stream {
     async fn exchange(&self, both: RequestStream<Both, Bytes>, accepted: Accepted) {
         let (is_early, section) = (accepted.is_early, accepted.head.take());
@@ -75,6 +79,7 @@ impl Stream {
             Err(refused) => return self.refuse(outlet, inlet, refused).await,
         };
         let (method, reply) = (head.method.clone(), Rc::<Reply>::default());
+        let priority = Priority::default().change(head.headers.get_all(PRIORITY).iter());
         // What a tunnel carries is no body (RFC 9220, section 3; RFC 8441, section 5).
         let body = match &protocol {
             Some(_) => Body::Empty,
@@ -94,7 +99,7 @@ impl Stream {
         let answer = reply.wait(arrived, &mut outlet).await;
         self.link.note(answer.is_some());
         if let Some(answer) = answer {
-            self.answer(&reply, answer, &method, outlet, &inlet).await;
+            self.answer(&reply, answer, (&method, priority), outlet, &inlet).await;
         }
         inlet.stop(Code::H3_REQUEST_CANCELLED);
     }
@@ -103,7 +108,7 @@ impl Stream {
         &self,
         reply: &Reply,
         answer: http::Response<Outgoing>,
-        method: &Method,
+        (method, asked): (&Method, Priority),
         mut outlet: Outlet,
         inlet: &Inlet,
     ) {
@@ -112,7 +117,9 @@ impl Stream {
             // RFC 9114, section 4.1.2.
             return outlet.reset(Code::H3_MESSAGE_ERROR);
         }
-        outbound::strip(&mut head.headers);
+        streams::strip(&mut head.headers);
+        // An upstream knows better than its client what its answer is (RFC 9218, section 8).
+        outlet.rank(asked.change(head.headers.get_all(PRIORITY).iter()));
         if let Some(tunnel) = body.take_tunnel() {
             // What HTTP/1 says with 101 is an answer like any other here.
             head.status = Status::OK;
@@ -122,7 +129,7 @@ impl Stream {
             return;
         }
         let has_body = semantics::has_body(method, head.status);
-        let left = if has_body { outbound::state_length(&mut head, &body) } else { None };
+        let left = if has_body { streams::state_length(&mut head, &body) } else { None };
         let sent = match outlet.send_head(head.status, head.headers).await {
             Ok(()) if has_body => outlet.carry(&mut body, left, reply).await,
             Ok(()) => outlet.finish().await.map_or_else(Sent::Shut, |()| Sent::Whole),
@@ -132,6 +139,8 @@ impl Stream {
             Sent::Whole => {
                 // The answer does not need the rest of the request (RFC 9114, section 4.1), whoever still waits for it.
                 inlet.stop(Code::H3_NO_ERROR);
+                // The exchange is over; that a client is gone without a word must not keep it from the log.
+                drop(body);
                 outlet.settle().await;
             }
             Sent::Broken => outlet.reset(Code::H3_INTERNAL_ERROR),

@@ -5,10 +5,10 @@ use http::uri::{self, PathAndQuery, Uri};
 use http::{HeaderMap, header};
 
 use super::frames::Section;
-use super::link::Limits;
 use super::qpack::{Broken, Lines};
 use crate::failure::{Failure, Kind};
-use crate::message::{Method, Name, Scheme, Value, Version, host};
+use crate::front::streams::{self, HOPS, LINE, Limits};
+use crate::message::{Method, Name, Value, Version};
 
 /// A request that is one.
 #[derive(Debug)]
@@ -49,18 +49,6 @@ struct Reading {
     /// Bytes so far, as an HTTP/1 head would have them.
     length: usize,
 }
-
-/// What a line of a head takes beside its name and value, as in HTTP/1: a colon, a space and the line's end.
-const LINE: usize = 4;
-
-/// Fields of an HTTP/1 connection (RFC 9114, section 4.2).
-const HOPS: [Name; 5] = [
-    header::CONNECTION,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    Name::from_static("keep-alive"),
-    Name::from_static("proxy-connection"),
-];
 
 /// Reads a head from its field section.
 pub(super) fn read(section: &Section, limits: &Limits) -> Result<Asked, Refused> {
@@ -109,7 +97,7 @@ impl Reading {
     fn field(&mut self, name: &[u8], value: &[u8], limits: &Limits) -> Result<(), Refused> {
         self.length += name.len() + value.len() + LINE;
         if name == b"cookie" {
-            if is_padded(value) {
+            if streams::is_padded(value) {
                 return Err(malformed("a field's value begins or ends with white space"));
             }
             match &mut self.cookie {
@@ -124,8 +112,10 @@ impl Reading {
         }
         let name = Name::from_lowercase(name).map_err(|_| malformed("a field's name is not one"))?;
         let value = Value::from_bytes(value).map_err(|_| malformed("a field's value is not one"))?;
-        self.fields.append(name, value);
-        Ok(())
+        match self.fields.try_append(name, value) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(self.beyond(Kind::HeadTooLarge, "more fields than a map holds".to_owned())),
+        }
     }
 
     fn beyond(&self, kind: Kind, detail: String) -> Refused {
@@ -143,7 +133,7 @@ impl Reading {
         (head.headers, head.version) = (self.fields, Version::HTTP_3);
         check_fields(&mut head).map_err(malformed)?;
         if head.method != Method::CONNECT || protocol.is_some() {
-            check_authority(&head).map_err(|detail| Refused::Malformed(Failure::of(Kind::BadHost, detail)))?;
+            streams::check_authority(&head).map_err(|detail| Refused::Malformed(Failure::of(Kind::BadHost, detail)))?;
         }
         Ok(Asked { head, protocol })
     }
@@ -208,7 +198,7 @@ fn check_fields(head: &mut Parts) -> Result<(), &'static str> {
     if head.headers.get_all(header::TE).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"trailers")) {
         return Err("TE is something else than trailers");
     }
-    if head.headers.values().any(|value| is_padded(value.as_bytes())) {
+    if streams::has_padding(&head.headers) {
         return Err("a field's value begins or ends with white space");
     }
     let mut lengths = head.headers.get_all(header::CONTENT_LENGTH).iter();
@@ -225,31 +215,6 @@ fn check_fields(head: &mut Parts) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// One host, named once or twice the same (RFC 9114, section 4.3.1).
-fn check_authority(head: &Parts) -> Result<(), &'static str> {
-    let mut lines = head.headers.get_all(header::HOST).iter();
-    let (named, another) = (lines.next(), lines.next());
-    if another.is_some() {
-        return Err("Host is there twice");
-    }
-    let Some(authority) = head.uri.authority() else {
-        return named.map(|_| ()).ok_or("neither :authority nor Host is there");
-    };
-    let asked = host::parse(authority.as_str().as_bytes()).map_err(|_| ":authority is not a host")?;
-    let Some(named) = named else { return Ok(()) };
-    let named = host::parse(named.as_bytes()).map_err(|_| "Host is not a host")?;
-    let scheme = if head.uri.scheme_str() == Some("https") { Scheme::Https } else { Scheme::Http };
-    match host::same(&asked, &named, scheme.default_port()) {
-        true => Ok(()),
-        false => Err(":authority and Host name different hosts"),
-    }
-}
-
-fn is_padded(value: &[u8]) -> bool {
-    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
-    is_space(value.first()) || is_space(value.last())
-}
-
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
@@ -259,9 +224,9 @@ mod tests {
     use crate::config::MinRate;
 
     fn limits() -> Limits {
-        let rate = MinRate { request: 0, response: 0, grace: Duration::ZERO };
+        let min_rate = MinRate { request: 0, response: 0, grace: Duration::ZERO };
         let (head, body, write) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
-        Limits { max_head: 200, max_target: 50, max_fields: 3, head, body, write, rate }
+        Limits { max_head: 200, max_target: 50, max_fields: 3, head, body, write, min_rate }
     }
 
     /// A section of literals shorter than a length's prefix.

@@ -152,7 +152,7 @@ impl Inbound {
     pub(super) fn of(inlet: Inlet, head: &Parts, link: &Link, reply: &Rc<Reply>) -> Self {
         let left = head.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let (reading, limit) = (link.ticker.deadline(), link.limits.body);
-        let pace = Pace::of(link.limits.rate.request, link.limits.rate.grace);
+        let pace = Pace::of(link.limits.min_rate.request, link.limits.min_rate.grace);
         Self { inlet, left, reply: reply.clone(), reading, limit, pace }
     }
 

@@ -7,8 +7,9 @@ use std::task::{Context, Waker};
 use h3::error::Code;
 
 use super::quic::varint;
-use crate::clock::{Duration, Ticker};
-use crate::config::{self, MinRate};
+use crate::clock::Ticker;
+use crate::config;
+use crate::front::streams::Limits;
 
 /// One connection, as its requests see it.
 pub(super) struct Link {
@@ -21,18 +22,6 @@ pub(super) struct Link {
     task: RefCell<Option<Waker>>,
 }
 
-/// What clients may do.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
-    pub(super) max_head: usize,
-    pub(super) max_target: usize,
-    pub(super) max_fields: usize,
-    pub(super) head: Duration,
-    pub(super) body: Duration,
-    pub(super) write: Duration,
-    pub(super) rate: MinRate,
-}
-
 /// An open request.
 pub(super) struct Seat(Rc<Link>);
 
@@ -42,15 +31,7 @@ const MOST_GIVEN_UP: u32 = 500;
 
 impl Link {
     pub(super) fn of(listener: &config::Listener, ticker: &Rc<Ticker>, connection: quinn::Connection) -> Rc<Self> {
-        let limits = Limits {
-            max_head: listener.max_head,
-            max_target: listener.max_target,
-            max_fields: listener.max_fields,
-            head: listener.head_timeout,
-            body: listener.body_timeout,
-            write: listener.write_timeout,
-            rate: listener.min_rate,
-        };
+        let limits = Limits::of(listener);
         Rc::new(Self {
             ticker: ticker.clone(),
             limits,

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use h3::error::{Code, StreamError};
 use h3::server::RequestStream;
-use http::{HeaderMap, header};
+use http::HeaderMap;
 use http_body::Body;
 
 use super::exchange::Reply;
@@ -20,14 +20,17 @@ use super::link::Link;
 use super::quic::{self, Accepted, Stopped};
 use crate::clock::{self, Deadline, Duration};
 use crate::failure::{Failure, Kind};
+use crate::front::h2::Priority;
 use crate::front::pace::Pace;
-use crate::message::{Name, Status};
+use crate::front::streams;
+use crate::message::Status;
 
 /// The way to the client.
 pub(super) struct Outlet {
     stream: RequestStream<quic::Send, Bytes>,
     stopped: Stopped,
     is_gone: bool,
+    rank: Rc<Cell<Option<i32>>>,
     patience: Patience,
 }
 
@@ -63,39 +66,17 @@ pub(super) enum Sent {
     Shut(Shut),
 }
 
-/// Fields of an HTTP/1 connection, which make a message malformed here (RFC 9114, section 4.2).
-const HOPS: [Name; 6] = [
-    header::CONNECTION,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    header::TE,
-    Name::from_static("keep-alive"),
-    Name::from_static("proxy-connection"),
-];
-
-/// Takes off what may not stand in a message of HTTP/3.
-pub(super) fn strip(fields: &mut HeaderMap) {
-    for name in HOPS {
-        fields.remove(name);
-    }
-}
-
-/// Says how long a body is, where that is known and nobody has said it; the length that is said.
-pub(super) fn state_length(head: &mut http::response::Parts, body: &impl Body) -> Option<u64> {
-    if let Some(length) = head.headers.get(header::CONTENT_LENGTH) {
-        return length.to_str().ok()?.parse().ok();
-    }
-    let length = body.size_hint().exact()?;
-    head.headers.insert(header::CONTENT_LENGTH, length.into());
-    Some(length)
-}
-
 impl Outlet {
     pub(super) fn of(stream: RequestStream<quic::Send, Bytes>, link: &Link, accepted: Accepted) -> Self {
-        let Accepted { stopped, written, .. } = accepted;
+        let Accepted { stopped, written, rank, .. } = accepted;
         let (deadline, limit) = (link.ticker.deadline(), link.limits.write);
-        let pace = Pace::of(link.limits.rate.response, link.limits.rate.grace);
-        Self { stream, stopped, is_gone: false, patience: Patience { deadline, limit, pace, written, seen: 0 } }
+        let pace = Pace::of(link.limits.min_rate.response, link.limits.min_rate.grace);
+        Self { stream, stopped, is_gone: false, rank, patience: Patience { deadline, limit, pace, written, seen: 0 } }
+    }
+
+    /// What is more urgent goes first (RFC 9218); equals take turns.
+    pub(super) fn rank(&self, priority: Priority) {
+        self.rank.set(Some(-i32::from(priority.urgency)));
     }
 
     /// One that waits for its client as long as a tunnel does.
@@ -114,7 +95,7 @@ impl Outlet {
     }
 
     pub(super) async fn send_interim(&mut self, status: Status, mut fields: HeaderMap) -> Result<(), Shut> {
-        strip(&mut fields);
+        streams::strip(&mut fields);
         self.send_head(status, fields).await
     }
 
@@ -134,7 +115,7 @@ impl Outlet {
     }
 
     async fn send_trailers(&mut self, mut trailers: HeaderMap) -> Result<(), Shut> {
-        strip(&mut trailers);
+        streams::strip(&mut trailers);
         let Self { stream, patience, .. } = self;
         patience.wait(stream.send_trailers(trailers)).await
     }

@@ -48,6 +48,8 @@ pub(super) struct Accepted {
     pub(super) is_early: bool,
     /// Bytes that QUIC has taken for the client.
     pub(super) written: Rc<Cell<u64>>,
+    /// Above others, below others: what is to hold for what is written next.
+    pub(super) rank: Rc<Cell<Option<i32>>>,
     /// Its head, once the codec has seen one.
     pub(super) head: Slot,
 }
@@ -66,6 +68,7 @@ pub(super) struct Send {
     stream: quinn::SendStream,
     writing: Option<WriteBuf<Bytes>>,
     written: Rc<Cell<u64>>,
+    rank: Rc<Cell<Option<i32>>>,
     is_ended: bool,
 }
 
@@ -141,12 +144,12 @@ impl quic::Connection<Bytes> for Quic {
                 continue;
             }
             let (stopped, is_early): (Stopped, _) = (Box::pin(send.stopped()), receive.is_0rtt());
-            let written = Rc::<Cell<u64>>::default();
+            let (written, rank) = (Rc::<Cell<u64>>::default(), Rc::default());
             let head = Slot::default();
             let frames = Frames::of_request(self.most_head, head.clone());
             let receive = Receive::of(receive, frames, self.connection.clone());
-            let both = Both { send: Send::of(send, &written), receive };
-            *self.latest.accepted.borrow_mut() = Some(Accepted { stopped, is_early, written, head });
+            let both = Both { send: Send::of(send, &written, &rank), receive };
+            *self.latest.accepted.borrow_mut() = Some(Accepted { stopped, is_early, written, rank, head });
             return Poll::Ready(Ok(both));
         }
     }
@@ -199,13 +202,13 @@ impl quic::OpenStreams<Bytes> for Nothing {
 }
 
 impl Send {
-    fn of(stream: quinn::SendStream, written: &Rc<Cell<u64>>) -> Self {
-        Self { stream, writing: None, written: written.clone(), is_ended: false }
+    fn of(stream: quinn::SendStream, written: &Rc<Cell<u64>>, rank: &Rc<Cell<Option<i32>>>) -> Self {
+        Self { stream, writing: None, written: written.clone(), rank: rank.clone(), is_ended: false }
     }
 
     /// One that lives as long as its connection: its end is the connection's.
     fn critical(stream: quinn::SendStream) -> Self {
-        Self { stream, writing: None, written: Rc::default(), is_ended: true }
+        Self { stream, writing: None, written: Rc::default(), rank: Rc::default(), is_ended: true }
     }
 }
 
@@ -226,6 +229,9 @@ impl quic::SendStream<Bytes> for Send {
     fn send_data<T: Into<WriteBuf<Bytes>>>(&mut self, data: T) -> Result<(), StreamErrorIncoming> {
         if self.writing.is_some() {
             return Err(StreamErrorIncoming::Unknown("the piece before it is not written".into()));
+        }
+        if let Some(rank) = self.rank.take() {
+            let _ = self.stream.set_priority(rank);
         }
         self.writing = Some(data.into());
         Ok(())

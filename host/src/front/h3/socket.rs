@@ -7,6 +7,7 @@ use std::fmt;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
@@ -20,6 +21,9 @@ use crate::clock::Duration;
 
 /// Datagrams that may wait for a worker: some milliseconds of a fast client, a few hundred kilobytes.
 const QUEUE: usize = 256;
+
+/// Errors of receiving in a row after which a socket is not worth asking.
+const MOST_ERRORS: u32 = 1000;
 
 /// One worker's socket of a group that is bound to the same address.
 pub struct Datagrams {
@@ -61,6 +65,8 @@ struct Steered {
     worker: usize,
     group: Arc<Group>,
     queue: Mutex<mpsc::Receiver<Passed>>,
+    /// Errors of receiving, one after the other.
+    errors: AtomicU32,
 }
 
 /// Makes a worker's connection ids.
@@ -77,7 +83,8 @@ impl Datagrams {
     pub(super) fn open(self) -> io::Result<(Arc<dyn AsyncUdpSocket>, impl Fn() -> Ids + Send + Sync + 'static)> {
         let Self { socket, lane: Lane { worker, group, queue } } = self;
         let inner = TokioRuntime.wrap_udp_socket(socket)?;
-        let steered = Steered { inner, worker, group: group.clone(), queue: Mutex::new(queue) };
+        let steered =
+            Steered { inner, worker, group: group.clone(), queue: Mutex::new(queue), errors: AtomicU32::new(0) };
         Ok((Arc::new(steered), move || Ids::of(worker, group.clone())))
     }
 }
@@ -179,12 +186,19 @@ impl AsyncUdpSocket for Steered {
         }
         match self.inner.poll_recv(context, buffers, metas) {
             Poll::Ready(Ok(got)) => {
+                self.errors.store(0, Ordering::Relaxed);
                 for (buffer, meta) in buffers.iter_mut().zip(metas.iter_mut()).take(got) {
                     self.sort(buffer, meta);
                 }
                 Poll::Ready(Ok(passed + got))
             }
             Poll::Pending | Poll::Ready(Err(_)) if passed > 0 => Poll::Ready(Ok(passed)),
+            // The endpoint would end with the first one, and most are about a moment's lack of memory.
+            Poll::Ready(Err(error)) if self.errors.fetch_add(1, Ordering::Relaxed) < MOST_ERRORS => {
+                tracing::debug!(%error, "no datagram received");
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
             other => other,
         }
     }
@@ -224,7 +238,7 @@ mod tests {
             .map(|datagrams| {
                 let Datagrams { socket, lane: Lane { worker, group, queue } } = datagrams;
                 let inner = TokioRuntime.wrap_udp_socket(socket).unwrap();
-                Arc::new(Steered { inner, worker, group, queue: Mutex::new(queue) })
+                Arc::new(Steered { inner, worker, group, queue: Mutex::new(queue), errors: AtomicU32::new(0) })
             })
             .collect();
         opened.try_into().unwrap()

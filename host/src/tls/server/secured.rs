@@ -63,6 +63,7 @@ fn server_name(name: &str) -> Arc<str> {
 
 fn protocol(alpn: &[u8]) -> Option<&'static str> {
     match alpn {
+        b"http/1.0" => Some("http/1.0"),
         b"http/1.1" => Some("http/1.1"),
         b"h2" => Some("h2"),
         b"h3" => Some("h3"),

@@ -71,12 +71,12 @@ fn versions(plan: &ListenerTls) -> &'static [&'static SupportedProtocolVersion] 
     }
 }
 
-/// What is chosen from by ALPN (RFC 7301), the best first.
+/// What is chosen from by ALPN (RFC 7301), the best first. Some clients that will speak HTTP/1.0 offer nothing else.
 const fn offer(protocols: Protocols) -> &'static [&'static [u8]] {
     match (protocols.h2, protocols.h1) {
-        (true, true) => &[b"h2", b"http/1.1"],
+        (true, true) => &[b"h2", b"http/1.1", b"http/1.0"],
         (true, false) => &[b"h2"],
-        (false, true) => &[b"http/1.1"],
+        (false, true) => &[b"http/1.1", b"http/1.0"],
         (false, false) => &[],
     }
 }

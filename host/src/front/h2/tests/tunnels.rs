@@ -12,9 +12,10 @@ use super::{whole, world};
 use crate::clock::{Duration, Ticker};
 use crate::front::h2::duplex::Duplex;
 use crate::front::h2::gather::Gather;
-use crate::front::h2::link::{Limits, Link};
+use crate::front::h2::link::Link;
 use crate::front::h2::outbound::Outlet;
 use crate::front::h2::priority::Priority;
+use crate::front::streams::Limits;
 
 /// The client's end of a stream.
 struct Far {
