@@ -156,7 +156,8 @@ impl Inlet {
 impl Inbound {
     pub(super) fn of(inlet: Inlet, head: &Parts, link: &Link, interim: &Rc<impl Interim + 'static>) -> Self {
         let length = head.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        let wait = Wait { deadline: link.ticker.deadline(), limit: link.limits.body, pace: link.pace_of_body(), answered: 0 };
+        let wait =
+            Wait { deadline: link.ticker.deadline(), limit: link.limits.body, pace: link.pace_of_body(), answered: 0 };
         let permission = expects_continue(head).then(|| interim.clone() as Rc<dyn Interim>);
         Self { inlet, left: length, is_data_over: false, wait, permission }
     }
