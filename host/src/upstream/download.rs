@@ -82,7 +82,7 @@ impl<G: Guard> Download<G> {
             self.is_waiting = true;
             self.progress.reach(Stage::Body);
         }
-        if !self.progress.is_over(context) {
+        if !self.progress.is_silent(context) {
             return Poll::Pending;
         }
         self.break_off();

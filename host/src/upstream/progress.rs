@@ -42,6 +42,8 @@ pub struct Progress {
     limits: Limits,
     stage: Cell<Stage>,
     is_sent: Cell<bool>,
+    /// Some of the request's body went on since the answer's next byte is waited for.
+    has_moved: Cell<bool>,
     failure: RefCell<Option<Failure>>,
     uploader: RefCell<Option<Waker>>,
 }
@@ -86,6 +88,7 @@ impl Progress {
             limits,
             stage: Cell::new(stage),
             is_sent: Cell::new(stage == Stage::Answer),
+            has_moved: Cell::default(),
             failure: RefCell::default(),
             uploader: RefCell::default(),
         };
@@ -132,6 +135,24 @@ impl Progress {
     /// Whether the time of the current stage is over; remembers the task otherwise.
     pub(super) fn is_over(&self, context: &mut Context<'_>) -> bool {
         self.deadline.poll_over(context).is_ready()
+    }
+
+    /// Some of the request's body went on.
+    pub(super) fn moved(&self) {
+        self.has_moved.set(true);
+    }
+
+    /// Whether the answer's next byte was waited for too long; remembers the task otherwise. While the request's body moves
+    /// the exchange lives, though the member has nothing to say: so are calls of gRPC that stream to it.
+    pub(super) fn is_silent(&self, context: &mut Context<'_>) -> bool {
+        while self.is_over(context) {
+            let is_overdue = self.limits.until.is_some_and(|until| until <= now());
+            if is_overdue || !self.has_moved.take() {
+                return true;
+            }
+            self.reach(Stage::Body);
+        }
+        false
     }
 
     /// No limit holds for now.

@@ -39,6 +39,9 @@ impl http_body::Body for Upload {
             return Poll::Pending;
         }
         let polled = Pin::new(&mut self.body).poll_frame(context);
+        if let Poll::Ready(Some(Ok(_))) = &polled {
+            self.progress.moved();
+        }
         match &polled {
             Poll::Pending => self.progress.reach(Stage::Client),
             Poll::Ready(Some(Ok(_))) if !self.body.is_end_stream() => self.progress.reach(Stage::Member),

@@ -198,6 +198,23 @@ fn a_body_is_waited_for_while_its_answer_moves() {
     }
 }
 
+/// The same the other way round.
+#[test]
+fn an_answer_is_waited_for_while_its_request_moves() {
+    world("[pool.app]\nread-timeout = \"200ms\"", |world| async move {
+        let mut sender = world.client(&Builder::new()).await;
+        let (response, mut upload) = sender.send_request(request("POST", "/gathers").body(()).unwrap(), false).unwrap();
+        let mut body = response.await.unwrap().into_body();
+        assert_eq!(body.data().await.unwrap().unwrap(), "begun");
+        for _ in 0..12 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            upload.send_data(Bytes::from("piece"), false).unwrap();
+        }
+        upload.send_data(Bytes::new(), true).unwrap();
+        assert_eq!(body.data().await.unwrap().unwrap(), "over");
+    });
+}
+
 /// The client's window for the whole connection is one byte at a time: what is more urgent gets it.
 #[test]
 fn the_urgent_go_first() {

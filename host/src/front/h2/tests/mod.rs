@@ -38,13 +38,14 @@ struct World {
 /// Longer than any test takes that works.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Runs a test in a world of its own; `keys` are the listener's.
+/// Runs a test in a world of its own; `keys` are the listener's, and the pool's behind its name.
 fn world<F: Future<Output = ()>>(keys: &str, test: impl FnOnce(World) -> F) {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap();
     runtime.block_on(async {
         let origin = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = origin.local_addr().unwrap();
         tokio::task::spawn_local(member(origin));
+        let (keys, pool) = keys.split_once("[pool.app]").unwrap_or((keys, ""));
         let text = format!(
             r#"
             [listener.web]
@@ -52,6 +53,7 @@ fn world<F: Future<Output = ()>>(keys: &str, test: impl FnOnce(World) -> F) {
             {keys}
             [pool.app]
             member = ["http://{address}"]
+            {pool}
             [site.all]
             host = "a.example"
             [[site.all.route]]
@@ -194,6 +196,16 @@ async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
                     }
                 }
                 return stream.write_all(b"0\r\n\r\n").await;
+            }
+            // Its answer begins at once, and goes on when the whole body is there.
+            "/gathers" => {
+                stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nbegun\r\n").await?;
+                while !read.ends_with(b"\r\n0\r\n\r\n") {
+                    if stream.read_buf(&mut read).await? == 0 {
+                        return Ok(());
+                    }
+                }
+                return stream.write_all(b"4\r\nover\r\n0\r\n\r\n").await;
             }
             other => panic!("{other}"),
         }
