@@ -118,6 +118,27 @@ fn no_answered_request_is_lost_when_many_are_under_way() {
 }
 
 #[test]
+fn a_first_request_that_was_on_its_way_is_answered() {
+    for protocols in ["[\"h1\"]", "[\"h1\", \"h2\"]"] {
+        let origin = Origin::start();
+        let mut gateway =
+            Gateway::start(&Config::to(&origin).listener(&format!("protocols = {protocols}")).top("threads = 1"));
+        let mut fresh = gateway.client();
+        // Who asks behind it on the same thread is served behind it: it was accepted.
+        gateway.get("/").expect(200);
+        gateway.signal(Signal::Terminate);
+        gateway.logged("no longer listening");
+        // The order to drain comes right behind that, and a request some moments later.
+        std::thread::sleep(Duration::from_millis(150));
+        fresh.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        let response = fresh.response();
+        assert!(response.expect(200).says_close(), "{protocols}: {response}");
+        fresh.expect_close();
+        assert_eq!(gateway.wait_exit(PATIENCE), Some(0));
+    }
+}
+
+#[test]
 fn connections_that_were_waiting_to_be_accepted_are_served_or_refused_but_not_left_hanging() {
     let origin = Origin::start();
     let mut gateway = Gateway::start(&Config::to(&origin));

@@ -313,6 +313,19 @@ fn a_reload_keeps_connections_and_a_listener_may_learn_http_3_and_forget_it() {
 }
 
 #[test]
+fn a_listener_of_http_3_alone_speaks_nothing_over_tcp() {
+    let house = House::stand("");
+    let address = house.gateway.addr("web");
+    let by_tcp = |offered: &[&str]| Visitor::trusting(&house.authority).offering(offered).shake(&address);
+    assert!(by_tcp(&["http/1.1"]).is_ok());
+    house.reload("[\"h3\"]");
+    for offered in [&["http/1.1"][..], &["h2"], &[]] {
+        assert!(by_tcp(offered).is_err(), "{offered:?}");
+    }
+    assert_eq!(house.connect().get("/").expect("HTTP/3 is spoken").0, 200);
+}
+
+#[test]
 fn early_data_is_for_listeners_that_say_so() {
     let ask_early = |house: &House, target: &str| {
         let address = house.gateway.addr("web");

@@ -106,7 +106,11 @@ async fn speak(
         if !is_told && drain.as_mut().poll(context).is_ready() {
             is_told = true;
             wire.drain();
-            codec.as_mut().graceful_shutdown();
+            // The codec would close a connection on which nothing came yet. What comes in the moment that the wire gives it
+            // is answered, with `close`.
+            if wire.has_served() {
+                codec.as_mut().graceful_shutdown();
+            }
         }
         codec.as_mut().poll(context)
     })

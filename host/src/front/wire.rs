@@ -133,6 +133,11 @@ impl Wire {
         self.expect(Awaited::Nothing);
     }
 
+    /// Whether an exchange has begun, or was there before.
+    pub(super) fn has_served(&self) -> bool {
+        self.state.get().served > 0
+    }
+
     /// Whether the exchange at hand is the connection's last: the thread drains, or its answer is there before its body,
     /// the rest of which nobody will read (RFC 9112, section 9.6).
     pub(super) fn is_last(&self) -> bool {
