@@ -61,7 +61,7 @@ impl Entry {
     /// Serves the connection to its end.
     pub(super) async fn serve(mut self, worker: &Rc<Worker>) {
         if !self.plan.protocols.h1 && !self.plan.protocols.h2 {
-            // HTTP/3 alone: the port is held, so that nobody else takes half of the address.
+            // A listener of HTTP/3 alone holds its port for TCP too, and has nothing to say there.
             return;
         }
         let Some(_seat) = Seat::take(&self.listener, self.plan.max_connections) else {
