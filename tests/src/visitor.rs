@@ -119,6 +119,18 @@ impl Visitor {
         })
     }
 
+    /// Says its first word, and nothing more whatever comes back.
+    #[track_caller]
+    pub fn hesitate(&self, address: &str) -> Client {
+        let mut connection =
+            ClientConnection::new(Arc::clone(&self.config), self.name.clone()).expect("the settings are sound");
+        let mut hello = Vec::new();
+        connection.write_tls(&mut hello).expect("there is room in memory");
+        let mut client = Client::connect(address);
+        client.send(hello);
+        client
+    }
+
     /// A client of HTTP/1.1 under TLS.
     #[track_caller]
     pub fn connect(&self, address: &str) -> Client {

@@ -77,7 +77,7 @@ fn a_listed_source_without_a_header_is_not_served() {
     let mut client = gateway.client();
     client.send("PROXY TCP4 203");
     assert_eq!(client.rest(), b"");
-    assert_eq!(gateway.log_count("connection refused"), 4);
+    eventually("each is told of", || (gateway.log_count("connection refused") == 4).then_some(()));
     assert_eq!(origin.requests().len(), 0);
 }
 

@@ -438,15 +438,19 @@ fn handshakes_that_do_not_go_on_cost_nobody_else_anything_and_end() {
 #[test]
 fn so_many_handshakes_run_at_once_and_the_next_waits_its_turn() {
     let house = House::stand("tls.max-handshakes = 2");
-    let mut stuck = vec![begun(&house.address()), begun(&house.address())];
-    // Whoever has said nothing holds no turn.
-    let _silent = Client::connect(&house.address());
+    let visitor = house.visitor.clone();
+    let mut stuck = vec![visitor.hesitate(&house.address()), visitor.hesitate(&house.address())];
+    // Whoever has said nothing, or half a word, holds no turn.
+    let _silent = (Client::connect(&house.address()), begun(&house.address()));
     thread::scope(|scope| {
         let next = scope.spawn(|| house.serves());
         // Long beside the milliseconds that a handshake takes.
         stays("nobody has a turn", Duration::from_millis(300), || !next.is_finished());
         stuck.pop().expect("there are two").reset();
     });
+    house.serves();
+    // Who is slow goes on without a turn, so that nobody can keep them all.
+    let _slow: Vec<Client> = (0..4).map(|_| visitor.hesitate(&house.address())).collect();
     house.serves();
 }
 

@@ -54,6 +54,8 @@ enum Looked {
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The first byte of a TLS handshake (RFC 8446, section 5.1).
 const HANDSHAKE: u8 = 22;
+/// How long a handshake keeps others from theirs. What costs us happens at once; the rest is the client's time.
+const TURN: Duration = Duration::from_secs(1);
 /// For a connection that has said nothing when the gateway drains: its first bytes may be on their way.
 const DRAIN_GRACE: Duration = Duration::from_millis(500);
 
@@ -154,7 +156,7 @@ fn client(plan: &config::Listener, ends: Ends, secured: Option<Arc<Secured>>) ->
     }
 }
 
-/// The handshake, when it is its turn. A client that sends nothing has no turn.
+/// The handshake, when it is its turn. A client that has not said its first word has none, and one that is slow goes on without.
 async fn secure(
     worker: &Rc<Worker>,
     listener: &Arc<ListenerShared>,
@@ -164,7 +166,10 @@ async fn secure(
 ) -> Option<(Stream, Arc<Secured>)> {
     let limit = plan.tls.as_ref()?;
     let deadline = worker.thread().ticker.deadline();
-    let (_, bytes) = look(worker, &mut stream, limit.handshake_timeout, |bytes| !bytes.is_empty()).await;
+    let (looked, bytes) = look(worker, &mut stream, limit.handshake_timeout, begins_whole).await;
+    if looked == Looked::Over {
+        return None;
+    }
     let first = *bytes.first()?;
     stream.put_back(bytes);
     if first != HANDSHAKE {
@@ -174,9 +179,16 @@ async fn secure(
         return None;
     }
     deadline.arm(limit.handshake_timeout);
+    let turn_over = worker.thread().ticker.deadline();
     let shaken = async {
-        let _turn = listener.handshake(limit.max_handshakes).await;
-        tls.accept(stream).await
+        let turn = listener.handshake(limit.max_handshakes).await;
+        turn_over.arm(TURN);
+        let mut accepting = pin!(tls.accept(stream));
+        if let Some(accepted) = within(&turn_over, accepting.as_mut()).await {
+            return accepted;
+        }
+        drop(turn);
+        accepting.await
     };
     match within(&deadline, shaken).await {
         Some(Ok((stream, secured))) => Some((Stream::secured(stream), Arc::new(secured))),
@@ -188,6 +200,15 @@ async fn secure(
             tracing::debug!(listener = &*plan.name, "no TLS within {:?}", limit.handshake_timeout);
             None
         }
+    }
+}
+
+/// Whether the first record is whole (RFC 8446, section 5.1), or there will be none.
+fn begins_whole(bytes: &[u8]) -> bool {
+    match bytes {
+        [HANDSHAKE, _, _, high, low, rest @ ..] => rest.len() >= usize::from(u16::from_be_bytes([*high, *low])),
+        [HANDSHAKE, ..] | [] => false,
+        _ => true,
     }
 }
 
