@@ -1,5 +1,9 @@
 //! HTTP/3: connections that move between threads' sockets, streams that say what they should not, reloads and ends.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
+use weir_tests::origin::Then;
 use weir_tests::{
     Authority, Config, Gate, Gateway, Origin, PATIENCE, Quic, Said, Signal, Visitor, behaviour, eventually,
 };
@@ -378,6 +382,36 @@ fn who_takes_nothing_makes_the_gateway_hold_little_and_is_given_up() {
     assert!(grown < 32 << 10, "{grown} KiB more");
     assert_eq!(client.hear(&mut streams[0]), Said::Reset(CANCELLED));
     assert_eq!(house.connect().get("/teapot").expect("others are served").0, 200);
+}
+
+#[test]
+fn a_quiet_body_is_waited_for_while_its_answer_moves() {
+    let house = House::stand("body-timeout = \"300ms\"");
+    house.origin.on(
+        "/x",
+        behaviour::does(|exchange| {
+            exchange.write_head(200, &[("Content-Length", "11")])?;
+            for _ in 0..10 {
+                exchange.write("t")?;
+                thread::sleep(Duration::from_millis(100));
+            }
+            exchange.read_body()?;
+            exchange.write("!")?;
+            Ok(Then::Keep)
+        }),
+    );
+    let client = house.connect();
+    let post = head(&[(":method", "POST"), SCHEME, AUTHORITY, PATH, ("content-length", "6")]);
+    let mut stream = client.say(&[post, frame(0, b"abc")].concat()).expect("a stream");
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_millis(800) {
+        client.read(&mut stream, 1).expect("the answer goes on");
+    }
+    client.say_on(&mut stream, &frame(0, b"def")).expect("it is still wanted");
+    client.end(&mut stream);
+    let Said::Bytes(bytes) = client.hear(&mut stream) else { panic!("it ends well") };
+    assert!(bytes.ends_with(b"!"), "{bytes:02x?}");
+    assert_eq!(house.origin.request("/x").body, b"abcdef");
 }
 
 #[test]

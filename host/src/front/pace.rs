@@ -2,7 +2,10 @@
 //!
 //! Pure: time is an argument. A client that the gateway does not wait for uses none of its time up.
 
+use std::task::{Context, Poll, ready};
+
 use crate::clock::{Deadline, Duration, Instant};
+use crate::failure::{Failure, Kind};
 
 /// A body's pace, in one direction.
 #[derive(Debug, Clone, Copy)]
@@ -69,6 +72,49 @@ impl Pace {
     fn allowed(&self) -> Duration {
         let earned = u128::from(self.moved) * 1_000_000 / u128::from(self.rate.max(1));
         self.grace.saturating_add(Duration::from_micros(u64::try_from(earned).unwrap_or(u64::MAX)))
+    }
+}
+
+/// Waiting for a body that comes on a stream of its own, beside its answer.
+pub(super) struct Wait {
+    deadline: Deadline,
+    limit: Duration,
+    pace: Pace,
+    /// What had gone the other way when the wait began.
+    answered: u64,
+}
+
+impl Wait {
+    pub(super) const fn of(deadline: Deadline, limit: Duration, pace: Pace) -> Self {
+        Self { deadline, limit, pace, answered: 0 }
+    }
+
+    /// Bytes came.
+    pub(super) fn moved(&mut self, bytes: usize) {
+        self.deadline.disarm();
+        self.pace.moved(bytes, self.deadline.recent());
+    }
+
+    /// Nothing is waited for any more.
+    pub(super) fn calm(&self) {
+        self.deadline.disarm();
+    }
+
+    /// Ready when the client had its time. While its answer moves, a stream lives, though the client has nothing to say: so
+    /// are most calls of gRPC that stream both ways.
+    pub(super) fn poll<T>(&mut self, context: &mut Context<'_>, answered: u64) -> Poll<Result<T, Failure>> {
+        loop {
+            if !self.deadline.is_armed() {
+                self.pace.arm(&self.deadline, self.limit);
+                self.answered = answered;
+            }
+            ready!(self.deadline.poll_over(context));
+            if self.answered == answered {
+                return Poll::Ready(Err(Failure::of(Kind::BodyTimeout, self.pace.or_silent(self.limit))));
+            }
+            self.deadline.disarm();
+            self.pace.begin();
+        }
     }
 }
 

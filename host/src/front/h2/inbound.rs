@@ -17,9 +17,9 @@ use http::{HeaderMap, header};
 use http_body::{Frame, SizeHint};
 
 use super::link::Link;
-use crate::clock::{Deadline, Duration};
+use crate::clock::Duration;
 use crate::failure::{Failure, Kind};
-use crate::front::pace::Pace;
+use crate::front::pace::Wait;
 use crate::front::streams::{self, LINE, Limits};
 use crate::message::{Fields, Method, Status, Value};
 use crate::pipeline::Interim;
@@ -52,15 +52,6 @@ pub(super) struct Inbound {
     wait: Wait,
     /// Where a client that waits for `100 Continue` is to be told.
     permission: Option<Rc<dyn Interim>>,
-}
-
-/// How long the client is waited for.
-struct Wait {
-    deadline: Deadline,
-    limit: Duration,
-    pace: Pace,
-    /// What had gone the other way when the wait began.
-    answered: u64,
 }
 
 /// How long a client may go on sending after its answer.
@@ -156,8 +147,7 @@ impl Inlet {
 impl Inbound {
     pub(super) fn of(inlet: Inlet, head: &Parts, link: &Link, interim: &Rc<impl Interim + 'static>) -> Self {
         let length = head.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        let wait =
-            Wait { deadline: link.ticker.deadline(), limit: link.limits.body, pace: link.pace_of_body(), answered: 0 };
+        let wait = Wait::of(link.ticker.deadline(), link.limits.body, link.pace_of_body());
         let permission = expects_continue(head).then(|| interim.clone() as Rc<dyn Interim>);
         Self { inlet, left: length, is_data_over: false, wait, permission }
     }
@@ -173,12 +163,12 @@ impl Inbound {
             return self.wait.poll(context, self.inlet.0.answered.get()).map(Some);
         };
         self.permission = None;
-        self.wait.deadline.disarm();
+        self.wait.calm();
         Poll::Ready(polled.map(|data| {
             let data = data.map_err(|error| cut(&error))?;
             let _ = stream.flow_control().release_capacity(data.len());
             self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
-            self.wait.pace.moved(data.len(), self.wait.deadline.recent());
+            self.wait.moved(data.len());
             Ok(data)
         }))
     }
@@ -190,25 +180,6 @@ impl Inbound {
             Poll::Ready(Ok(trailers)) => Poll::Ready(trailers.map(Ok)),
             Poll::Ready(Err(error)) => Poll::Ready(Some(Err(cut(&error)))),
             Poll::Pending => self.wait.poll(context, self.inlet.0.answered.get()).map(Some),
-        }
-    }
-}
-
-impl Wait {
-    /// Ready when the client had its time. While its answer moves, a stream lives, though the client has nothing to say: so
-    /// are most calls of gRPC that stream both ways.
-    fn poll<T>(&mut self, context: &mut Context<'_>, answered: u64) -> Poll<Result<T, Failure>> {
-        loop {
-            if !self.deadline.is_armed() {
-                self.pace.arm(&self.deadline, self.limit);
-                self.answered = answered;
-            }
-            ready!(self.deadline.poll_over(context));
-            if self.answered == answered {
-                return Poll::Ready(Err(Failure::of(Kind::BodyTimeout, self.pace.or_silent(self.limit))));
-            }
-            self.deadline.disarm();
-            self.pace.begin();
         }
     }
 }

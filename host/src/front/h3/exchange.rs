@@ -70,7 +70,7 @@ const PRIORITY: &str = "priority";
 
 impl Stream {
     async fn exchange(&self, both: RequestStream<Both, Bytes>, accepted: Accepted) {
-        let (is_early, section) = (accepted.is_early, accepted.head.take());
+        let (is_early, section, answered) = (accepted.is_early, accepted.head.take(), accepted.written.clone());
         let (send, receive) = both.split();
         let (mut outlet, inlet) = (Outlet::of(send, &self.link, accepted), Inlet::of(receive));
         let Some(section) = section else { return outlet.reset(Code::H3_INTERNAL_ERROR) };
@@ -84,7 +84,7 @@ impl Stream {
         let body = match &protocol {
             Some(_) => Body::Empty,
             None if poll_fn(|context| Poll::Ready(inlet.look(context))).await => Body::Empty,
-            None => Body::stream(Inbound::of(inlet.clone(), &head, &self.link, &reply)),
+            None => Body::stream(Inbound::of(inlet.clone(), &head, &self.link, &reply, answered)),
         };
         let arrived = Arrived {
             local: self.local.clone(),

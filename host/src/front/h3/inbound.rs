@@ -3,7 +3,7 @@
 //! A body's window opens only as far as the pipeline took it, so memory is bounded by the window.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -18,9 +18,8 @@ use http_body::{Frame, SizeHint};
 use super::exchange::Reply;
 use super::link::Link;
 use super::quic;
-use crate::clock::{self, Deadline, Duration};
 use crate::failure::{Failure, Kind};
-use crate::front::pace::Pace;
+use crate::front::pace::{Pace, Wait};
 
 /// The way from the client, held by its exchange: when that is over, so is the body, whoever still has it.
 #[derive(Clone)]
@@ -59,9 +58,9 @@ pub(super) struct Inbound {
     /// Bytes to come, when the head has said so.
     left: Option<u64>,
     reply: Rc<Reply>,
-    reading: Deadline,
-    limit: Duration,
-    pace: Pace,
+    wait: Wait,
+    /// Bytes of the answer that went the other way so far.
+    answered: Rc<Cell<u64>>,
 }
 
 impl Inlet {
@@ -149,11 +148,11 @@ impl Way {
 }
 
 impl Inbound {
-    pub(super) fn of(inlet: Inlet, head: &Parts, link: &Link, reply: &Rc<Reply>) -> Self {
+    pub(super) fn of(inlet: Inlet, head: &Parts, link: &Link, reply: &Rc<Reply>, answered: Rc<Cell<u64>>) -> Self {
         let left = head.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        let (reading, limit) = (link.ticker.deadline(), link.limits.body);
         let pace = Pace::of(link.limits.min_rate.request, link.limits.min_rate.grace);
-        Self { inlet, left, reply: reply.clone(), reading, limit, pace }
+        let wait = Wait::of(link.ticker.deadline(), link.limits.body, pace);
+        Self { inlet, left, reply: reply.clone(), wait, answered }
     }
 
     /// RFC 9114, section 4.1.2: such a request is malformed, whatever was made of it so far.
@@ -164,9 +163,9 @@ impl Inbound {
     }
 
     fn take(&mut self, data: Result<Bytes, Cut>) -> Result<Bytes, Failure> {
-        self.reading.disarm();
+        self.wait.calm();
         let data = data.map_err(|cut| self.failure(&cut))?;
-        self.pace.moved(data.len(), clock::now());
+        self.wait.moved(data.len());
         match self.left.map(|left| left.checked_sub(data.len() as u64)) {
             Some(None) => Err(self.malformed("the body is longer than Content-Length says")),
             left => {
@@ -188,20 +187,6 @@ impl Inbound {
             Cut::Stopped => Failure::of(Kind::ClientGone, "the exchange was over before its request"),
         }
     }
-
-    fn wait<T>(&mut self, context: &mut Context<'_>) -> Poll<Result<T, Failure>> {
-        if !self.reading.is_armed() {
-            let most = self.pace.wait(clock::now()).unwrap_or(Duration::MAX);
-            let limit = if self.limit.is_zero() { Duration::MAX } else { self.limit };
-            match limit.min(most) {
-                Duration::MAX => {}
-                // Zero would be no limit.
-                limit => self.reading.arm(limit.max(Duration::from_millis(1))),
-            }
-        }
-        ready!(self.reading.poll_over(context));
-        Poll::Ready(Err(Failure::of(Kind::BodyTimeout, self.pace.or_silent(self.limit))))
-    }
 }
 
 impl http_body::Body for Inbound {
@@ -209,16 +194,17 @@ impl http_body::Body for Inbound {
     type Error = Failure;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+        let answered = self.answered.get();
         match self.inlet.poll_data(context) {
             Poll::Ready(Some(data)) => return Poll::Ready(Some(self.take(data).map(Frame::data))),
             Poll::Ready(None) => {}
-            Poll::Pending => return self.wait(context).map(Some),
+            Poll::Pending => return self.wait.poll(context, answered).map(Some),
         }
         let trailers = match self.inlet.poll_trailers(context) {
             Poll::Ready(trailers) => trailers,
-            Poll::Pending => return self.wait(context).map(Some),
+            Poll::Pending => return self.wait.poll(context, answered).map(Some),
         };
-        self.reading.disarm();
+        self.wait.calm();
         let trailers = match trailers {
             Ok(trailers) => trailers,
             Err(cut) => return Poll::Ready(Some(Err(self.failure(&cut)))),
