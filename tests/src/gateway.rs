@@ -14,7 +14,7 @@ use crate::client::Client;
 use crate::config::Config;
 use crate::eventually::eventually;
 use crate::place::Place;
-use crate::program::{kill, weir_file};
+use crate::program::{end_group, groups_led_by_children_of, kill, weir_file};
 
 pub struct Gateway {
     child: Child,
@@ -226,8 +226,11 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
+        let programs = groups_led_by_children_of(self.pid());
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // A gateway that is killed leaves the programs that it started.
+        programs.into_iter().for_each(end_group);
         if thread::panicking() {
             let log = self.log();
             let tail = &log[log.len().saturating_sub(60)..];

@@ -84,3 +84,25 @@ pub(crate) fn kill(process: u32, signal: &str) {
     let sent = Command::new("sh").args(["-c", &format!("kill -{signal} {process}")]).status();
     assert!(sent.is_ok_and(|status| status.success()), "no signal to process {process}");
 }
+
+/// The process groups whose leaders are children of a process (proc(5), /proc/PID/stat).
+pub(crate) fn groups_led_by_children_of(parent: u32) -> Vec<u32> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let stats = entries.filter_map(|entry| {
+        let number: u32 = entry.file_name().to_str()?.parse().ok()?;
+        Some((number, std::fs::read_to_string(entry.path().join("stat")).ok()?))
+    });
+    stats
+        .filter(|(number, stat)| {
+            let mut fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().skip(1);
+            let mut next = || fields.next().and_then(|field| field.parse::<u32>().ok());
+            (next(), next()) == (Some(parent), Some(*number))
+        })
+        .map(|(number, _)| number)
+        .collect()
+}
+
+/// Kills what is left of a process group.
+pub(crate) fn end_group(group: u32) {
+    let _ = Command::new("sh").args(["-c", &format!("kill -s KILL -- -{group} 2>/dev/null")]).status();
+}
