@@ -40,6 +40,8 @@ class Connection:
             except BlockingIOError:
                 time.sleep(0.001)
             except OSError:
+                # A reset met what was sent; what the server said before it is still to be read.
+                self.read()
                 self.closed = True
 
     def send(self, *frames):
