@@ -9,6 +9,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod failure;
+pub mod files;
 pub mod fitness;
 pub mod front;
 pub mod gateway;

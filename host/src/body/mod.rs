@@ -3,6 +3,7 @@
 //! It knows lengths and frames, never where a stream comes from; guards that must live as long as a body lives are held
 //! by the stream that is boxed into it.
 
+mod parts;
 mod replay;
 
 use std::pin::Pin;
@@ -11,6 +12,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 
+pub use self::parts::{Extent, Part, Parts};
 pub use self::replay::Replay;
 use crate::failure::Failure;
 
@@ -25,6 +27,8 @@ pub enum Body {
     Empty,
     /// Bytes at hand; `None` once they were taken.
     Bytes(Option<Bytes>),
+    /// Bytes and extents of files.
+    Parts(Parts),
     /// Frames as they come.
     Stream(Stream),
 }
@@ -56,6 +60,7 @@ impl http_body::Body for Body {
         match &mut *self {
             Body::Empty => Poll::Ready(None),
             Body::Bytes(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Body::Parts(parts) => Poll::Ready(parts.read().map(|read| read.map(Frame::data))),
             Body::Stream(stream) => stream.as_mut().poll_frame(context),
         }
     }
@@ -64,6 +69,7 @@ impl http_body::Body for Body {
         match self {
             Body::Empty | Body::Bytes(None) => true,
             Body::Bytes(Some(_)) => false,
+            Body::Parts(parts) => parts.length() == 0,
             Body::Stream(stream) => stream.is_end_stream(),
         }
     }
@@ -72,6 +78,7 @@ impl http_body::Body for Body {
         match self {
             Body::Empty | Body::Bytes(None) => SizeHint::with_exact(0),
             Body::Bytes(Some(bytes)) => SizeHint::with_exact(bytes.len() as u64),
+            Body::Parts(parts) => SizeHint::with_exact(parts.length()),
             Body::Stream(stream) => stream.size_hint(),
         }
     }

@@ -33,6 +33,7 @@ pub(super) fn read(name: &str, table: &Table<'_>) -> Option<Filter> {
     let instances = table.choice("instances", Instances::Reuse, &INSTANCES);
     table.finish();
     Some(Filter {
+        roots: Vec::new(),
         name: name.into(),
         module: module?,
         settings_place: settings.as_ref().map_or(&table.place, |item| &item.place).clone(),

@@ -9,11 +9,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod files;
 mod listener;
 mod pool;
 
 use regex::Regex;
 
+pub use self::files::*;
 pub use self::listener::*;
 pub use self::pool::*;
 use super::Place;
@@ -36,6 +38,10 @@ pub struct Plan {
     pub log: Log,
     /// The access log.
     pub access_log: AccessLog,
+    /// What holds for all files.
+    pub files: Files,
+    /// In the order written, and behind them those of routes that name a path.
+    pub roots: Vec<Root>,
     /// In the order written.
     pub listeners: Vec<Arc<Listener>>,
     /// In the order written.
@@ -162,6 +168,8 @@ pub struct Filter {
     pub cpu: Duration,
     /// Bytes of memory for one instance.
     pub memory: usize,
+    /// Roots whose files it may answer with: indices into `Plan::roots`.
+    pub roots: Vec<usize>,
     /// What its failure means for the request.
     pub on_failure: OnFailure,
     /// How long an instance lives.
@@ -278,6 +286,10 @@ pub struct Route {
     pub upgrade: Vec<String>,
     /// Who serves when no member of the pool can; the pool's own fallback otherwise.
     pub fallback: Option<Fallback>,
+    /// Only for requests that the gateway redirects itself; to clients there is nothing here.
+    pub internal: bool,
+    /// What upstreams may say of files, in place of the pool's word.
+    pub accel: Option<Accel>,
     /// What is done.
     pub action: Action,
     /// Where it was written.
@@ -340,6 +352,8 @@ pub struct PrefixChange {
 pub enum Action {
     /// Pass on to a pool: index into `Plan::pools`.
     Pool(usize),
+    /// Answer with files: index into `Plan::roots`.
+    Files(usize),
     /// Answer at once.
     Respond(Respond),
     /// As if no route had matched.

@@ -67,6 +67,7 @@ pub(super) fn read<'d>(name: &str, table: &Table<'d>, names: &Names, templates: 
         tunnel_idle_timeout: table.duration_or_none("tunnel-idle-timeout", 60 * 60 * second),
         address_ttl: table.duration("address-ttl", 60 * second),
         forwarded: table.boolean("forwarded", false),
+        accel: super::Accel::default(),
         filters: names.chain(table),
         place: table.place.clone(),
     };

@@ -38,7 +38,7 @@ pub(super) fn read(item: &Item<'_>, names: &Names, intercepts: &[StatusSet]) -> 
     let intercept_errors = match (own_intercepts, &action) {
         (Some(own), _) => own,
         (None, Action::Pool(pool)) => intercepts.get(*pool).cloned().unwrap_or_default(),
-        (None, Action::Respond(_) | Action::Exclude) => StatusSet::default(),
+        (None, Action::Files(_) | Action::Respond(_) | Action::Exclude) => StatusSet::default(),
     };
     let place = table.place.clone();
     Some(Route {
@@ -53,6 +53,8 @@ pub(super) fn read(item: &Item<'_>, names: &Names, intercepts: &[StatusSet]) -> 
         intercept_errors,
         upgrade,
         fallback,
+        internal: false,
+        accel: None,
         action,
         place,
     })
@@ -114,6 +116,7 @@ fn action(table: &Table<'_>, names: &Names) -> Option<Action> {
 fn check_effects(table: &Table<'_>, action: &Action) {
     let (idle, why): (&[&'static str], _) = match action {
         Action::Pool(_) => return,
+        Action::Files(_) => (&["intercept-errors", "upgrade", "fallback"], "serves files"),
         Action::Respond(_) => (&IDLE_WITHOUT_POOL, "responds itself"),
         Action::Exclude => (
             &["strip-prefix", "replace-prefix", "intercept-errors", "upgrade", "fallback", "filters", "max-body"],

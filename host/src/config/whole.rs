@@ -67,6 +67,8 @@ pub(super) fn read<'d>(source: &'d Source<'d>, document: &'d Spanned<DeTable<'d>
         cache_directory,
         log,
         access_log,
+        files: super::Files::default(),
+        roots: Vec::new(),
         listeners: listeners.into_iter().map(|found| Arc::new(found.listener)).collect(),
         pools: pools.into_iter().map(|found| found.pool).collect(),
         filters,

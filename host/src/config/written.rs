@@ -117,6 +117,7 @@ impl Plan {
                     out.key("fallback", pool::fallback_value(self, fallback));
                 }
             }
+            Action::Files(root) => out.text("root", self.roots.get(*root).map_or("", |root| &root.name)),
             Action::Respond(respond) => out.key("respond", respond_table(respond)),
             Action::Exclude => out.key("exclude", true),
         }

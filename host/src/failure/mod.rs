@@ -92,6 +92,12 @@ kinds! {
     VersionUnsupported: Client, 505, "version-unsupported", "This server does not speak that version of HTTP.";
     /// No route matches.
     NoRoute: Client, 404, "no-route", "There is nothing here.";
+    /// There is no such file, or it lies where the root does not let anybody.
+    NoFile: Client, 404, "no-file", "There is nothing here.";
+    /// The gateway may not read the file, or its directory has no index and is not listed.
+    FileForbidden: Client, 403, "file-forbidden", "This may not be read.";
+    /// A file is asked for by a method that files do not know (RFC 9110, section 15.5.6).
+    MethodNotAllowed: Client, 405, "method-not-allowed", "Files can be read, and nothing else.";
     /// The client left before its answer was ready or whole.
     ClientGone: Client, 499, "client-gone", "The client closed the connection.";
     /// The client stopped reading its answer.
@@ -139,6 +145,10 @@ kinds! {
     Overloaded: Gateway, 503, "overloaded", "The service is busy; please try again.";
     /// The gateway stopped and did not wait any longer.
     Stopped: Gateway, 503, "stopped", "The service is being restarted; please try again.";
+    /// An answer led to another path more often than the gateway follows.
+    RedirectLoop: Gateway, 500, "redirect-loop", "Something went wrong here.";
+    /// A file became shorter, or could not be read any more, while it was sent; what the client got is cut.
+    FileCut: Gateway, 500, "file-cut", "Something went wrong here.";
     /// The gateway's own fault.
     Internal: Gateway, 500, "internal", "Something went wrong here.";
 }

@@ -288,6 +288,8 @@ mod tests {
             cache_directory: None,
             log: Log { level: tracing::level_filters::LevelFilter::INFO, format: LogFormat::Text },
             access_log: AccessLog { output: LogOutput::Stdout, format: AccessFormat::Off },
+            files: crate::config::Files::default(),
+            roots: Vec::new(),
             listeners: listeners.iter().map(listener).collect(),
             pools: Vec::new(),
             filters: Vec::new(),

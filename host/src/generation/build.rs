@@ -6,6 +6,7 @@ use std::path::Path;
 use super::{Generation, Lasting, secure};
 use crate::chain::{Chain, Link};
 use crate::config::{self, Module, Place, Plan, Problem};
+use crate::files::Roots;
 use crate::log::Format;
 use crate::pool::Pool;
 use crate::routes::Table;
@@ -23,11 +24,17 @@ impl Generation {
     pub fn build(plan: Plan, engine: &Engine, lasting: &Lasting, number: u64) -> Result<Self, Vec<Problem>> {
         let insecure = secure::members(&plan.pools);
         let doors = secure::doors(&plan, &lasting.tickets);
-        let (doors, filters) = match (doors, load(&plan.filters, engine)) {
-            (Ok(doors), Ok(filters)) if insecure.is_empty() => (doors, filters),
-            (doors, loaded) => {
-                let mut problems =
-                    [insecure, doors.err().unwrap_or_default(), loaded.err().unwrap_or_default()].concat();
+        let roots = Roots::open(&plan.roots);
+        let (doors, filters, roots) = match (doors, load(&plan.filters, engine), roots) {
+            (Ok(doors), Ok(filters), Ok(roots)) if insecure.is_empty() => (doors, filters, roots),
+            (doors, loaded, roots) => {
+                let mut problems = [
+                    insecure,
+                    doors.err().unwrap_or_default(),
+                    loaded.err().unwrap_or_default(),
+                    roots.err().unwrap_or_default(),
+                ]
+                .concat();
                 problems.sort();
                 return Err(problems);
             }
@@ -45,6 +52,7 @@ impl Generation {
         Ok(Self {
             number,
             routes: Table::of(&plan),
+            roots,
             format: Format::of(&plan.access_log.format),
             engine: engine.clone(),
             pools: plan.pools.iter().map(|pool| Pool::of(pool, &lasting.pools)).collect(),

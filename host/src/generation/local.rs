@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Generation;
 use crate::clock::Ticker;
+use crate::files::Files;
 use crate::log::{AccessLog, Sink};
 use crate::upstream::Connections;
 use crate::wasm::Instances;
@@ -28,6 +29,8 @@ pub struct Local {
     pub generation: Arc<Generation>,
     /// Its filters' instances on this thread.
     pub instances: Instances,
+    /// Files of its roots that are open on this thread.
+    pub files: Files,
     /// The thread's own.
     pub thread: Rc<Thread>,
 }
@@ -55,6 +58,7 @@ impl Local {
     #[must_use]
     pub fn of(generation: Arc<Generation>, thread: Rc<Thread>) -> Rc<Self> {
         let instances = Instances::of(&generation.engine);
-        Rc::new(Self { generation, instances, thread })
+        let files = Files::start(&generation.plan.files);
+        Rc::new(Self { generation, instances, files, thread })
     }
 }

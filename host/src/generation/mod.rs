@@ -14,6 +14,7 @@ pub use self::current::Current;
 pub use self::local::{Local, Thread};
 use crate::chain::Chain;
 use crate::config::{self, Plan};
+use crate::files::Roots;
 use crate::log::Format;
 use crate::message::Value;
 use crate::pool::{Pool, Registry};
@@ -30,6 +31,8 @@ pub struct Generation {
     pub plan: Plan,
     /// Which route a request belongs to.
     pub routes: Table,
+    /// Directories that files come from.
+    pub roots: Roots,
     /// The access log's lines; `None` when it is off.
     pub format: Option<Format>,
     engine: Engine,

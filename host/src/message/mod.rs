@@ -4,6 +4,8 @@
 //! holds the fields inside can change without them.
 
 pub mod answer;
+mod coding;
+pub mod conditional;
 mod facts;
 mod fields;
 pub mod forwarding;
@@ -13,6 +15,7 @@ pub mod hops;
 pub mod host;
 pub mod https;
 pub mod query;
+pub mod ranges;
 pub(crate) mod secured;
 pub mod semantics;
 pub mod target;
@@ -21,6 +24,7 @@ pub mod websocket;
 
 pub use http::{HeaderName as Name, HeaderValue as Value, Method, StatusCode as Status, Version, header as name};
 
+pub use self::coding::Coding;
 pub use self::facts::{Facts, Variables};
 pub use self::fields::Fields;
 pub use self::head::{Authority, RequestHead, ResponseHead, Scheme};

@@ -65,7 +65,7 @@ pub(super) fn choose(exchange: &mut Exchange, mut asked: Asked) -> ControlFlow<A
     };
     let forwarded = match route.action {
         Action::Pool(pool) => generation.pool(pool).is_some_and(|pool| pool.plan.forwarded),
-        Action::Respond(_) | Action::Exclude => false,
+        Action::Files(_) | Action::Respond(_) | Action::Exclude => false,
     };
     let Facts { request, request_id, secured, .. } = &mut exchange.facts;
     let certificate = secured.as_ref().and_then(|secured| secured.client.as_deref());
@@ -82,7 +82,7 @@ pub(super) fn act(exchange: &mut Exchange, routed: Routed) -> ControlFlow<Answer
     let pool = match &route.action {
         Action::Pool(pool) => *pool,
         Action::Respond(respond) => return Break(respond_with(exchange, respond)),
-        Action::Exclude => return Answer::broken(exchange, Kind::NoRoute),
+        Action::Files(_) | Action::Exclude => return Answer::broken(exchange, Kind::NoRoute),
     };
     let request = &mut exchange.facts.request;
     if let Some(change) = &route.prefix {

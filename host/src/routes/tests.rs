@@ -28,6 +28,8 @@ fn route(path: PathMatch) -> Route {
         intercept_errors: StatusSet::default(),
         upgrade: Vec::new(),
         fallback: None,
+        internal: false,
+        accel: None,
         action: Action::Pool(0),
         place: place(),
     }
@@ -57,6 +59,8 @@ fn plan(sites: Vec<Site>, default_site: Option<usize>) -> Plan {
         cache_directory: None,
         log: Log { level: tracing::level_filters::LevelFilter::OFF, format: LogFormat::Text },
         access_log: AccessLog { output: LogOutput::Stdout, format: AccessFormat::Off },
+        files: crate::config::Files::default(),
+        roots: Vec::new(),
         listeners: Vec::new(),
         pools: Vec::new(),
         filters: Vec::new(),

@@ -98,6 +98,7 @@ pub(crate) fn edit(name: u32, value: u32) -> String {
 pub(crate) fn plan(instances: config::Instances) -> config::Filter {
     let place = Place { file: "weir.toml".into(), line: 1, column: 1 };
     config::Filter {
+        roots: Vec::new(),
         name: "guest".into(),
         module: Module::File("guest.wasm".into()),
         settings: "{}".into(),

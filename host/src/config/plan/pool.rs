@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use regex::bytes::Regex;
 
-use super::{Respond, StatusSet};
+use super::{Accel, Respond, StatusSet};
 use crate::config::{FieldMatch, Place};
 use crate::message::{Method, Name, Value};
 
@@ -68,6 +68,8 @@ pub struct Pool {
     pub address_ttl: Duration,
     /// Also send `Forwarded` (RFC 7239).
     pub forwarded: bool,
+    /// What its members may say of files.
+    pub accel: Accel,
     /// The pool's chain: indices into `Plan::filters`.
     pub filters: Vec<usize>,
     /// Where it was written.
