@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// Rooms from the ground up. A room uses rooms on floors below its own, never a neighbour.
 const FLOORS: &[&[&str]] = &[
-    &["clock", "failure", "message"],
+    &["clock", "failure", "kernel", "message"],
     &["body", "config"],
     &["balance", "files", "fitness", "log", "routes", "tls", "wasm"],
     &["upstream"],
@@ -41,16 +41,16 @@ const WALLS: &[(&str, &[&str])] = &[
     ("h2", &["front/h2/", "upstream/"]),
     ("clap", &["cli/"]),
     ("socket2", &["gateway/bind.rs", "upstream/reach.rs"]),
-    ("libc", &["clock/thread_time.rs", "gateway/", "wasm/cache.rs"]),
+    ("libc", &["clock/thread_time.rs", "gateway/", "kernel/", "wasm/cache.rs"]),
     ("regex", &["config/", "routes/"]),
     ("rustls", &["tls/"]),
     ("tokio_rustls", &["tls/", "upstream/"]),
     ("x509_parser", &["tls/"]),
     ("moka", &["pool/"]),
-    ("rustix", &["pool/local/process.rs"]),
+    ("rustix", &["kernel/", "pool/local/process.rs"]),
     ("quinn", &["front/h3/"]),
     ("h3", &["front/h3/"]),
-    ("unsafe", &["clock/thread_time.rs", "gateway/system.rs", "wasm/cache.rs"]),
+    ("unsafe", &["clock/thread_time.rs", "gateway/system.rs", "kernel/", "wasm/cache.rs"]),
     ("Instant::now", &["clock/mod.rs"]),
     ("SystemTime::now", &["clock/mod.rs"]),
     (".elapsed()", &[]),

@@ -2,7 +2,7 @@
 //! logged when its last byte is gone.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -12,13 +12,14 @@ use http_body::{Body as _, Frame, SizeHint};
 use super::arrive::is_multiplexed;
 use super::tunnel::{Switched, Tunnel};
 use super::{Answer, Exchange, https, passage};
-use crate::body::Body;
+use crate::body::{Body, Piece};
 use crate::clock;
 use crate::failure::{Failure, Kind};
 use crate::message::forwarding::{self, Outward};
 use crate::message::{Fields, ResponseHead, Status, Value, Version, grpc, hops, trailers};
 
-/// A body on its way to the client.
+/// A body on its way to the client; one by default is nobody's, and over.
+#[derive(Default)]
 pub struct Outgoing {
     body: Body,
     exchange: Option<Box<Exchange>>,
@@ -133,6 +134,65 @@ impl Outgoing {
         self.end(Some(failure));
     }
 
+    /// A body that belongs to no exchange.
+    #[cfg(test)]
+    pub fn lone(body: Body) -> Self {
+        Self { body, exchange: None, tunnel: None }
+    }
+
+    /// The next piece, for a connection that has the kernel move what nobody reads; such a piece is at most `most` bytes long.
+    /// Where one is the last, the exchange ends when this is dropped, which is for when the piece was sent.
+    pub fn poll_piece(&mut self, context: &mut Context<'_>, most: u64) -> Poll<Option<Result<Piece, Failure>>> {
+        Poll::Ready(match ready!(self.body.poll_piece(context, most)) {
+            Some(Ok(Piece::Frame(frame))) => Some(Ok(Piece::Frame(self.pass(frame)))),
+            Some(Ok(piece)) => {
+                self.count(piece.length());
+                Some(Ok(piece))
+            }
+            Some(Err(failure)) => Some(self.fail(failure).map(Piece::Frame)),
+            None => {
+                self.end(None);
+                None
+            }
+        })
+    }
+
+    /// Whether there is certainly nothing to come.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.body.is_over()
+    }
+
+    /// So many bytes of a piece did not leave.
+    pub fn take_back(&mut self, bytes: u64) {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.record.response_bytes = exchange.record.response_bytes.saturating_sub(bytes);
+        }
+    }
+
+    fn count(&mut self, bytes: u64) {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.record.response_bytes += bytes;
+        }
+    }
+
+    fn pass(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        self.count(frame.data_ref().map_or(0, |data| data.len() as u64));
+        // Nothing follows trailers, and hyper does not ask whether something does.
+        if frame.is_trailers() || self.body.is_end_stream() {
+            self.end(None);
+        }
+        cleaned(frame)
+    }
+
+    fn fail(&mut self, failure: Failure) -> Result<Frame<Bytes>, Failure> {
+        let last = self.last_word(&failure);
+        self.end(Some(&failure));
+        let Some(trailers) = last else { return Err(failure) };
+        self.body = Body::Empty;
+        Ok(Frame::trailers(trailers.into()))
+    }
+
     /// What gRPC is told when its time is over in the middle of an answer.
     fn last_word(&self, failure: &Failure) -> Option<Fields> {
         let is_grpc = self.exchange.as_ref().is_some_and(|exchange| exchange.is_grpc);
@@ -154,31 +214,14 @@ impl http_body::Body for Outgoing {
     type Error = Failure;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
-        match &polled {
-            Poll::Pending => {}
-            Poll::Ready(Some(Ok(frame))) => {
-                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
-                if let Some(exchange) = &mut self.exchange {
-                    exchange.record.response_bytes += length;
-                }
-                // Nothing follows trailers, and hyper does not ask whether something does.
-                if frame.is_trailers() || self.body.is_end_stream() {
-                    self.end(None);
-                }
+        Poll::Ready(match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+            Some(Ok(frame)) => Some(Ok(self.pass(frame))),
+            Some(Err(failure)) => Some(self.fail(failure)),
+            None => {
+                self.end(None);
+                None
             }
-            Poll::Ready(Some(Err(failure))) => {
-                let failure = failure.clone();
-                let last = self.last_word(&failure);
-                self.end(Some(&failure));
-                if let Some(trailers) = last {
-                    self.body = Body::Empty;
-                    return Poll::Ready(Some(Ok(Frame::trailers(trailers.into()))));
-                }
-            }
-            Poll::Ready(None) => self.end(None),
-        }
-        polled.map_ok(cleaned)
+        })
     }
 
     fn is_end_stream(&self) -> bool {
