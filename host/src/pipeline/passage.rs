@@ -1,11 +1,16 @@
 //! An exchange's way through a chain: in on the request side, out on the response side, past the same filters.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow::{self, Break, Continue};
 
 use super::{Answer, Exchange};
 use crate::body::Body;
 use crate::chain::{Chain, Step};
+use crate::failure::Kind;
+use crate::files::Asked;
 use crate::generation::{Generation, RouteKey};
+use crate::message::{Method, RequestHead, ResponseHead, Status, name};
+use crate::wasm::Content;
 
 /// A way through a chain.
 pub(super) struct Passage {
@@ -46,36 +51,41 @@ impl Passage {
         }
         let flow = match step {
             Ok(Step::Next) => Continue(()),
-            Ok(Step::Answer(head, body)) => Break(Answer::made(head, body)),
+            Ok(Step::Answer(head, content)) => Break(answered(exchange, head, content).await),
             Err(failure) => Answer::broken(exchange, failure),
         };
         (self, flow)
     }
 
     /// The response side: the filters that were passed, backwards. A filter may put its own answer in the place of this one.
-    pub(super) async fn leave(self, exchange: &mut Exchange, answer: Answer) -> Answer {
+    pub(super) async fn leave(self, exchange: &mut Exchange, mut answer: Answer) -> Answer {
         if self.passed == 0 {
             return answer;
         }
         let local = exchange.local.clone();
         let Some(chain) = self.which.chain(&local.generation) else { return answer };
-        let Answer { head, body, upstream } = answer;
-        exchange.facts.response = Some(head);
-        let (facts, spent) = (&mut exchange.facts, &mut exchange.spent);
-        let replaced = Box::pin(chain.response(&local.instances, facts, self.passed, spent)).await;
-        let head = exchange.facts.response.take();
-        match (replaced, head) {
-            (Ok(None), Some(head)) => Answer { head, body, upstream },
-            (Ok(_), None) => Answer::of(exchange, &crate::failure::Kind::Internal.into()),
-            (Ok(Some(bytes)), Some(head)) => {
-                give_up(body);
-                Answer::made(head, bytes)
-            }
-            (Err(failure), _) => {
-                give_up(body);
-                Answer::of(exchange, &failure)
-            }
+        let mut left = self.passed;
+        while left > 0 {
+            let Answer { head, body, upstream } = answer;
+            exchange.facts.response = Some(head);
+            let (facts, spent) = (&mut exchange.facts, &mut exchange.spent);
+            let (before, step) = Box::pin(chain.response(&local.instances, facts, left, spent)).await;
+            let head = exchange.facts.response.take();
+            answer = match (step, head) {
+                (Ok(Step::Next), Some(head)) => Answer { head, body, upstream },
+                (Ok(Step::Next), None) => Answer::of(exchange, &Kind::Internal.into()),
+                (Ok(Step::Answer(head, content)), _) => {
+                    give_up(body);
+                    answered(exchange, head, content).await
+                }
+                (Err(failure), _) => {
+                    give_up(body);
+                    Answer::of(exchange, &failure)
+                }
+            };
+            left = before;
         }
+        answer
     }
 }
 
@@ -86,6 +96,53 @@ impl Which {
             Which::Pool(pool) => generation.pool_chain(pool),
         }
     }
+}
+
+/// What a filter answered, put together.
+async fn answered(exchange: &mut Exchange, head: ResponseHead, content: Content) -> Answer {
+    match content {
+        Content::Bytes(bytes) => Answer::made(head, bytes),
+        Content::File { root, path } => of_file(exchange, root, &path, head).await,
+    }
+}
+
+/// A file under a filter's head.
+async fn of_file(exchange: &mut Exchange, root: usize, path: &str, head: ResponseHead) -> Answer {
+    let local = exchange.local.clone();
+    let request = as_asked(&exchange.facts.request, head.status);
+    let asked =
+        Asked { root, path: path.as_bytes(), request: &request, known_as: None, given: head.fields, temporary: false };
+    match local.files.answer(&local.generation.roots, asked).await {
+        Ok((found, body)) => {
+            let status = if head.status == Status::OK { found.status } else { head.status };
+            Answer { head: ResponseHead { status, fields: found.fields }, body, upstream: None }
+        }
+        Err(failure) => Answer::of(exchange, &failure),
+    }
+}
+
+/// The request as it is about a file: whatever its method, the file is what it gets. The client asks for parts of, and
+/// knows versions of, what is there: not of what stands for an error.
+fn as_asked(request: &RequestHead, status: Status) -> Cow<'_, RequestHead> {
+    let mut request = Cow::Borrowed(request);
+    if !matches!(request.method, Method::GET | Method::HEAD) {
+        request.to_mut().method = Method::GET;
+    }
+    if status != Status::OK {
+        for conditional in [
+            name::RANGE,
+            name::IF_RANGE,
+            name::IF_MATCH,
+            name::IF_NONE_MATCH,
+            name::IF_MODIFIED_SINCE,
+            name::IF_UNMODIFIED_SINCE,
+        ] {
+            if request.fields.contains(&conditional) {
+                request.to_mut().fields.remove(&conditional);
+            }
+        }
+    }
+    request
 }
 
 /// A body nobody will read is read to its end, within bounds, so that its connection can be used again.
