@@ -232,3 +232,86 @@ fn charset(table: &Table<'_>) -> Option<String> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use crate::config::{Accel, Action, Plan, Symlinks, parse};
+    use crate::message::Coding;
+
+    const BASE: &str = r#"
+[listener.web]
+bind = "127.0.0.1:0"
+[pool.app]
+member = ["http://127.0.0.1:9001"]
+"#;
+
+    fn plan(text: &str) -> Plan {
+        parse(&format!("{BASE}{text}"), "weir.toml", Path::new("/etc/weir")).unwrap()
+    }
+
+    #[test]
+    fn what_nobody_says_has_a_default() {
+        let plan = plan("[root.www]\npath = \"../www/\"\n[site.main]\nroute = [{ root = \"www\" }]");
+        let (files, root) = (&plan.files, &plan.roots[0]);
+        assert_eq!((files.open, files.fresh), (1024, Duration::from_secs(1)));
+        assert_eq!((files.small, files.threads), (16 << 10, 16));
+        assert_eq!((&*root.name, root.path.to_str().unwrap()), ("www", "/etc/weir/../www"));
+        assert_eq!((root.symlinks, root.hidden, root.listing), (Symlinks::Beneath, false, false));
+        assert_eq!((root.index.as_slice(), root.precompressed.len()), (&["index.html".to_owned()][..], 0));
+        assert_eq!(root.default_type, "application/octet-stream");
+        assert_eq!((root.charset.as_deref(), &root.cache_control), (Some("utf-8"), &None));
+        assert_eq!((root.accel, root.temporary), (true, false));
+        assert_eq!(plan.pools[0].accel, Accel::default());
+        assert!(!plan.sites[0].routes[0].internal && plan.sites[0].routes[0].accel.is_none());
+    }
+
+    #[test]
+    fn what_is_said_of_a_root_is_kept_in_its_order() {
+        let plan = plan(
+            "[root.www]\npath = \"/srv\"\nindex = [\"b\", \"a\"]\nprecompressed = [\"gzip\", \"br\"]\ncharset = \"off\"\n\
+             content-types = { TXT = \"text/x\", a = \"b/c; d=e\" }\nsymlinks = \"deny\"\n[site.main]\nroute = [{ root = \"www\" }]",
+        );
+        let root = &plan.roots[0];
+        assert_eq!(
+            (&root.index[..], &root.precompressed[..]),
+            (&["b", "a"].map(str::to_owned)[..], &[Coding::Gzip, Coding::Brotli][..])
+        );
+        let types: Vec<_> = root.content_types.iter().map(|(ext, it)| (&**ext, it.to_str().unwrap())).collect();
+        assert_eq!(types, [("txt", "text/x"), ("a", "b/c; d=e")]);
+        assert_eq!((root.charset.as_deref(), root.symlinks), (None, Symlinks::Deny));
+    }
+
+    #[test]
+    fn a_routes_own_root_stands_behind_the_named_ones_once() {
+        let plan = plan(
+            "[root.a]\npath = \"/srv/a\"\n[root.b]\npath = \"/srv/b\"\n[site.main]\nroute = [\n\
+             { path = \"/1\", root = \"./own\" }, { path = \"/2\", root = \"b\" },\n\
+             { path = \"/3\", root = \"/etc/weir/own/\" }, { path = \"/4\", root = \"/srv/a\" }, { path = \"/5\", root = \"/\" },\n]",
+        );
+        let indices = plan.sites[0].routes.iter().map(|route| match route.action {
+            Action::Files(root) => root,
+            _ => usize::MAX,
+        });
+        assert_eq!(indices.collect::<Vec<_>>(), [2, 1, 2, 3, 4]);
+        let names: Vec<_> = plan.roots.iter().map(|root| &*root.name).collect();
+        assert_eq!(names, ["a", "b", "/etc/weir/own", "/srv/a", "/"]);
+        assert_eq!(plan.roots.iter().map(|root| root.accel).collect::<Vec<_>>(), [true, true, false, false, false]);
+    }
+
+    #[test]
+    fn pools_routes_and_filters_say_whose_files_may_be_named() {
+        let plan = plan(
+            "[root.a]\npath = \"/a\"\naccel = false\n[root.b]\npath = \"/b\"\n[filter.f]\nmodule = \"std:x\"\nroots = [\"b\", \"a\"]\n\
+             [pool.more]\nmember = [\"http://127.0.0.1:9002\"]\naccel = { roots = [\"b\"], keep-fields = [\"Link\"] }\n\
+             [site.main]\nroute = [{ path = \"/1\", pool = \"more\", accel = false }, { path = \"/2\", pool = \"app\", accel = { roots = [] } }]",
+        );
+        let more = &plan.pools[1].accel;
+        assert_eq!((more.follow, &more.roots, more.keep_fields[0].as_str()), (true, &Some(vec![1]), "link"));
+        let own: Vec<_> = plan.sites[0].routes.iter().filter_map(|route| route.accel.clone()).collect();
+        assert_eq!((own[0].follow, own[1].follow, &own[1].roots), (false, true, &Some(vec![])));
+        assert_eq!(plan.filters[0].roots, [1, 0]);
+    }
+}

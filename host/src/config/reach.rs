@@ -75,3 +75,51 @@ fn takes_all_of(earlier: &Route, route: &Route) -> bool {
     };
     unconditional && methods && path
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::config::parse;
+
+    /// Whether nothing is said of two routes, one after the other.
+    fn is_sound(first: &str, second: &str) -> bool {
+        let text = format!(
+            "[listener.web]\nbind = \":80\"\n[pool.app]\nmember = [\"http://127.0.0.1:9001\"]\n[site.main]\nroute = [\n\
+             {{ {first}, pool = \"app\" }},\n{{ {second}, pool = \"app\" }},\n]\n"
+        );
+        match parse(&text, "weir.toml", Path::new("/")) {
+            Ok(_) => true,
+            Err(problems) => {
+                assert!(problems.iter().all(|it| it.text.contains("is never reached")), "{problems:?}");
+                false
+            }
+        }
+    }
+
+    #[test]
+    fn internal_routes_are_reached_in_their_order_or_by_their_name() {
+        for (first, second, sound) in [
+            // Clients get to neither, so order counts as everywhere.
+            (r#"path = "/a", internal = true"#, r#"path = "/a/b""#, false),
+            (r#"path = "/a", internal = true"#, r#"path = "/a/b", internal = true"#, false),
+            (r#"path = "/a""#, r#"path = "/a/b", internal = true"#, false),
+            (r#"path = "/a/b", internal = true"#, r#"path = "/a""#, true),
+            (r#"internal = true, name = "x""#, r#"path = "/""#, false),
+            // A name is another way to it, but only to where no client would be let in anyway.
+            (r#"path = "/""#, r#"internal = true, name = "x""#, true),
+            (r#"path = "/""#, r#"path = "/a", internal = true, name = "x""#, true),
+            (r#"path = "/""#, r#"path = "/a", name = "x""#, false),
+            (r#"path = "/""#, r#"path = "/a", internal = true, name = "/a""#, false),
+            // What is redirected asks with GET or HEAD.
+            (r#"path = "/a", method = ["GET"]"#, r#"path = "/a", internal = true"#, false),
+            (r#"path = "/a", method = ["GET"]"#, r#"path = "/a""#, true),
+            (r#"path = "/a", method = ["HEAD"]"#, r#"path = "/a", internal = true"#, true),
+            (r#"path = "/a", method = ["POST"]"#, r#"path = "/a", internal = true"#, true),
+            // Conditions that may not hold leave the rest to others.
+            (r#"path = "/a", query = [{ name = "q", present = true }]"#, r#"path = "/a", internal = true"#, true),
+        ] {
+            assert_eq!(is_sound(first, second), sound, "{first} | {second}");
+        }
+    }
+}
