@@ -42,6 +42,8 @@ const EXAMPLES: &[(&str, &[Asked])] = &[
             ("other.example", "/a", 421, None),
         ],
     ),
+    // Without the cookie the server is asked.
+    ("file-filter.toml", &[("any.example", "/a", 200, Some("/a"))]),
     ("headers.toml", &[("any.example", "/h", 200, Some("/h"))]),
     // Nobody listens on its port before it is asked for.
     ("local-program.toml", &[("any.example", "/example.toml", 200, None)]),
@@ -238,6 +240,7 @@ impl World {
         }
         text = text.replace("127.0.0.1:8080", "127.0.0.1:0").replace(", \"[::1]:8080\"", "");
         text = text.replace("\"../filters/out/", &format!("\"{}/../filters/out/", folder().display()));
+        text = text.replace("\"./filters/", &format!("\"{}/filters/", folder().display()));
         text = text.replace("level = \"warn\"\nformat = \"json\"\n", "level = \"debug\"\nformat = \"json\"\n");
         if !text.contains("[log]") {
             text.push_str("\n[log]\nformat = \"json\"\n");
