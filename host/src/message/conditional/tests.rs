@@ -179,7 +179,7 @@ fn heads() {
         }
         head
     };
-    let always = vec!["content-security-policy", "date", "set-cookie", "vary"];
+    let always = ["content-security-policy", "date", "set-cookie", "vary"];
     let kept = |more: &[&'static str]| {
         let mut all = [&always[..], more].concat();
         all.sort_unstable();
