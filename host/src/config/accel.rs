@@ -56,10 +56,10 @@ pub(super) fn read(item: &Item<'_>, roots: &Roots) -> Option<Accel> {
     Some(accel)
 }
 
-/// Whether a field is a word between an upstream and the gateway, which nobody else ever sees.
+/// Whether a field is a word between an upstream and the gateway, which nobody else ever sees. Some write `_` for `-`.
 pub(super) fn is_stripped(name: &Name) -> bool {
-    let name = name.as_str();
-    name.starts_with("x-accel-") || matches!(name, "x-sendfile" | "x-sendfile-temporary")
+    let name = name.as_str().replace('_', "-");
+    ["x-accel-", "x-sendfile"].iter().any(|start| name.starts_with(start))
 }
 
 fn keep_fields(item: &Item<'_>) -> Vec<Name> {

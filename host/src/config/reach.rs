@@ -40,6 +40,12 @@ pub(super) fn check_internal(table: &Table<'_>, methods: &[Method]) {
     {
         item.problem("an internal route is only asked with GET and HEAD");
     }
+    for item in ["upgrade", "max-body"].iter().filter_map(|key| table.item(key)) {
+        item.say(format!(
+            "{} does nothing on an internal route: what is redirected has no body and asks for no change",
+            item.key
+        ));
+    }
     if let Some(item) = table.item("name")
         && let Some(name) = item.as_str().and_then(|name| name.strip_prefix('@'))
     {

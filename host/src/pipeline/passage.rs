@@ -1,15 +1,13 @@
 //! An exchange's way through a chain: in on the request side, out on the response side, past the same filters.
 
-use std::borrow::Cow;
 use std::ops::ControlFlow::{self, Break, Continue};
 
-use super::{Answer, Exchange};
+use super::{Answer, Exchange, files};
 use crate::body::Body;
 use crate::chain::{Chain, Step};
 use crate::failure::Kind;
-use crate::files::Asked;
 use crate::generation::{Generation, RouteKey};
-use crate::message::{Method, RequestHead, ResponseHead, Status, name};
+use crate::message::{ResponseHead, accel};
 use crate::wasm::Content;
 
 /// A way through a chain.
@@ -66,13 +64,16 @@ impl Passage {
         let Some(chain) = self.which.chain(&local.generation) else { return answer };
         let mut left = self.passed;
         while left > 0 {
-            let Answer { head, body, upstream } = answer;
+            let Answer { head, body, upstream, said } = answer;
             exchange.facts.response = Some(head);
             let (facts, spent) = (&mut exchange.facts, &mut exchange.spent);
             let (before, step) = Box::pin(chain.response(&local.instances, facts, left, spent)).await;
             let head = exchange.facts.response.take();
             answer = match (step, head) {
-                (Ok(Step::Next), Some(head)) => Answer { head, body, upstream },
+                (Ok(Step::Next), Some(mut head)) => {
+                    accel::forget(&mut head.fields);
+                    Answer { head, body, upstream, said }
+                }
                 (Ok(Step::Next), None) => Answer::of(exchange, &Kind::Internal.into()),
                 (Ok(Step::Answer(head, content)), _) => {
                     give_up(body);
@@ -98,51 +99,13 @@ impl Which {
     }
 }
 
-/// What a filter answered, put together.
-async fn answered(exchange: &mut Exchange, head: ResponseHead, content: Content) -> Answer {
+/// What a filter answered, put together. What leads elsewhere is an upstream's to say: a filter names files in its own way.
+async fn answered(exchange: &mut Exchange, mut head: ResponseHead, content: Content) -> Answer {
+    accel::forget(&mut head.fields);
     match content {
         Content::Bytes(bytes) => Answer::made(head, bytes),
-        Content::File { root, path } => of_file(exchange, root, &path, head).await,
+        Content::File { root, path } => Box::pin(files::of_filter(exchange, root, &path, head)).await,
     }
-}
-
-/// A file under a filter's head.
-async fn of_file(exchange: &mut Exchange, root: usize, path: &str, head: ResponseHead) -> Answer {
-    let local = exchange.local.clone();
-    let request = as_asked(&exchange.facts.request, head.status);
-    let asked =
-        Asked { root, path: path.as_bytes(), request: &request, known_as: None, given: head.fields, temporary: false };
-    match local.files.answer(&local.generation.roots, asked).await {
-        Ok((found, body)) => {
-            let status = if head.status == Status::OK { found.status } else { head.status };
-            Answer { head: ResponseHead { status, fields: found.fields }, body, upstream: None }
-        }
-        Err(failure) => Answer::of(exchange, &failure),
-    }
-}
-
-/// The request as it is about a file: whatever its method, the file is what it gets. The client asks for parts of, and
-/// knows versions of, what is there: not of what stands for an error.
-fn as_asked(request: &RequestHead, status: Status) -> Cow<'_, RequestHead> {
-    let mut request = Cow::Borrowed(request);
-    if !matches!(request.method, Method::GET | Method::HEAD) {
-        request.to_mut().method = Method::GET;
-    }
-    if status != Status::OK {
-        for conditional in [
-            name::RANGE,
-            name::IF_RANGE,
-            name::IF_MATCH,
-            name::IF_NONE_MATCH,
-            name::IF_MODIFIED_SINCE,
-            name::IF_UNMODIFIED_SINCE,
-        ] {
-            if request.fields.contains(&conditional) {
-                request.to_mut().fields.remove(&conditional);
-            }
-        }
-    }
-    request
 }
 
 /// A body nobody will read is read to its end, within bounds, so that its connection can be used again.
