@@ -142,7 +142,7 @@ impl Outgoing {
     /// A body that belongs to no exchange.
     #[cfg(test)]
     pub fn lone(body: Body) -> Self {
-        Self { body, ..Self::default() }
+        Self { body, rate: None, exchange: None, tunnel: None }
     }
 
     /// The next piece, for a connection that has the kernel move what nobody reads; such a piece is at most `most` bytes long.

@@ -120,7 +120,8 @@ impl Rate {
             (self.room, self.filled) = (depth, now);
         } else if bytes > 0 {
             self.room += bytes;
-            self.filled += self.time_of(bytes).min(since);
+            // Rounded down: what is left of a byte's time counts for the next.
+            self.filled += self.time_of(bytes).saturating_sub(Duration::from_nanos(1));
         }
     }
 
@@ -167,7 +168,7 @@ mod tests {
     #[test]
     fn a_bucket_fills_with_time_and_is_not_deeper_than_it_is() {
         for (speed, first, steps) in [
-            (1000, 500, &[(50, 50), (10, 10), (600, 500), (3600_000, 500)][..]),
+            (1000, 500, &[(50, 50), (10, 10), (600, 500), (3_600_000, 500)][..]),
             (30, 15, &[(50, 1), (50, 2), (900, 15)]),
             (1, 1, &[(999, 0), (1001, 1)]),
             (u64::MAX, u64::MAX / 2 + 1, &[(50, u64::MAX / 20)]),
