@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use weir_tests::origin::{Behaviour, Then};
-use weir_tests::{Client, Config, Gateway, Origin, Place, Response, Tree, behaviour, eventually};
+use weir_tests::{Client, Config, Gateway, Origin, Response, Tree, behaviour, eventually};
 
 const SECRET: &str = "what nobody may see";
 const INSIDE: &str = "what everybody may see";
@@ -575,9 +575,8 @@ fn a_root_that_is_moved_away_stays_the_root_it_was() {
 
 #[test]
 fn roots_are_not_mixed_up() {
-    let (tree, place) = (Tree::fresh(), Place::fresh());
+    let tree = Tree::fresh();
     tree.file("a/only-a", INSIDE).file("b/only-b", SECRET);
-    place.write("unused", "");
     let text = r#"
 [listener.web]
 bind = "127.0.0.1:0"
