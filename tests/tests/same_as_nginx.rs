@@ -62,7 +62,7 @@ impl World {
         World { tree, nginx, gateway }
     }
 
-    fn pair(&self) -> Pair {
+    fn pair(&self) -> Pair<'_> {
         Pair { nginx: Client::connect(&self.nginx.address()), weir: self.gateway.client(), world: self }
     }
 }
