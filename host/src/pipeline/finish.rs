@@ -28,7 +28,7 @@ pub struct Outgoing {
 pub(super) fn finish(mut exchange: Box<Exchange>, answer: Answer) -> http::Response<Outgoing> {
     // A filter that put another answer in the place of a 101 has closed the member's connection with it.
     let switched = exchange.switched.take().filter(|_| answer.head.status == Status::SWITCHING_PROTOCOLS);
-    let Answer { mut head, mut body, upstream } = match exchange.is_connect && switched.is_none() {
+    let Answer { mut head, mut body, upstream, .. } = match exchange.is_connect && switched.is_none() {
         true => refuse(&mut exchange, answer),
         false => answer,
     };

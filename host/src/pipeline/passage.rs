@@ -6,6 +6,7 @@ use super::{Answer, Exchange};
 use crate::body::Body;
 use crate::chain::{Chain, Step};
 use crate::generation::{Generation, RouteKey};
+use crate::message::accel;
 
 /// A way through a chain.
 pub(super) struct Passage {
@@ -46,7 +47,10 @@ impl Passage {
         }
         let flow = match step {
             Ok(Step::Next) => Continue(()),
-            Ok(Step::Answer(head, body)) => Break(Answer::made(head, body)),
+            Ok(Step::Answer(mut head, body)) => {
+                accel::forget(&mut head.fields);
+                Break(Answer::made(head, body))
+            }
             Err(failure) => Answer::broken(exchange, failure),
         };
         (self, flow)
@@ -59,13 +63,17 @@ impl Passage {
         }
         let local = exchange.local.clone();
         let Some(chain) = self.which.chain(&local.generation) else { return answer };
-        let Answer { head, body, upstream } = answer;
+        let Answer { head, body, upstream, said } = answer;
         exchange.facts.response = Some(head);
         let (facts, spent) = (&mut exchange.facts, &mut exchange.spent);
         let replaced = Box::pin(chain.response(&local.instances, facts, self.passed, spent)).await;
-        let head = exchange.facts.response.take();
+        let mut head = exchange.facts.response.take();
+        if let Some(head) = &mut head {
+            // What leads elsewhere is an upstream's to say; a filter names files in its own way.
+            accel::forget(&mut head.fields);
+        }
         match (replaced, head) {
-            (Ok(None), Some(head)) => Answer { head, body, upstream },
+            (Ok(None), Some(head)) => Answer { head, body, upstream, said },
             (Ok(_), None) => Answer::of(exchange, &crate::failure::Kind::Internal.into()),
             (Ok(Some(bytes)), Some(head)) => {
                 give_up(body);
