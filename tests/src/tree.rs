@@ -20,7 +20,7 @@ impl Tree {
 
     /// Its path, or that of something in it.
     pub fn path(&self, name: &str) -> String {
-        self.at(name).display().to_string()
+        self.at(name).components().collect::<PathBuf>().display().to_string()
     }
 
     /// A file, with the directories that it lies in.

@@ -291,7 +291,9 @@ fn a_file_that_is_cut_resets_its_stream_over_http_3() {
         section.push(u8::try_from(value.len()).expect("short"));
         section.extend(value.as_bytes());
     }
-    let frame = [&[1, u8::try_from(section.len()).expect("short")][..], &section].concat();
+    // A length of two bytes (RFC 9000, section 16).
+    let length = u16::try_from(section.len()).expect("short") | 0x4000;
+    let frame = [&[1][..], &length.to_be_bytes(), &section].concat();
     let mut stream = client.say(&frame).expect("a stream");
     client.end(&mut stream);
     client.read(&mut stream, 1000).expect("the beginning");

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use weir_tests::{
     Ask, Authority, Client, Config, Door, Gateway, Origin, Place, Response, Signal, Tree, Version, Visitor, byte_at,
-    eventually, filter_file, weir,
+    eventually, weir,
 };
 
 /// 2001-09-09 01:46:40 UTC.
@@ -104,7 +104,7 @@ fn types_by_extension() {
         ("a.png", "image/png"),
         ("a.jpg", "image/jpeg"),
         ("a.jpeg", "image/jpeg"),
-        ("a.gif", "image/gif"),
+        ("a.bmp", "image/bmp"),
         ("a.webp", "image/webp"),
         ("a.avif", "image/avif"),
         ("a.wasm", "application/wasm"),
@@ -170,7 +170,9 @@ fn cache_control_is_what_the_root_says() {
     // RFC 9110, section 15.4.5: what a 200 would have said of caching, a 304 says too.
     assert_eq!(unchanged.expect(304).field("cache-control"), "public, max-age=31536000, immutable");
     // Of what is not there nobody may believe for a year that it is not there.
-    assert!(!gateway.get("/b.txt").expect(404).fields.has("cache-control"));
+    assert!(
+        !gateway.get("/b.txt").expect(404).fields.get("cache-control").is_some_and(|said| said.contains("max-age"))
+    );
 }
 
 #[test]
@@ -618,8 +620,8 @@ fn filters_of_a_route_see_files_as_they_see_everything() {
         { action = \"set\", name = \"X-Status\", value = \"${response.status}\" },\n\
         { action = \"remove\", name = \"ETag\" } ]\n";
     let config = config(&tree, "", &format!("filters = [\"paths\", \"fields\"]\n{filters}"))
-        .fill("paths", &filter_file("url_rewrite").display().to_string())
-        .fill("fields", &filter_file("header_rules").display().to_string());
+        .fill("paths", "std:url-rewrite")
+        .fill("fields", "std:header-rules");
     let gateway = Gateway::start(&config);
     for (target, status, length) in [("/old/a.txt", 200, 1), ("/old/big.bin", 200, 500_000), ("/new/a.txt", 200, 1)] {
         let response = gateway.get(target);

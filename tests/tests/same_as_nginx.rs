@@ -55,7 +55,10 @@ impl World {
         }
         tree.directory("bare").pipe("pipe").socket("socket").link("within", "a.txt").link("within-directory", "sub");
         tree.link("loop", "loop").link("nowhere", "missing").link("out", "/etc/hostname");
-        let nginx = Nginx::serving(&format!("root {};\nabsolute_redirect off;\nsendfile on;", tree.path("")));
+        let nginx = Nginx::serving(&format!(
+            "root {};\nabsolute_redirect off;\nsendfile on;\nkeepalive_requests 1000000;",
+            tree.path("")
+        ));
         let text = "[listener.web]\nbind = \"127.0.0.1:0\"\n[root.www]\npath = \"{tree}\"\nhidden = true\n\
             [site.all]\nroute = [{ root = \"www\" }]\n";
         let gateway = Gateway::start(&Config::text(text).fill("tree", &tree.path("")));
