@@ -60,6 +60,8 @@ const EXAMPLES: &[(&str, &[Asked])] = &[
             ("other.example", "/a", 421, None),
         ],
     ),
+    // Without the cookie the server is asked.
+    ("file-filter.toml", &[("any.example", "/a", 200, Some("/a"))]),
     ("headers.toml", &[("any.example", "/h", 200, Some("/h"))]),
     // Nobody listens on its port before it is asked for.
     ("local-program.toml", &[("any.example", "/example.toml", 200, None)]),
@@ -258,6 +260,7 @@ impl World {
         let files = folder().join("files").canonicalize().expect("the folder is there");
         text = text.replace("\"./files/", &format!("\"{}/", files.display()));
         text = text.replace("\"../filters/out/", &format!("\"{}/../filters/out/", folder().display()));
+        text = text.replace("\"./filters/", &format!("\"{}/filters/", folder().display()));
         text = text.replace("level = \"warn\"\nformat = \"json\"\n", "level = \"debug\"\nformat = \"json\"\n");
         if !text.contains("[log]") {
             text.push_str("\n[log]\nformat = \"json\"\n");

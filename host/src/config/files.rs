@@ -3,7 +3,7 @@
 //! Whether a root is there is found when it is opened, not here.
 
 use std::cell::RefCell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::table::{Item, Table};
@@ -148,6 +148,9 @@ fn root(name: &str, table: &Table<'_>) -> Root {
     };
     if let Some(item) = table.item("temporary").filter(|_| root.temporary && !root.accel) {
         item.problem("does nothing with accel = false: only upstreams have files deleted");
+    }
+    if let Some(item) = table.item("path").filter(|_| root.accel && root.path == Path::new("/")) {
+        item.problem("upstreams could name every file there is, and redirect to nothing else; say accel = false");
     }
     table.finish();
     root

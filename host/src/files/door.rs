@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ pub(super) struct Door {
 /// A thread's open roots.
 #[derive(Debug)]
 pub(super) struct Doors {
-    open: RefCell<Vec<Option<Door>>>,
+    open: RefCell<Vec<Option<Rc<Door>>>>,
     fresh: Duration,
 }
 
@@ -41,25 +42,23 @@ impl Doors {
     }
 
     /// Goes in by one.
-    pub(super) async fn enter(&self, roots: &Roots, index: usize) -> Result<Door, Trouble> {
+    pub(super) async fn enter(&self, roots: &Roots, index: usize) -> Result<Rc<Door>, Trouble> {
         let now = clock::now();
         let known = self.open.borrow().get(index).cloned().flatten();
-        if let Some(door) = &known
-            && now.saturating_duration_since(door.looked) < self.fresh
-        {
-            return Ok(door.clone());
+        if let Some(door) = known.clone().filter(|door| now.saturating_duration_since(door.looked) < self.fresh) {
+            return Ok(door);
         }
         let root = roots.get(index).ok_or(Trouble::Moved)?;
         let (directory, stand) = open(root).await?;
         let door = match known {
-            Some(door) if door.stand.is_same(&stand) => Door { looked: now, ..door },
+            Some(door) if door.stand.is_same(&stand) => Rc::new(Door { looked: now, ..Door::clone(&door) }),
             other => {
                 if other.is_some() {
                     let root = root.clone();
                     blocking::give(move || root.resolve());
                 }
                 let directory = Arc::new(directory);
-                Door { index, root: root.clone(), directory, since: now, stand, looked: now }
+                Rc::new(Door { index, root: root.clone(), directory, since: now, stand, looked: now })
             }
         };
         let mut doors = self.open.borrow_mut();

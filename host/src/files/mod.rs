@@ -26,10 +26,10 @@ use self::jail::Trouble;
 use self::open::{Found, Open, Opened};
 pub use self::roots::Roots;
 use self::temporary::Temporary;
-use crate::body::Body;
+use crate::body::{Body, Part, Parts};
 use crate::config;
 use crate::failure::{Failure, Kind};
-use crate::message::{Fields, Method, RequestHead, ResponseHead, Status, Value, name};
+use crate::message::{Coding, Fields, Method, RequestHead, ResponseHead, Status, Value, name};
 
 /// What a thread knows of files.
 #[derive(Debug)]
@@ -87,7 +87,8 @@ impl Files {
         match found.map_err(|trouble| failure(&door, wanted.path, trouble))? {
             Found::File(opened) if is_temporary && !wanted.is_directory => {
                 let guard = Temporary::of(&door, wanted.path, &opened);
-                Ok(whole(&door, &opened, None, asked, Some(guard)))
+                let chosen = Chosen { root: &door.root.plan, opened: &opened, plain: None, varies: false };
+                Ok(whole(&chosen, asked, Some(guard)))
             }
             Found::File(opened) if !wanted.is_directory => self.file(&door, wanted.path, &opened, asked).await,
             Found::File(_) => Err(Failure::of(Kind::NoFile, "a file is no directory")),
@@ -104,8 +105,18 @@ impl Files {
         opened: &Opened,
         asked: Asked<'_>,
     ) -> Result<(ResponseHead, Body), Failure> {
-        let _ = path;
-        Ok(whole(door, opened, None, asked, None))
+        let mut beside = codings(door, &asked).to_vec();
+        let varies = !beside.is_empty();
+        let accepted = Coding::accepted(&asked.request.fields);
+        while let Some(coding) = accepted.choose(&beside) {
+            let path = [path, b".", coding.extension().as_bytes()].concat();
+            if let Ok(Found::File(coded)) = self.open.find(door, &path).await {
+                let chosen = Chosen { root: &door.root.plan, opened: &coded, plain: Some((opened, coding)), varies };
+                return Ok(whole(&chosen, asked, None));
+            }
+            beside.retain(|other| *other != coding);
+        }
+        Ok(whole(&Chosen { root: &door.root.plan, opened, plain: None, varies }, asked, None))
     }
 
     async fn directory(&self, door: &Door, path: &[u8], asked: Asked<'_>) -> Result<(ResponseHead, Body), Failure> {
@@ -142,17 +153,25 @@ fn with_slash(asked: Asked<'_>) -> Result<(ResponseHead, Body), Failure> {
     Ok((head, Body::Empty))
 }
 
-fn whole(
-    door: &Door,
-    opened: &Opened,
-    plain: Option<(&Opened, crate::message::Coding)>,
-    asked: Asked<'_>,
-    guard: Option<Temporary>,
-) -> (ResponseHead, Body) {
-    let (head, parts) = Chosen { root: &door.root.plan, opened, plain }.answer(asked.request, asked.given);
+/// Codings that a file may lie beside in. None where what is given speaks of one version of its bytes: a coding, or a tag
+/// that is strong.
+fn codings<'d>(door: &'d Door, asked: &Asked<'_>) -> &'d [Coding] {
+    let is_strong = |tag: &Value| !tag.as_bytes().starts_with(b"W/");
+    match asked.given.contains(name::CONTENT_ENCODING) || asked.given.get(name::ETAG).is_some_and(is_strong) {
+        true => &[],
+        false => &door.root.plan.precompressed,
+    }
+}
+
+fn whole(chosen: &Chosen<'_>, asked: Asked<'_>, guard: Option<Temporary>) -> (ResponseHead, Body) {
+    let (head, parts) = chosen.answer(asked.request, asked.given);
     let body = match (parts, guard) {
-        (Some(parts), Some(guard)) => Body::Parts(parts.guarded(guard)),
-        (Some(parts), None) => Body::Parts(parts),
+        (Some(parts), Some(guard)) => Body::Parts(Parts::of(parts).guarded(guard)),
+        (Some(parts), None) => match <[Part; 1]>::try_from(parts) {
+            Ok([Part::Bytes(bytes)]) => Body::from(bytes),
+            Ok(part) => Body::Parts(Parts::of(part)),
+            Err(parts) => Body::Parts(Parts::of(parts)),
+        },
         (None, guard) => {
             // Nothing was sent of it.
             guard.into_iter().for_each(Temporary::keep);

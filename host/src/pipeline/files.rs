@@ -66,8 +66,7 @@ pub(super) async fn of_upstream(exchange: &mut Exchange, named: Named) -> Answer
 /// method, it is read. Another status than 200 is the filter's own word, and no condition of the client's is about that
 /// (RFC 9110, section 13.2.1).
 pub(super) async fn of_filter(exchange: &mut Exchange, root: usize, path: &str, head: ResponseHead) -> Answer {
-    let ResponseHead { status, fields: mut given } = head;
-    message::accel::forget(&mut given);
+    let ResponseHead { status, fields: given } = head;
     let mut request = exchange.facts.request.clone();
     let is_read = request.method == Method::GET || request.method == Method::HEAD;
     if !is_read {
@@ -76,8 +75,7 @@ pub(super) async fn of_filter(exchange: &mut Exchange, root: usize, path: &str, 
     if !is_read || status != Status::OK {
         forget_conditions(&mut request.fields);
     }
-    let path = path.trim_start_matches('/').as_bytes();
-    let asked = Asked { root, path, request: &request, known_as: None, given, temporary: false };
+    let asked = Asked { root, path: path.as_bytes(), request: &request, known_as: None, given, temporary: false };
     let found = exchange.local.files.answer(&exchange.local.generation.roots, asked).await;
     let found = found.map(|(mut head, body)| {
         if head.status == Status::OK {

@@ -10,6 +10,7 @@ use http::header;
 use http_body::{Body as _, Frame, SizeHint};
 
 use super::arrive::is_multiplexed;
+use super::rate::Rate;
 use super::tunnel::{Switched, Tunnel};
 use super::{Answer, Exchange, https, passage};
 use crate::body::Body;
@@ -21,6 +22,8 @@ use crate::message::{Fields, ResponseHead, Status, Value, Version, grpc, hops, t
 /// A body on its way to the client.
 pub struct Outgoing {
     body: Body,
+    /// How fast it goes, where that is limited.
+    rate: Option<Box<Rate>>,
     exchange: Option<Box<Exchange>>,
     tunnel: Option<Box<Tunnel>>,
 }
@@ -47,9 +50,11 @@ pub(super) fn finish(mut exchange: Box<Exchange>, answer: Answer) -> http::Respo
     exchange.record.status = status.as_u16();
     exchange.is_answered = true;
     let version = exchange.facts.request.version.max(Version::HTTP_11);
+    let speed = exchange.rate.filter(|speed| *speed > 0 && !body.is_over());
+    let rate = speed.map(|speed| Box::new(Rate::of(speed, &exchange.local.thread.ticker)));
     let outgoing = match switched {
-        Some(switched) => Outgoing { body, exchange: None, tunnel: Some(Tunnel::of(exchange, *switched)) },
-        None => Outgoing { body, exchange: Some(exchange), tunnel: None },
+        Some(switched) => Outgoing { body, rate, exchange: None, tunnel: Some(Tunnel::of(exchange, *switched)) },
+        None => Outgoing { body, rate, exchange: Some(exchange), tunnel: None },
     };
     let mut response = http::Response::new(outgoing);
     *response.status_mut() = head.status;
@@ -133,6 +138,11 @@ impl Outgoing {
         self.end(Some(failure));
     }
 
+    /// Bytes that wait for their time.
+    fn held(&self) -> u64 {
+        self.rate.as_ref().map_or(0, |rate| rate.held())
+    }
+
     /// What gRPC is told when its time is over in the middle of an answer.
     fn last_word(&self, failure: &Failure) -> Option<Fields> {
         let is_grpc = self.exchange.as_ref().is_some_and(|exchange| exchange.is_grpc);
@@ -154,7 +164,11 @@ impl http_body::Body for Outgoing {
     type Error = Failure;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
+        let this = &mut *self;
+        let polled = match &mut this.rate {
+            None => Pin::new(&mut this.body).poll_frame(context),
+            Some(rate) => rate.poll_frame(&mut this.body, context),
+        };
         match &polled {
             Poll::Pending => {}
             Poll::Ready(Some(Ok(frame))) => {
@@ -163,7 +177,7 @@ impl http_body::Body for Outgoing {
                     exchange.record.response_bytes += length;
                 }
                 // Nothing follows trailers, and hyper does not ask whether something does.
-                if frame.is_trailers() || self.body.is_end_stream() {
+                if frame.is_trailers() || self.is_end_stream() {
                     self.end(None);
                 }
             }
@@ -172,7 +186,7 @@ impl http_body::Body for Outgoing {
                 let last = self.last_word(&failure);
                 self.end(Some(&failure));
                 if let Some(trailers) = last {
-                    self.body = Body::Empty;
+                    (self.body, self.rate) = (Body::Empty, None);
                     return Poll::Ready(Some(Ok(Frame::trailers(trailers.into()))));
                 }
             }
@@ -182,17 +196,23 @@ impl http_body::Body for Outgoing {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.held() == 0 && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (hint, held) = (self.body.size_hint(), self.held());
+        let mut whole = SizeHint::new();
+        whole.set_lower(hint.lower().saturating_add(held));
+        if let Some(upper) = hint.upper() {
+            whole.set_upper(upper.saturating_add(held));
+        }
+        whole
     }
 }
 
 impl Drop for Outgoing {
     fn drop(&mut self) {
-        match self.body.is_over() {
+        match self.is_end_stream() {
             true => self.end(None),
             false => self.end(Some(&Failure::of(Kind::ClientGone, "the client left before its answer was whole"))),
         }

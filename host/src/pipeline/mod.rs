@@ -16,6 +16,7 @@ mod https;
 mod intercept;
 mod limited;
 mod passage;
+mod rate;
 mod route;
 #[cfg(test)]
 mod tests;
