@@ -92,7 +92,10 @@ impl Files {
             }
             Found::File(opened) if !wanted.is_directory => self.file(&door, wanted.path, &opened, asked).await,
             Found::File(_) => Err(Failure::of(Kind::NoFile, "a file is no directory")),
-            Found::Directory if wanted.is_directory => self.directory(&door, wanted.path, asked).await,
+            // A prefix that was exchanged may have brought a slash that the client does not know of.
+            Found::Directory if wanted.is_directory && asked.known_as.is_none_or(|known| known.ends_with('/')) => {
+                self.directory(&door, wanted.path, asked).await
+            }
             Found::Directory => with_slash(asked),
         }
     }
