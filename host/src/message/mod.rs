@@ -3,7 +3,9 @@
 //! Pure: no sockets, no config, no time. Other rooms read and change heads through these methods only, so that what
 //! holds the fields inside can change without them.
 
+pub mod accel;
 pub mod answer;
+pub mod charset;
 mod coding;
 pub mod conditional;
 mod facts;
