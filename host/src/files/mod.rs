@@ -110,8 +110,8 @@ impl Files {
     ) -> Result<(ResponseHead, Body), Failure> {
         let mut beside = codings(door, &asked).to_vec();
         let varies = !beside.is_empty();
-        let accepted = Coding::accepted(&asked.request.fields);
-        while let Some(coding) = accepted.choose(&beside) {
+        let accepted = varies.then(|| Coding::accepted(&asked.request.fields));
+        while let Some(coding) = accepted.and_then(|accepted| accepted.choose(&beside)) {
             let path = [path, b".", coding.extension().as_bytes()].concat();
             if let Ok(Found::File(coded)) = self.open.find(door, &path).await {
                 let chosen = Chosen { root: &door.root.plan, opened: &coded, plain: Some((opened, coding)), varies };
