@@ -168,3 +168,37 @@ fn a_file_that_grows_while_it_is_sent_ends_where_it_was_said_to_end() {
     assert_eq!(client.drain(Framing::Length(LENGTH)).expect("all of it"), LENGTH);
     assert_eq!(client.get("/a.txt").expect(200).text(), "after");
 }
+
+#[test]
+fn a_link_that_is_turned_to_another_release_is_seen_as_soon_as_files_are() {
+    let tree = Tree::fresh();
+    for release in ["one", "two"] {
+        let at = |name: &str| format!("{release}/{name}");
+        tree.file(&at("a.txt"), release)
+            .file(&at("sub/index.html"), release)
+            .file(&at(&format!("only-{release}")), release);
+    }
+    tree.link("current", "one").link("next", "two");
+    for files in ["revalidate = \"200ms\"", "revalidate = \"0s\"", "open = 0\nrevalidate = \"200ms\""] {
+        let text = format!(
+            "[listener.web]\nbind = \"127.0.0.1:0\"\n[files]\n{files}\n[site.all]\nroute = [{{ root = \"{}\" }}]\n",
+            tree.path("current")
+        );
+        let gateway = Gateway::start(&Config::text(&text));
+        assert_eq!(gateway.get("/a.txt").expect(200).text(), "one");
+        assert_eq!(gateway.get("/sub/").expect(200).text(), "one");
+        gateway.get("/only-one").expect(200);
+        tree.exchange("current", "next");
+        seen(&gateway, "/a.txt", files, 200, "two");
+        seen(&gateway, "/sub/", files, 200, "two");
+        seen(&gateway, "/only-one", files, 404, "");
+        seen(&gateway, "/only-two", files, 200, "two");
+        // A root may be away for a while.
+        tree.rename("current", "away");
+        eventually("nothing is there", || (gateway.get("/a.txt").status >= 400).then_some(()));
+        tree.rename("away", "current");
+        seen(&gateway, "/a.txt", files, 200, "two");
+        tree.exchange("current", "next");
+        seen(&gateway, "/a.txt", files, 200, "one");
+    }
+}

@@ -239,18 +239,12 @@ fn ranges_that_are_none_and_ranges_that_are_not_there() {
             (&[("Range", "=1-2")], 200),
         ],
     );
-    statuses(
-        &mut client,
-        "/empty.txt",
-        &[
-            (&[], 200),
-            (&[("Range", "bytes=0-")], 416),
-            (&[("Range", "bytes=0-0")], 416),
-            (&[("Range", "bytes=x")], 200),
-        ],
-    );
-    let suffix = client.ask("/empty.txt", &[("Range", "bytes=-5")]);
-    assert!([200, 206, 416].contains(&suffix.status) && suffix.body.is_empty(), "{suffix}");
+    // Some clients ask for the beginning of everything, and of nothing that is all.
+    for range in ["bytes=0-", "bytes=0-0", "bytes=-5", "bytes=x"] {
+        let response = client.ask("/empty.txt", &[("Range", range)]);
+        assert_eq!((response.expect(200).body.len(), response.field("content-length").as_str()), (0, "0"));
+    }
+    client.ask("/empty.txt", &[("Range", "bytes=10-")]).expect(416);
     // A method that has no ranges (RFC 9110, section 14.2).
     let told = client.request("HEAD", "/ten.txt", &[("Range", "bytes=0-1")], b"");
     assert!(told.status == 200 && told.field("content-length") == "10", "HEAD: {told}");

@@ -560,20 +560,6 @@ fn a_directory_that_moves_out_while_a_link_climbs_through_it() {
 }
 
 #[test]
-fn a_root_that_is_moved_away_stays_the_root_it_was() {
-    let world = World::stand();
-    for by in WAYS {
-        world.ask(by, "deny", "a.txt").expect(200);
-    }
-    world.tree.rename("www", "moved").link("www", "outside");
-    for by in WAYS {
-        for path in ["a.txt", "sub/deep/a.txt", "secret"] {
-            harmless(&world.ask(by, "deny", path), path);
-        }
-    }
-}
-
-#[test]
 fn roots_are_not_mixed_up() {
     let tree = Tree::fresh();
     tree.file("a/only-a", INSIDE).file("b/only-b", SECRET);

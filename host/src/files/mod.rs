@@ -46,7 +46,8 @@ pub struct Asked<'a> {
     pub path: &'a [u8],
     /// Who asks, and how.
     pub request: &'a RequestHead,
-    /// The path by which a client knows a directory, when it is to be told of the slash that is missing at its end.
+    /// The path by which a client knows a directory, when it is to be told of the slash that is missing at the end of this
+    /// path, or of the other one.
     pub known_as: Option<&'a str>,
     /// What the answer says whatever the file is: it stands in the place of the file's own fields, and of its validators
     /// too if there are some among it.
@@ -92,7 +93,9 @@ impl Files {
             }
             Found::File(opened) if !wanted.is_directory => self.file(&door, wanted.path, &opened, asked).await,
             Found::File(_) => Err(Failure::of(Kind::NoFile, "a file is no directory")),
-            Found::Directory if wanted.is_directory => self.directory(&door, wanted.path, asked).await,
+            Found::Directory if wanted.is_directory && !lacks_slash(asked.known_as) => {
+                self.directory(&door, wanted.path, asked).await
+            }
             Found::Directory => with_slash(asked),
         }
     }
@@ -136,6 +139,11 @@ impl Files {
         }
         listing::answer(door, path, asked).await
     }
+}
+
+/// Whether the client's path lacks the slash that the file's has: links of an index would lead beside the directory.
+fn lacks_slash(known_as: Option<&str>) -> bool {
+    known_as.is_some_and(|path| !path.ends_with('/'))
 }
 
 /// The redirect to a directory's path with its slash, where a client knows one (RFC 9110, section 15.4.2).
