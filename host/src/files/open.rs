@@ -79,6 +79,17 @@ impl Open {
         }))
     }
 
+    /// How many files are kept.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.files.borrow().len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn kept(&self, root: usize, path: &[u8]) -> Option<Rc<Opened>> {
+        self.0.files.borrow_mut().get(root, path).map(|(_, opened)| opened)
+    }
+
     /// What lies at a path beneath a root.
     pub(super) async fn find(&self, door: &Door, path: &[u8]) -> Result<Found, Trouble> {
         let now = clock::now();

@@ -124,12 +124,25 @@ impl Place {
         Ok(Self { written: written.clone(), decoded, is_temporary })
     }
 
-    /// The whole of it as a file's path, decoded; nothing stands for a query there.
+    /// The whole of it as a file's path, decoded; nothing stands for a query there. Segments that say nothing are left out:
+    /// programs put paths together from parts that have slashes at both ends.
     ///
     /// # Errors
     /// When a segment is `..`, or it holds a NUL.
-    pub fn path(&self) -> Result<&[u8], Unsafe> {
-        if climbs(&self.decoded) { Err(Unsafe) } else { Ok(&self.decoded) }
+    pub fn path(&self) -> Result<Vec<u8>, Unsafe> {
+        if climbs(&self.decoded) {
+            return Err(Unsafe);
+        }
+        let mut path = Vec::with_capacity(self.decoded.len());
+        let segments = self.decoded.split(|&byte| byte == b'/');
+        for segment in segments.filter(|segment| !matches!(*segment, b"" | b".")) {
+            path.push(b'/');
+            path.extend_from_slice(segment);
+        }
+        if path.is_empty() || self.decoded.ends_with(b"/") || self.decoded.ends_with(b"/.") {
+            path.push(b'/');
+        }
+        Ok(path)
     }
 
     /// As a path with perhaps a query behind it, in their one spelling. Bytes that should have been escaped are: upstreams
@@ -314,7 +327,11 @@ mod tests {
             ("/a#b", Some("/a#b"), Some("/a%23b")),
             ("/a%3Fb", Some("/a?b"), Some("/a%3Fb")),
             ("/%252e%252e/a", Some("/%2e%2e/a"), Some("/%252e%252e/a")),
-            ("//a/./b", Some("//a/./b"), Some("/a/b")),
+            ("//a/./b", Some("/a/b"), Some("/a/b")),
+            ("/a//", Some("/a/"), Some("/a/")),
+            ("/a/.", Some("/a/"), Some("/a/")),
+            ("//", Some("/"), Some("/")),
+            ("/.a/b.", Some("/.a/b."), Some("/.a/b.")),
             ("/a...b/..c", Some("/a...b/..c"), Some("/a...b/..c")),
             ("/a\\b", Some("/a\\b"), Some("/a%5Cb")),
             ("/a/../b", None, None),
@@ -327,8 +344,8 @@ mod tests {
         ] {
             let place = place(text).unwrap();
             let climbs_in_query = text.contains("?b=c");
-            let decoded = place.path().ok().map(|path| str::from_utf8(path).unwrap());
-            assert_eq!(decoded, path.filter(|_| !climbs_in_query), "{text}");
+            let decoded = place.path().ok().map(|path| String::from_utf8(path).unwrap());
+            assert_eq!(decoded.as_deref(), path.filter(|_| !climbs_in_query), "{text}");
             assert_eq!(place.target().ok().map(|target| target.to_string()).as_deref(), target, "{text}");
         }
     }

@@ -197,7 +197,8 @@ fn way(exchange: &mut Exchange, bound: Bound, lead: Lead) -> Way {
 /// The file that a path is, if it lies under a root that the upstream may name.
 fn file(generation: &Generation, bound: &Bound, place: &Place) -> Option<Named> {
     let among = plan(generation, bound)?.roots.as_deref();
-    let (root, path) = generation.roots.find(place.path().ok()?, among)?;
+    let path = place.path().ok()?;
+    let (root, path) = generation.roots.find(&path, among)?;
     Some(Named { root, path: path.to_vec(), is_temporary: place.is_temporary })
 }
 
@@ -220,8 +221,15 @@ fn stand(kept: &Fields, head: &mut ResponseHead) {
     kept.lines(header::SET_COOKIE).for_each(|line| head.fields.append(header::SET_COOKIE, line.clone()));
     let names = kept.names().filter(|name| **name != header::SET_COOKIE && may_stand(name, head));
     for name in names.cloned().collect::<Vec<_>>() {
-        head.fields.remove(&name);
-        kept.lines(&name).for_each(|line| head.fields.append(name.clone(), line.clone()));
+        if name != header::VARY {
+            head.fields.remove(&name);
+        }
+        for line in kept.lines(&name) {
+            // What an answer varies by is the sum of what everybody says (a file says it already).
+            if !head.fields.lines(&name).any(|known| known == line) {
+                head.fields.append(name.clone(), line.clone());
+            }
+        }
     }
 }
 
@@ -287,6 +295,20 @@ mod tests {
             (plan(&["content-length", "content-encoding"], false), ""),
         ] {
             assert_eq!(text(&kept(&plan, &fields(SAID))), format!("{usual}{more}"));
+        }
+    }
+
+    #[test]
+    fn what_an_answer_varies_by_is_a_sum() {
+        for (own, kept, expected) in [
+            (&[("vary", "accept-encoding")][..], "cookie", "vary: accept-encoding\r\nvary: cookie\r\n"),
+            (&[("vary", "cookie"), ("vary", "accept-encoding")], "cookie", "vary: cookie\r\nvary: accept-encoding\r\n"),
+            (&[], "cookie", "vary: cookie\r\n"),
+        ] {
+            let mut head = ResponseHead::of(Status::OK);
+            head.fields = fields(own);
+            stand(&fields(&[("vary", kept)]), &mut head);
+            assert_eq!(text(&head.fields), expected);
         }
     }
 

@@ -2,7 +2,7 @@
 //! logged when its last byte is gone.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -13,13 +13,14 @@ use super::arrive::is_multiplexed;
 use super::rate::Rate;
 use super::tunnel::{Switched, Tunnel};
 use super::{Answer, Exchange, https, passage};
-use crate::body::Body;
+use crate::body::{Body, Piece};
 use crate::clock;
 use crate::failure::{Failure, Kind};
 use crate::message::forwarding::{self, Outward};
 use crate::message::{Fields, ResponseHead, Status, Value, Version, grpc, hops, trailers};
 
-/// A body on its way to the client.
+/// A body on its way to the client; one by default is nobody's, and over.
+#[derive(Default)]
 pub struct Outgoing {
     body: Body,
     /// How fast it goes, where that is limited.
@@ -138,6 +139,69 @@ impl Outgoing {
         self.end(Some(failure));
     }
 
+    /// A body that belongs to no exchange.
+    #[cfg(test)]
+    pub fn lone(body: Body) -> Self {
+        Self { body, rate: None, exchange: None, tunnel: None }
+    }
+
+    /// The next piece, for a connection that has the kernel move what nobody reads; such a piece is at most `most` bytes long.
+    /// Where one is the last, the exchange ends when this is dropped, which is for when the piece was sent.
+    pub fn poll_piece(&mut self, context: &mut Context<'_>, most: u64) -> Poll<Option<Result<Piece, Failure>>> {
+        let polled = match &mut self.rate {
+            None => self.body.poll_piece(context, most),
+            Some(rate) => rate.poll_piece(&mut self.body, context, most),
+        };
+        Poll::Ready(match ready!(polled) {
+            Some(Ok(Piece::Frame(frame))) => Some(Ok(Piece::Frame(self.pass(frame)))),
+            Some(Ok(piece)) => {
+                self.count(piece.length());
+                Some(Ok(piece))
+            }
+            Some(Err(failure)) => Some(self.fail(failure).map(Piece::Frame)),
+            None => {
+                self.end(None);
+                None
+            }
+        })
+    }
+
+    /// Whether there is certainly nothing to come.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.is_end_stream()
+    }
+
+    /// So many bytes of a piece did not leave.
+    pub fn take_back(&mut self, bytes: u64) {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.record.response_bytes = exchange.record.response_bytes.saturating_sub(bytes);
+        }
+    }
+
+    fn count(&mut self, bytes: u64) {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.record.response_bytes += bytes;
+        }
+    }
+
+    fn pass(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        self.count(frame.data_ref().map_or(0, |data| data.len() as u64));
+        // Nothing follows trailers, and hyper does not ask whether something does.
+        if frame.is_trailers() || self.is_end_stream() {
+            self.end(None);
+        }
+        cleaned(frame)
+    }
+
+    fn fail(&mut self, failure: Failure) -> Result<Frame<Bytes>, Failure> {
+        let last = self.last_word(&failure);
+        self.end(Some(&failure));
+        let Some(trailers) = last else { return Err(failure) };
+        (self.body, self.rate) = (Body::Empty, None);
+        Ok(Frame::trailers(trailers.into()))
+    }
+
     /// Bytes that wait for their time.
     fn held(&self) -> u64 {
         self.rate.as_ref().map_or(0, |rate| rate.held())
@@ -169,30 +233,14 @@ impl http_body::Body for Outgoing {
             None => Pin::new(&mut this.body).poll_frame(context),
             Some(rate) => rate.poll_frame(&mut this.body, context),
         };
-        match &polled {
-            Poll::Pending => {}
-            Poll::Ready(Some(Ok(frame))) => {
-                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
-                if let Some(exchange) = &mut self.exchange {
-                    exchange.record.response_bytes += length;
-                }
-                // Nothing follows trailers, and hyper does not ask whether something does.
-                if frame.is_trailers() || self.is_end_stream() {
-                    self.end(None);
-                }
+        Poll::Ready(match ready!(polled) {
+            Some(Ok(frame)) => Some(Ok(self.pass(frame))),
+            Some(Err(failure)) => Some(self.fail(failure)),
+            None => {
+                self.end(None);
+                None
             }
-            Poll::Ready(Some(Err(failure))) => {
-                let failure = failure.clone();
-                let last = self.last_word(&failure);
-                self.end(Some(&failure));
-                if let Some(trailers) = last {
-                    (self.body, self.rate) = (Body::Empty, None);
-                    return Poll::Ready(Some(Ok(Frame::trailers(trailers.into()))));
-                }
-            }
-            Poll::Ready(None) => self.end(None),
-        }
-        polled.map_ok(cleaned)
+        })
     }
 
     fn is_end_stream(&self) -> bool {

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body as _, Frame};
 
-use crate::body::Body;
+use crate::body::{Body, Piece};
 use crate::clock::{Deadline, Duration, Instant, Ticker};
 use crate::failure::Failure;
 
@@ -58,14 +58,44 @@ impl Rate {
                 None => return Poll::Ready(None),
             }
         }
+        self.poll_held(context).map(|data| Some(Ok(Frame::data(data))))
+    }
+
+    /// The same for whoever has the kernel move bytes. Cancellation safe.
+    pub(super) fn poll_piece(
+        &mut self,
+        body: &mut Body,
+        context: &mut Context<'_>,
+        most: u64,
+    ) -> Poll<Option<Result<Piece, Failure>>> {
+        if self.held.is_empty() {
+            // An end does not wait.
+            let room = if body.is_over() { most } else { ready!(self.poll_room(context)) };
+            match ready!(body.poll_piece(context, most.min(room))) {
+                Some(Ok(Piece::Frame(frame))) => match frame.into_data() {
+                    Ok(data) => self.held = data,
+                    Err(other) => return Poll::Ready(Some(Ok(Piece::Frame(other)))),
+                },
+                Some(Ok(piece)) => {
+                    self.spend(piece.length());
+                    return Poll::Ready(Some(Ok(piece)));
+                }
+                end => return Poll::Ready(end),
+            }
+        }
+        self.poll_held(context).map(|data| Some(Ok(Piece::Frame(Frame::data(data)))))
+    }
+
+    /// As much of what was read as may go now.
+    fn poll_held(&mut self, context: &mut Context<'_>) -> Poll<Bytes> {
         let room = ready!(self.poll_room(context));
         let length = self.held.len().min(usize::try_from(room).unwrap_or(usize::MAX));
         self.spend(length as u64);
-        Poll::Ready(Some(Ok(Frame::data(self.held.split_to(length)))))
+        Poll::Ready(self.held.split_to(length))
     }
 
     /// How many bytes may go now: at least one.
-    pub(super) fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<u64> {
+    fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<u64> {
         self.fill(self.deadline.recent());
         let least = self.within(PIECE);
         if self.room >= least {
@@ -77,7 +107,7 @@ impl Rate {
     }
 
     /// So many bytes went.
-    pub(super) fn spend(&mut self, bytes: u64) {
+    fn spend(&mut self, bytes: u64) {
         self.room = self.room.saturating_sub(bytes);
     }
 
@@ -90,7 +120,8 @@ impl Rate {
             (self.room, self.filled) = (depth, now);
         } else if bytes > 0 {
             self.room += bytes;
-            self.filled += self.time_of(bytes).min(since);
+            // Rounded down: what is left of a byte's time counts for the next.
+            self.filled += self.time_of(bytes).saturating_sub(Duration::from_nanos(1));
         }
     }
 
@@ -121,6 +152,7 @@ mod tests {
     use std::task::Waker;
 
     use super::*;
+    use crate::body::{Extent, Part, Parts};
 
     struct Frames(VecDeque<&'static [u8]>);
 
@@ -136,7 +168,7 @@ mod tests {
     #[test]
     fn a_bucket_fills_with_time_and_is_not_deeper_than_it_is() {
         for (speed, first, steps) in [
-            (1000, 500, &[(50, 50), (10, 10), (600, 500), (3600_000, 500)][..]),
+            (1000, 500, &[(50, 50), (10, 10), (600, 500), (3_600_000, 500)][..]),
             (30, 15, &[(50, 1), (50, 2), (900, 15)]),
             (1, 1, &[(999, 0), (1001, 1)]),
             (u64::MAX, u64::MAX / 2 + 1, &[(50, u64::MAX / 20)]),
@@ -166,6 +198,26 @@ mod tests {
             rate.spend(rate.room);
         }
         assert_eq!(sent, 300);
+    }
+
+    #[test]
+    fn what_the_kernel_moves_is_bounded_too() {
+        let file = std::sync::Arc::new(std::fs::File::open("/proc/self/exe").unwrap());
+        let mut context = Context::from_waker(Waker::noop());
+        let mut rate = Rate::of(100_000, &Ticker::start());
+        let whole = Extent { file, offset: 0, length: 60_000 };
+        let mut body = Body::Parts(Parts::of([Part::Extent(whole), Part::Bytes(Bytes::from_static(b"end"))]));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let mut next = |rate: &mut Rate| {
+            let piece = std::future::poll_fn(|context| rate.poll_piece(&mut body, context, 1 << 20));
+            runtime.block_on(piece).map(|piece| piece.unwrap().length())
+        };
+        assert_eq!((next(&mut rate), rate.room), (Some(50_000), 0));
+        assert!(rate.poll_room(&mut context).is_pending());
+        rate.room = 10_002;
+        assert_eq!((next(&mut rate), rate.room), (Some(10_000), 2));
+        rate.room = 50_000;
+        assert_eq!((next(&mut rate), next(&mut rate)), (Some(3), None));
     }
 
     #[test]

@@ -134,11 +134,8 @@ fn a_file_where_there_is_nothing_to_answer_ends_the_call() {
 
 /// The contract as it was before there were files.
 fn first(resolve: &mut Resolve) -> PackageId {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
-    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
-    let text: String = ["types.wit", "exchange.wit", "log.wit", "world.wit"].map(read).concat();
-    let text = text.replace("package weir:filter@0.1.1;", "").replace("import files;", "");
-    resolve.push_str("first.wit", &format!("package weir:filter@0.1.0;\n{text}")).unwrap()
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/guests/first/wit");
+    resolve.push_dir(folder).unwrap().0
 }
 
 #[test]
