@@ -27,6 +27,7 @@ pub(super) async fn answer(door: &Door, path: &[u8], asked: Asked<'_>) -> Result
         path: path.to_vec(),
         links: door.root.plan.symlinks,
         hidden: door.root.plan.hidden,
+        most: MOST,
     };
     let is_json = form(&asked.request.fields) == Form::Json;
     let title = asked.known_as.map_or_else(|| asked.request.path().to_owned(), str::to_owned);
@@ -44,7 +45,7 @@ pub(super) async fn answer(door: &Door, path: &[u8], asked: Asked<'_>) -> Result
         (name::VARY, Value::from_static("Accept")),
         // It changes with every file, and nothing says when.
         (name::CACHE_CONTROL, Value::from_static("no-cache")),
-        (name::CONTENT_SECURITY_POLICY, Value::from_static("default-src 'none'; style-src 'unsafe-inline'")),
+        (name::CONTENT_SECURITY_POLICY, Value::from_static("default-src 'none'")),
         (name::X_CONTENT_TYPE_OPTIONS, Value::from_static("nosniff")),
     ] {
         head.fields.set(name, value);
@@ -61,6 +62,7 @@ struct Search {
     path: Vec<u8>,
     links: Symlinks,
     hidden: bool,
+    most: usize,
 }
 
 struct Listing {
@@ -92,7 +94,7 @@ impl Search {
             if matches!(name, b"." | b"..") || !self.hidden && path::is_hidden(name) {
                 continue;
             }
-            if entries.len() == MOST {
+            if entries.len() == self.most {
                 is_cut = true;
                 break;
             }
@@ -110,22 +112,20 @@ impl Listing {
     fn html(&self, title: &str) -> String {
         let mut out = String::with_capacity(512 + self.entries.len() * 160);
         let title = escaped(title);
-        let _ = write!(
-            out,
-            "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\n{STYLE}"
-        );
-        let _ = write!(out, "</head>\n<body><h1>{title}</h1>\n<table>\n");
+        let _ = write!(out, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>");
+        let _ = write!(out, "</head>\n<body><h1>{title}</h1>\n<table cellpadding=\"4\">\n");
         if self.has_parent {
             out.push_str("<tr><td><a href=\"../\">../</a><td><td>\n");
         }
         for entry in &self.entries {
             let (href, name) = (entry.href(), escaped(&entry.shown()));
             let size = if entry.is_file { entry.size.to_string() } else { String::new() };
-            let _ = writeln!(out, "<tr><td><a href=\"{href}\">{name}</a><td>{size}<td>{}", entry.date(' '));
+            let _ =
+                writeln!(out, "<tr><td><a href=\"{href}\">{name}</a><td align=\"right\">{size}<td>{}", entry.date(' '));
         }
         out.push_str("</table>\n");
         if self.is_cut {
-            let _ = writeln!(out, "<p>There is more; {MOST} entries are shown.</p>");
+            let _ = writeln!(out, "<p>There is more; {} entries are shown.</p>", self.entries.len());
         }
         out.push_str("</body></html>\n");
         out
@@ -145,8 +145,6 @@ impl Listing {
         format!("{}\n", serde_json::json!({ "entries": entries, "complete": !self.is_cut }))
     }
 }
-
-const STYLE: &str = "<style>body{font-family:sans-serif}td{padding:0 1em 0 0}td+td{text-align:right}</style>";
 
 impl Entry {
     /// As a relative reference. Everything that could mean something else in one is escaped, a colon too.
@@ -190,4 +188,27 @@ fn escaped(text: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn listings_are_bounded() {
+        let path = std::env::temp_dir().join(format!("weir-listing-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        (0..5).for_each(|number| fs::write(path.join(number.to_string()), "x").unwrap());
+        for (most, shown, is_cut) in [(0, 0, true), (3, 3, true), (4, 4, true), (5, 5, false), (6, 5, false)] {
+            let directory = fs::File::open(&path).unwrap().into();
+            let search = Search { directory, path: Vec::new(), links: Symlinks::Deny, hidden: false, most };
+            let listing = search.read().unwrap();
+            assert_eq!((listing.entries.len(), listing.is_cut), (shown, is_cut), "{most}");
+            assert_eq!(listing.html("/").contains("There is more"), is_cut);
+            assert_eq!(listing.json().contains("\"complete\":false"), is_cut);
+        }
+        fs::remove_dir_all(&path).unwrap();
+    }
 }

@@ -22,10 +22,12 @@ pub(super) fn of(root: &Root, path: &[u8]) -> Value {
 }
 
 /// What the table lacks, or knows by an older meaning than anybody who serves files today.
-const NEWER: [(&str, &str); 6] = [
+const NEWER: [(&str, &str); 8] = [
+    ("mjs", "text/javascript"),
     ("map", "application/json"),
     ("importmap", "application/importmap+json"),
     ("jxl", "image/jxl"),
+    ("m3u8", "application/vnd.apple.mpegurl"),
     ("ts", "video/mp2t"),
     ("mts", "video/mp2t"),
     ("zst", "application/zstd"),
@@ -80,7 +82,7 @@ mod tests {
             (b"a.webmanifest", "application/manifest+json"),
             (b"a.mp4", "video/mp4"),
             (b"a.ts", "video/mp2t"),
-            (b"a.m3u8", "application/x-mpegurl"),
+            (b"a.m3u8", "application/vnd.apple.mpegurl"),
             (b"a.pdf", "application/pdf"),
             (b"a.txt", "text/plain"),
             (b"a.xml", "text/xml"),
