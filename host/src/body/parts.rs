@@ -245,6 +245,7 @@ mod tests {
         while let Some(piece) = poll_fn(|context| parts.poll_piece(context, 100_000)).await {
             match piece.unwrap() {
                 Piece::Frame(frame) => read += frame.into_data().unwrap().len(),
+                Piece::Piped(_) => panic!("no file is a pipe"),
                 Piece::Extent(Extent { offset, length, file }) => {
                     assert_ne!(kernel::residency(&file, offset, length), Residency::Cold);
                     moved.push((offset, length));

@@ -138,7 +138,7 @@ impl Slot {
         let polled = stream.poll_send(context, |socket| moving.send(socket, length));
         match &polled {
             Poll::Ready(Ok(0)) => {
-                self.cut(moving, stream, "the file became shorter while it was sent".into());
+                self.cut(moving, stream, "there was less of it than there had been".into());
                 return Poll::Ready(Err(ErrorKind::UnexpectedEof.into()));
             }
             Poll::Ready(Ok(sent)) => moving.sent += sent,
@@ -165,7 +165,11 @@ impl Slot {
 
     /// The answer cannot be made whole: its exchange is told why, and the client by a reset.
     fn cut(&self, moving: &mut Moving, stream: &Stream, why: Cow<'static, str>) {
-        let failure = Failure::of(Kind::FileCut, why);
+        let kind = match moving.piece {
+            Piece::Piped(_) => Kind::ResponseCut,
+            Piece::Extent(_) | Piece::Frame(_) => Kind::FileCut,
+        };
+        let failure = Failure::of(kind, why);
         moving.give_up(&failure);
         *self.failure.borrow_mut() = Some(failure);
         self.is_cut.set(true);
@@ -184,8 +188,9 @@ impl Moving {
     }
 
     fn send(&mut self, socket: BorrowedFd<'_>, length: usize) -> io::Result<usize> {
-        match &self.piece {
+        match &mut self.piece {
             Piece::Extent(extent) => kernel::send_file(socket, &extent.file, extent.offset + self.sent as u64, length),
+            Piece::Piped(pipe) => pipe.drain(socket, length),
             Piece::Frame(_) => Err(ErrorKind::Unsupported.into()),
         }
     }
