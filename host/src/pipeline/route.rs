@@ -15,7 +15,7 @@ use crate::failure::{Failure, Kind};
 use crate::generation::RouteKey;
 use crate::message::forwarding::{self, Inward, Peer};
 use crate::message::websocket::Key;
-use crate::message::{Facts, Method, ResponseHead, Value, accel, semantics, target};
+use crate::message::{Facts, Method, ResponseHead, Value, semantics, target};
 
 /// A request that has a route.
 pub(super) struct Routed {
@@ -200,7 +200,6 @@ pub(super) fn respond_with(exchange: &Exchange, respond: &Respond) -> Answer {
     for (name, value) in &respond.fields {
         head.fields.append(name.clone(), value.clone());
     }
-    accel::forget(&mut head.fields);
     if exchange.facts.request.method == Method::HEAD && semantics::has_body(&Method::GET, respond.status) {
         head.fields.set(http::header::CONTENT_LENGTH, respond.body.len().into());
         return Answer::made(head, bytes::Bytes::new());
