@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use weir_tests::{
     Ask, Authority, Client, Config, Door, Gateway, Origin, Place, Response, Signal, Tree, Version, Visitor, byte_at,
-    eventually, weir,
+    curl, eventually, weir,
 };
 
 /// 2001-09-09 01:46:40 UTC.
@@ -704,4 +704,59 @@ fn a_gateway_without_roots_serves_no_file() {
     let gateway = Gateway::start(&Config::to(&origin).route("path = \"/app\""));
     gateway.get("/weir.toml").expect(404);
     gateway.get("/etc/passwd").expect(404);
+}
+
+#[test]
+fn curl_resumes_asks_for_what_is_new_and_takes_codings() {
+    let tree = Tree::fresh();
+    tree.counted("www/big.bin", 3_000_000).counted("part.bin", 3_000_000).cut("part.bin", 1_234_567);
+    tree.file("www/a.txt", "hello hello hello").dated("www/a.txt", THEN).file("www/a.txt.gz", GZIPPED);
+    let text = format!(
+        "{LISTENER}[root.www]\npath = \"{{tree}}/www\"\nprecompressed = [\"gzip\"]\n[site.all]\nroute = [{{ root = \"www\" }}]\n"
+    );
+    let gateway = Gateway::start(&Config::text(&text).fill("tree", &tree.path("")));
+    let url = |target: &str| format!("http://{}{target}", gateway.addr("web"));
+    let out = tree.path("part.bin");
+    assert_eq!(curl(&["-C", "-", "-o", &out, &url("/big.bin")]).code, Some(0));
+    let whole = std::fs::read(&out).expect("it is there");
+    assert!(whole.len() == 3_000_000 && whole.iter().zip(0..).all(|(byte, offset)| *byte == byte_at(offset)));
+    // There is nothing more to have: curl says so, and not that it went wrong.
+    let again = curl(&["-C", "-", "-o", &out, "-w", "%{http_code}", &url("/big.bin")]);
+    assert_eq!(again.out, "416", "{again:?}");
+    let since = |when: &str| curl(&["-z", when, "-w", "%{http_code}", &url("/a.txt")]).out;
+    assert_eq!(
+        (since("Mon, 10 Sep 2001 00:00:00 GMT").as_str(), since("Sat, 08 Sep 2001 00:00:00 GMT").as_str()),
+        ("304", "hello hello hello200")
+    );
+    assert_eq!(curl(&["--compressed", "-H", "Accept-Encoding: gzip", &url("/a.txt")]).out, "hello hello hello");
+    let coded = curl(&["-H", "Accept-Encoding: gzip", "-o", &tree.path("coded"), &url("/a.txt")]);
+    assert_eq!((coded.code, std::fs::read(tree.path("coded")).expect("it is there")), (Some(0), GZIPPED.to_vec()));
+    assert_eq!(curl(&["-r", "0-4", &url("/a.txt")]).out, "hello");
+    let old = curl(&["--http1.0", "-i", &url("/a.txt")]).out;
+    assert!(old.contains("200 OK") && old.ends_with("\r\n\r\nhello hello hello"), "{old}");
+}
+
+/// `printf 'hello hello hello' | gzip -n`.
+const GZIPPED: [u8; 28] =
+    [31, 139, 8, 0, 0, 0, 0, 0, 0, 3, 203, 72, 205, 201, 201, 87, 200, 64, 144, 0, 128, 136, 249, 229, 17, 0, 0, 0];
+
+#[test]
+fn downloads_that_are_given_up_leave_nothing_open() {
+    let tree = Tree::fresh();
+    tree.counted("big.bin", 32 << 20).file("a.txt", "x");
+    let gateway = serves(&tree, "", "");
+    gateway.get("/a.txt").expect(200);
+    let before = gateway.descriptors();
+    for round in 0..3 {
+        let mut clients: Vec<Client> = (0..100).map(|_| gateway.client()).collect();
+        for (number, client) in clients.iter_mut().enumerate() {
+            let range = if number % 2 == 0 { "" } else { "Range: bytes=0-9,1000000-30000000\r\n" };
+            client.send(format!("GET /big.bin HTTP/1.1\r\nHost: x\r\n{range}\r\n"));
+            client.response_head();
+        }
+        clients.into_iter().for_each(Client::reset);
+        eventually("connections are closed", || (gateway.descriptors() <= before + 2).then_some(()));
+        gateway.get("/a.txt").expect(200);
+        assert_eq!(gateway.log_count("panicked"), 0, "round {round}");
+    }
 }
