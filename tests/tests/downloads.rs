@@ -203,6 +203,42 @@ fn who_reads_slowly_under_tls_holds_a_bounded_part_of_the_file() {
     assert_eq!(idle[0].get("/a.txt").expect(200).text(), "small");
 }
 
+#[test]
+fn streams_whose_windows_stay_shut_hold_no_file_in_memory() {
+    let tree = Tree::fresh();
+    tree.counted("large.bin", LARGE).file("a.txt", "small");
+    let (gateway, _authority) = serves(&tree);
+    gateway.get("/a.txt").expect(200);
+    let before = gateway.rss_kib();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let mut held = Vec::new();
+        for _ in 0..4 {
+            let stream = TcpStream::connect(gateway.addr("web")).await.expect("a connection");
+            let mut builder = h2::client::Builder::new();
+            // Streams that want everything on a connection that takes next to nothing.
+            builder.initial_window_size(16 << 20).initial_connection_window_size(65_535);
+            let (send, connection) = builder.handshake::<_, Bytes>(stream).await.expect("HTTP/2");
+            let driver = tokio::spawn(connection);
+            let mut send = send.ready().await.expect("room for a stream");
+            for _ in 0..50 {
+                let get = http::Request::get("http://any.example/large.bin").body(()).expect("a request");
+                let (answer, _) = send.send_request(get, true).expect("a stream");
+                held.push(answer.await.expect("an answer"));
+                send = send.ready().await.expect("room for a stream");
+            }
+            held.last().expect("there are some");
+            drop(driver);
+        }
+        for _ in 0..10 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let grown = gateway.rss_kib().saturating_sub(before);
+            assert!(grown < 200 * 128, "{grown} KiB are held that nobody takes");
+        }
+    });
+    gateway.get("/a.txt").expect(200);
+}
+
 /// A gateway with one worker: whatever stops that stops everybody.
 fn serves(tree: &Tree) -> (Gateway, Authority) {
     let authority = Authority::found();

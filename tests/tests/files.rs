@@ -655,7 +655,7 @@ fn a_root_that_is_not_there_is_a_problem_before_the_start() {
         assert!(run.all().contains(what) && run.all().contains("www"), "{}", run.all());
         assert!(run.all().contains("weir.toml:"), "no place: {}", run.all());
         let check = weir(&place, &["check", "-c", "weir.toml"]);
-        eprintln!("check says: {}", check.all());
+        assert!(check.code != Some(0) && check.all().contains(what), "{}", check.all());
     }
 }
 
@@ -759,4 +759,55 @@ fn downloads_that_are_given_up_leave_nothing_open() {
         gateway.get("/a.txt").expect(200);
         assert_eq!(gateway.log_count("panicked"), 0, "round {round}");
     }
+}
+
+#[test]
+fn names_that_are_no_text_are_files_like_others() {
+    let tree = Tree::fresh();
+    tree.directory("d");
+    let name = std::os::unix::ffi::OsStrExt::from_bytes(b"no\xfftext\x80.txt");
+    std::fs::write(std::path::Path::new(&tree.path("d")).join::<&std::ffi::OsStr>(name), "bytes")
+        .expect("it is a name");
+    let gateway = serves(&tree, "listing = true", "");
+    assert_eq!(gateway.get("/d/no%FFtext%80.txt").expect(200).text(), "bytes");
+    let page = gateway.get("/d/").expect(200).text();
+    assert!(page.contains("no%FFtext%80.txt"), "{page}");
+    let told = gateway.client().ask("/d/", &[("Accept", "application/json")]);
+    assert!(told.expect(200).json().to_string().contains("text"), "{told}");
+}
+
+#[test]
+fn a_directory_of_very_many_is_listed_in_part_and_holds_up_nobody() {
+    let tree = Tree::fresh();
+    tree.directory("many").file("a.txt", "x");
+    for number in 0..12_000 {
+        std::fs::File::create(tree.path(&format!("many/file-{number:05}-with-a-name-of-some-length"))).expect("room");
+    }
+    let gateway = serves(&tree, "listing = true", "");
+    let mut asked = gateway.client();
+    asked.send("GET /many/ HTTP/1.1\r\nHost: x\r\n\r\n");
+    gateway.get("/a.txt").expect(200);
+    let page = asked.response();
+    let links = page.expect(200).text().matches("href=").count();
+    assert!((9_000..=10_100).contains(&links), "{links} links");
+}
+
+#[test]
+fn paths_that_lead_nowhere_are_not_kept_without_end() {
+    let tree = Tree::fresh();
+    tree.file("a.txt", "x");
+    let gateway = Gateway::start(&config(&tree, "", "").tables("[log]\nlevel = \"info\"\nformat = \"json\""));
+    let mut client = gateway.client();
+    client.get("/a.txt").expect(200);
+    let filler = "x".repeat(200);
+    let mut ask = |from: usize, to: usize| {
+        for number in from..to {
+            client.get(&format!("/{filler}/{filler}/{filler}/{number}")).expect(404);
+        }
+    };
+    ask(0, 3000);
+    let before = gateway.rss_kib();
+    ask(3000, 9000);
+    let grown = gateway.rss_kib().saturating_sub(before);
+    assert!(grown < 2048, "{grown} KiB for six thousand paths more");
 }
