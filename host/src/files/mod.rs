@@ -46,7 +46,8 @@ pub struct Asked<'a> {
     pub path: &'a [u8],
     /// Who asks, and how.
     pub request: &'a RequestHead,
-    /// The path by which a client knows a directory, when it is to be told of the slash that is missing at its end.
+    /// The path by which a client knows a directory, when it is to be told of the slash that is missing at the end of this
+    /// path, or of the other one.
     pub known_as: Option<&'a str>,
     /// What the answer says whatever the file is: it stands in the place of the file's own fields, and of its validators
     /// too if there are some among it.
