@@ -29,6 +29,7 @@ accel = true
 path = "{tree}/linked"
 symlinks = "beneath"
 accel = true
+temporary = true
 [root.proc]
 path = "/proc"
 symlinks = "beneath"
@@ -560,17 +561,46 @@ fn a_directory_that_moves_out_while_a_link_climbs_through_it() {
 }
 
 #[test]
-fn a_root_that_is_moved_away_stays_the_root_it_was() {
-    let world = World::stand();
-    for by in WAYS {
-        world.ask(by, "deny", "a.txt").expect(200);
+fn nothing_outside_is_deleted_when_a_temporary_file_was_sent() {
+    let world = World::with("threads = 1");
+    world.tree.directory("linked/real").file("outside/f", SECRET).file("linked/.f", SECRET);
+    world.tree.link("linked/swapped", "real").link("linked/away", &world.tree.path("outside"));
+    let temporary = |path: &str| world.said(&format!("X-Sendfile-Temporary: {}/{path}", world.tree.path("linked")));
+    // What may not be sent is not deleted either.
+    for path in
+        ["../outside/f", "%2e%2e/outside/f", "away/f", "absolute", "relative", ".f", "hard/x", "pipe", "directory"]
+    {
+        let response = temporary(path);
+        assert!(REFUSED.contains(&response.status), "{path}: {response}");
+        harmless(&response, path);
     }
-    world.tree.rename("www", "moved").link("www", "outside");
-    for by in WAYS {
-        for path in ["a.txt", "sub/deep/a.txt", "secret"] {
-            harmless(&world.ask(by, "deny", path), path);
+    for path in ["outside/f", "outside/secret", "linked/.f", "linked/absolute", "linked/relative", "linked/pipe"] {
+        assert!(world.tree.is_there(path), "{path} is gone");
+    }
+    let (over, start) = (AtomicBool::new(false), Instant::now());
+    let sent = thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                world.tree.exchange("linked/swapped", "linked/away");
+            }
+        });
+        let mut sent = 0;
+        while start.elapsed() < Duration::from_secs(1) {
+            world.tree.file("linked/real/f", INSIDE);
+            let response = temporary("swapped/f");
+            harmless(&response, "swapped/f");
+            assert!(response.status == 200 || REFUSED.contains(&response.status), "{response}");
+            sent += usize::from(response.status == 200);
+            assert!(world.tree.is_there("outside/f"), "a file outside was deleted");
         }
-    }
+        over.store(true, Ordering::Relaxed);
+        sent
+    });
+    assert!(sent > 0, "it was never sent");
+    world.tree.file("linked/real/f", INSIDE);
+    assert_eq!(temporary("real/f").expect(200).text(), INSIDE);
+    eventually("it is deleted", || (!world.tree.is_there("linked/real/f")).then_some(()));
+    assert!(world.tree.is_there("outside/f"));
 }
 
 #[test]

@@ -46,7 +46,8 @@ pub struct Asked<'a> {
     pub path: &'a [u8],
     /// Who asks, and how.
     pub request: &'a RequestHead,
-    /// The path by which a client knows a directory, when it is to be told of the slash that is missing at its end.
+    /// The path by which a client knows a directory, when it is to be told of the slash that is missing at the end of this
+    /// path, or of the other one.
     pub known_as: Option<&'a str>,
     /// What the answer says whatever the file is: it stands in the place of the file's own fields, and of its validators
     /// too if there are some among it.
@@ -92,7 +93,10 @@ impl Files {
             }
             Found::File(opened) if !wanted.is_directory => self.file(&door, wanted.path, &opened, asked).await,
             Found::File(_) => Err(Failure::of(Kind::NoFile, "a file is no directory")),
-            Found::Directory if wanted.is_directory => self.directory(&door, wanted.path, asked).await,
+            // A prefix that was exchanged may have brought a slash that the client does not know of.
+            Found::Directory if wanted.is_directory && asked.known_as.is_none_or(|known| known.ends_with('/')) => {
+                self.directory(&door, wanted.path, asked).await
+            }
             Found::Directory => with_slash(asked),
         }
     }
@@ -107,8 +111,8 @@ impl Files {
     ) -> Result<(ResponseHead, Body), Failure> {
         let mut beside = codings(door, &asked).to_vec();
         let varies = !beside.is_empty();
-        let accepted = Coding::accepted(&asked.request.fields);
-        while let Some(coding) = accepted.choose(&beside) {
+        let accepted = varies.then(|| Coding::accepted(&asked.request.fields));
+        while let Some(coding) = accepted.and_then(|accepted| accepted.choose(&beside)) {
             let path = [path, b".", coding.extension().as_bytes()].concat();
             if let Ok(Found::File(coded)) = self.open.find(door, &path).await {
                 let chosen = Chosen { root: &door.root.plan, opened: &coded, plain: Some((opened, coding)), varies };
