@@ -45,6 +45,9 @@ pub enum Part {
 pub struct Parts {
     parts: VecDeque<Part>,
     errand: Option<Errand>,
+    /// Some of it was not in memory. What comes behind that is being read ahead, so it is in memory by name and not yet by
+    /// content, and only a thread that may wait can tell.
+    is_cold: bool,
     /// What must live as long as they do.
     _guard: Option<Box<dyn Any>>,
 }
@@ -134,7 +137,8 @@ impl Parts {
                 self.errand = None;
             }
             Some(Errand::Read(_)) | None => {
-                if kernel::residency(&piece.file, piece.offset, piece.length) != Residency::Resident {
+                if self.is_cold || kernel::residency(&piece.file, piece.offset, piece.length) != Residency::Resident {
+                    self.is_cold = true;
                     let cold = piece.clone();
                     let warm = move || kernel::warm(&cold.file, cold.offset, cold.length);
                     self.errand = Some(Errand::Warm(blocking::begin(warm)));
