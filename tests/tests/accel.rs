@@ -10,6 +10,9 @@ const CONFIG: &str = r#"
 trusted-proxies = []
 [listener.web]
 bind = "127.0.0.1:0"
+write-timeout = "1s"
+idle-timeout = "1s"
+body-timeout = "1s"
 protocols = ["h1", "h2"]
 [access-log]
 path = "access.log"
@@ -591,6 +594,24 @@ fn bodies_go_no_faster_than_the_upstream_says() {
         assert_eq!(world.gateway.get("/unlimited").expect(200).body.len(), 3_000_000);
         assert!(began.elapsed() < Duration::from_secs(20), "{rate}");
     }
+}
+
+#[test]
+fn who_is_slow_by_the_upstreams_word_is_not_late() {
+    let world = World::with("read-timeout = \"1s\"", "", "");
+    let body = "x".repeat(3_000);
+    std::fs::write(world.gateway.place().join("private/slow"), &body).unwrap();
+    world.app.on("/proxied", behaviour::answers_with(200, &[("X-Accel-Limit-Rate", "1000")], &body));
+    world.app.on("/file", world.says(200, &[("X-Accel-Limit-Rate", "1000"), ("X-Sendfile", "{place}/private/slow")]));
+    let address = world.gateway.addr("web");
+    std::thread::scope(|scope| {
+        for version in [Version::H1, Version::H2] {
+            for target in ["/proxied", "/file"] {
+                let (door, length) = (Door::clear(version, &address), body.len());
+                scope.spawn(move || assert_eq!(door.ask(&Ask::get(target)).expect(200).body.len(), length, "{target}"));
+            }
+        }
+    });
 }
 
 #[test]

@@ -3,17 +3,16 @@
 //! Shown is what would be answered if it were asked for: regular files and directories that the root lets anybody see.
 
 use std::fmt::Write as _;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::Arc;
 
 use rustix::fs::{Dir, OFlags};
 use time::OffsetDateTime;
 
 use super::door::Door;
-use super::jail::{self, Trouble, Wait};
+use super::jail::{Jail, Trouble, Wait};
 use super::{Asked, beneath, blocking, failure, path};
 use crate::body::Body;
-use crate::config::Symlinks;
-use crate::failure::{Failure, Kind};
+use crate::failure::Failure;
 use crate::message::answer::{Form, form};
 use crate::message::{Method, ResponseHead, Status, Value, name};
 
@@ -22,13 +21,7 @@ const MOST: usize = 10_000;
 
 /// A directory's listing.
 pub(super) async fn answer(door: &Door, path: &[u8], asked: Asked<'_>) -> Result<(ResponseHead, Body), Failure> {
-    let search = Search {
-        directory: door.directory.try_clone().map_err(|error| Failure::of(Kind::Internal, error.to_string()))?,
-        path: path.to_vec(),
-        links: door.root.plan.symlinks,
-        hidden: door.root.plan.hidden,
-        most: MOST,
-    };
+    let search = Search { jail: door.jail.clone(), path: path.to_vec(), hidden: door.root.plan.hidden, most: MOST };
     let is_json = form(&asked.request.fields) == Form::Json;
     let title = asked.known_as.map_or_else(|| asked.request.path().to_owned(), str::to_owned);
     let written = blocking::run(move || {
@@ -58,9 +51,8 @@ pub(super) async fn answer(door: &Door, path: &[u8], asked: Asked<'_>) -> Result
 }
 
 struct Search {
-    directory: OwnedFd,
+    jail: Arc<Jail>,
     path: Vec<u8>,
-    links: Symlinks,
     hidden: bool,
     most: usize,
 }
@@ -84,9 +76,7 @@ struct Entry {
 
 impl Search {
     fn read(&self) -> Result<Listing, Trouble> {
-        let root = self.directory.as_fd();
-        jail::look(root, &self.path, self.links, Wait::May)?.real()?;
-        let directory = jail::directory(root, &self.path, self.links, OFlags::RDONLY)?;
+        let directory = self.jail.directory(&self.path, OFlags::RDONLY)?;
         let (mut entries, mut is_cut) = (Vec::new(), false);
         for found in Dir::new(directory)? {
             let found = found?;
@@ -98,9 +88,9 @@ impl Search {
                 is_cut = true;
                 break;
             }
-            if let Ok(seen) = jail::look(root, &beneath(&self.path, name), self.links, Wait::May) {
-                let (size, modified) = (seen.stand.size, seen.stand.modified.0);
-                entries.push(Entry { is_file: !seen.stand.is_directory, name: name.to_vec(), size, modified });
+            if let Ok(stand) = self.jail.look(&beneath(&self.path, name), Wait::May) {
+                let (size, modified) = (stand.size, stand.modified.0);
+                entries.push(Entry { is_file: !stand.is_directory, name: name.to_vec(), size, modified });
             }
         }
         entries.sort_unstable();
@@ -195,15 +185,16 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::config::Symlinks;
 
     #[test]
     fn listings_are_bounded() {
         let path = std::env::temp_dir().join(format!("weir-listing-{}", std::process::id()));
         fs::create_dir_all(&path).unwrap();
         (0..5).for_each(|number| fs::write(path.join(number.to_string()), "x").unwrap());
+        let jail = Arc::new(Jail::at(&path, Symlinks::Deny, Wait::May).unwrap());
         for (most, shown, is_cut) in [(0, 0, true), (3, 3, true), (4, 4, true), (5, 5, false), (6, 5, false)] {
-            let directory = fs::File::open(&path).unwrap().into();
-            let search = Search { directory, path: Vec::new(), links: Symlinks::Deny, hidden: false, most };
+            let search = Search { jail: jail.clone(), path: Vec::new(), hidden: false, most };
             let listing = search.read().unwrap();
             assert_eq!((listing.entries.len(), listing.is_cut), (shown, is_cut), "{most}");
             assert_eq!(listing.html("/").contains("There is more"), is_cut);

@@ -93,7 +93,8 @@ impl Files {
             }
             Found::File(opened) if !wanted.is_directory => self.file(&door, wanted.path, &opened, asked).await,
             Found::File(_) => Err(Failure::of(Kind::NoFile, "a file is no directory")),
-            Found::Directory if wanted.is_directory && !lacks_slash(asked.known_as) => {
+            // A prefix that was exchanged may have brought a slash that the client does not know of.
+            Found::Directory if wanted.is_directory && asked.known_as.is_none_or(|known| known.ends_with('/')) => {
                 self.directory(&door, wanted.path, asked).await
             }
             Found::Directory => with_slash(asked),
@@ -110,8 +111,8 @@ impl Files {
     ) -> Result<(ResponseHead, Body), Failure> {
         let mut beside = codings(door, &asked).to_vec();
         let varies = !beside.is_empty();
-        let accepted = Coding::accepted(&asked.request.fields);
-        while let Some(coding) = accepted.choose(&beside) {
+        let accepted = varies.then(|| Coding::accepted(&asked.request.fields));
+        while let Some(coding) = accepted.and_then(|accepted| accepted.choose(&beside)) {
             let path = [path, b".", coding.extension().as_bytes()].concat();
             if let Ok(Found::File(coded)) = self.open.find(door, &path).await {
                 let chosen = Chosen { root: &door.root.plan, opened: &coded, plain: Some((opened, coding)), varies };
@@ -139,11 +140,6 @@ impl Files {
         }
         listing::answer(door, path, asked).await
     }
-}
-
-/// Whether the client's path lacks the slash that the file's has: links of an index would lead beside the directory.
-fn lacks_slash(known_as: Option<&str>) -> bool {
-    known_as.is_some_and(|path| !path.ends_with('/'))
 }
 
 /// The redirect to a directory's path with its slash, where a client knows one (RFC 9110, section 15.4.2).

@@ -47,8 +47,9 @@ fn etag(path: &[u8], stand: &Stand) -> Option<Value> {
 }
 
 /// Times before 1970 are none: HTTP cannot say them.
-fn time((seconds, nanoseconds): (i64, u64)) -> Option<SystemTime> {
-    let since = Duration::from_secs(u64::try_from(seconds).ok()?).checked_add(Duration::from_nanos(nanoseconds))?;
+fn time((seconds, nanoseconds): (i64, u32)) -> Option<SystemTime> {
+    let since =
+        Duration::from_secs(u64::try_from(seconds).ok()?).checked_add(Duration::from_nanos(nanoseconds.into()))?;
     SystemTime::UNIX_EPOCH.checked_add(since)
 }
 

@@ -108,6 +108,7 @@ pub(super) fn turn(
     passage::give_up(answer.body);
     let hops = count(exchange, &kept);
     let facts = &mut exchange.facts;
+    tracing::debug!(id = &*facts.request_id, to = %lead, hops, "an upstream's answer leads elsewhere");
     let turn = Turn { request: facts.request.clone(), route: facts.route.clone(), kept, charset: said.charset };
     only_read(&mut facts.request);
     let way = match hops > MOST_HOPS {
