@@ -14,11 +14,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::sync::oneshot::Receiver;
 
 use super::Piece;
 use crate::failure::{Failure, Kind};
-use crate::kernel::{self, Residency};
+use crate::kernel::{self, Residency, blocking};
 
 /// A part of an open file.
 #[derive(Debug, Clone)]
@@ -49,10 +49,10 @@ pub struct Parts {
     _guard: Option<Box<dyn Any>>,
 }
 
-/// What a thread that may wait does for the first of the parts. One that nobody waits for any more ends by itself.
+/// What a thread that may wait does for the first of the parts. What has not begun when nobody waits for it is not done.
 enum Errand {
-    Read(JoinHandle<io::Result<Vec<u8>>>),
-    Warm(JoinHandle<io::Result<()>>),
+    Read(Receiver<io::Result<Vec<u8>>>),
+    Warm(Receiver<io::Result<()>>),
 }
 
 /// Bytes that are read at once.
@@ -103,7 +103,7 @@ impl Parts {
                 Err(_) => {
                     let extent = extent.clone();
                     let read = move || kernel::read_waiting(&extent.file, extent.offset, extent.chunk());
-                    self.errand = Some(Errand::Read(spawn_blocking(read)));
+                    self.errand = Some(Errand::Read(blocking::begin(read)));
                     return self.poll_read(context);
                 }
             },
@@ -137,7 +137,7 @@ impl Parts {
                 if kernel::residency(&piece.file, piece.offset, piece.length) != Residency::Resident {
                     let cold = piece.clone();
                     let warm = move || kernel::warm(&cold.file, cold.offset, cold.length);
-                    self.errand = Some(Errand::Warm(spawn_blocking(warm)));
+                    self.errand = Some(Errand::Warm(blocking::begin(warm)));
                     return self.poll_piece(context, most);
                 }
             }

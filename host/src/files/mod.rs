@@ -4,7 +4,6 @@
 //! (conditions, ranges, codings) is decided in `message/`; here it is found, opened, and put together.
 
 mod answer;
-mod blocking;
 mod door;
 mod jail;
 mod kept;
@@ -31,6 +30,7 @@ use self::temporary::Temporary;
 use crate::body::{Body, Part, Parts};
 use crate::config;
 use crate::failure::{Failure, Kind};
+use crate::kernel::blocking;
 use crate::message::{Coding, Fields, Method, RequestHead, ResponseHead, Status, Value, name};
 
 /// What a thread knows of files.

@@ -66,6 +66,22 @@ fn a_file_that_is_the_same_stays_open() {
 }
 
 #[test]
+fn files_that_are_not_in_memory_are_read_all_the_same() {
+    let tree = Tree::new();
+    run(async {
+        let served = Served::anew(tree.root());
+        for (name, length) in [("small", 16 << 10), ("page", 4096), ("large", 200_000)] {
+            tree.write(name, "c".repeat(length));
+            let file = fs::File::open(tree.path("srv").join(name)).unwrap();
+            file.sync_all().unwrap();
+            rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+            let text = served.text(name).await.unwrap();
+            assert!(text.len() == length && text.bytes().all(|byte| byte == b'c'), "{name}");
+        }
+    });
+}
+
+#[test]
 fn nothing_is_kept_where_nothing_may_be() {
     let tree = Tree::new();
     (0..50).for_each(|number| tree.write(&number.to_string(), number.to_string()));
