@@ -137,8 +137,14 @@ impl Parts {
                 self.errand = None;
             }
             Some(Errand::Read(_)) | None => {
+<<<<<<< HEAD
                 if self.is_cold || kernel::residency(&piece.file, piece.offset, piece.length) != Residency::Resident {
                     self.is_cold = true;
+=======
+                // What is being read begins here, where the body is past in a moment.
+                self.errand = None;
+                if kernel::residency(&piece.file, piece.offset, piece.length) != Residency::Resident {
+>>>>>>> main
                     let cold = piece.clone();
                     let warm = move || kernel::warm(&cold.file, cold.offset, cold.length);
                     self.errand = Some(Errand::Warm(blocking::begin(warm)));
@@ -273,6 +279,17 @@ mod tests {
         };
         assert_eq!((got, failure.kind), (bytes.len(), Kind::FileCut));
         assert!(!parts.is_over());
+    }
+
+    #[tokio::test]
+    async fn whoever_asks_for_bytes_and_for_pieces_in_turns_gets_none_twice() {
+        let (file, bytes) = file(100_000);
+        let mut parts = Parts::of([extent(&file, 0, 100_000)]);
+        let from = file.clone();
+        parts.errand = Some(Errand::Read(blocking::begin(move || kernel::read_waiting(&from, 0, 10))));
+        let piece = poll_fn(|context| parts.poll_piece(context, 20_000)).await.unwrap().unwrap();
+        assert!(matches!(piece, Piece::Extent(Extent { offset: 0, length: 20_000, .. })));
+        assert!(read(&mut parts).await.unwrap() == bytes[20_000..]);
     }
 
     #[tokio::test]
