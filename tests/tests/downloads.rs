@@ -12,6 +12,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{Barrier, Semaphore};
+use weir_tests::peers::h2load;
 use weir_tests::{
     Authority, Client, Config, Framing, Gateway, PATIENCE, Quic, Said, Tree, Visitor, byte_at, eventually,
 };
@@ -247,6 +248,29 @@ fn serves(tree: &Tree) -> (Gateway, Authority) {
         [files]\nrevalidate = \"10ms\"\n[site.all]\nroute = [{ root = \"{tree}\" }]\n";
     let config = Config::text(text).fill("tree", &tree.path("")).identity("web", &authority.certify("any.example"));
     (Gateway::start(&config.access_log("${request.version} ${response.status} ${failure}")), authority)
+}
+
+#[test]
+fn h2load_gets_every_file_whole_on_many_streams_at_once() {
+    let tree = Tree::fresh();
+    for size in [1_000, 100_000, 1_000_000] {
+        tree.counted(&format!("{size}.bin"), size);
+    }
+    let (gateway, _authority) = serves(&tree);
+    for (scheme, listener, versions) in
+        [("http", "web", &["--h1"][..]), ("https", "secure", &["--h1"]), ("https", "secure", &[])]
+    {
+        for (size, count) in [(1_000_u64, 1000_u64), (100_000, 300), (1_000_000, 60)] {
+            let (url, count_said) = (format!("{scheme}://{}/{size}.bin", gateway.addr(listener)), count.to_string());
+            let most = ["-n", &count_said, "-c", "10", "-m", "10"];
+            let finished = h2load(&[versions, &most, &[&url]].concat());
+            assert!(finished.out.contains(&format!("{count} succeeded, 0 failed")), "{url}: {}", finished.all());
+            assert!(finished.out.contains(&format!("{count} 2xx")), "{url}: {}", finished.all());
+            let data = finished.out.split("space savings").nth(1).and_then(|rest| rest.split('(').nth(1));
+            let data = data.and_then(|rest| rest.split(')').next()).and_then(|data| data.parse::<u64>().ok());
+            assert_eq!(data, Some(size * count), "{url}: {}", finished.out);
+        }
+    }
 }
 
 const ASK: &str = "GET /large.bin HTTP/1.1\r\nHost: x\r\n\r\n";

@@ -125,6 +125,27 @@ fn open_files_are_bounded_and_those_that_are_gone_are_closed() {
 }
 
 #[test]
+fn open_files_leave_descriptors_for_clients() {
+    let tree = Tree::fresh();
+    for number in 0..200 {
+        tree.counted(&format!("{number}"), 20_000);
+    }
+    let text = "threads = 2\ncache-directory = \"off\"\n[listener.web]\nbind = \"127.0.0.1:0\"\n\
+        [site.all]\nroute = [{ root = \"{tree}\" }]\n";
+    let few = "import os, resource, sys\n\
+        resource.setrlimit(resource.RLIMIT_NOFILE, (160, 160))\n\
+        os.execv(sys.argv[1], sys.argv[1:])";
+    let gateway = Gateway::become_by(&Config::text(text).fill("tree", &tree.path("")), few);
+    // On several connections, so that every thread has some of them.
+    let mut clients: Vec<Client> = (0..8).map(|_| gateway.client()).collect();
+    for (number, client) in (0..200).flat_map(|number| [number, 199 - number]).zip((0..8).cycle()) {
+        assert_eq!(clients[client].get(&format!("/{number}")).expect(200).body.len(), 20_000);
+    }
+    assert!(gateway.descriptors() < 120, "{} of 160 are open", gateway.descriptors());
+    gateway.get("/7").expect(200);
+}
+
+#[test]
 fn a_file_that_is_deleted_or_replaced_while_it_is_sent_is_sent_to_its_end() {
     const LENGTH: u64 = 32 << 20;
     for change in ["delete", "replace", "rename"] {

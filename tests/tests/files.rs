@@ -392,12 +392,16 @@ fn codings_that_lie_beside_a_file() {
 fn names_that_begin_with_a_dot_are_there_only_where_the_root_says_so() {
     let tree = Tree::fresh();
     tree.file(".env", "KEY=1").file(".git/config", "x").file("sub/.x/y", "x").file("...", "x").file("a.b", "x");
-    tree.file(".well-known/security.txt", "x");
+    tree.file(".well-known/security.txt", "x").file(".well-known/.hidden", "x").file("sub/.well-known/x", "x");
     let gateway = serves(&tree, "", "");
     for target in ["/.env", "/.git/config", "/.git/", "/sub/.x/y", "/...", "/%2eenv", "/.git"] {
         gateway.get(target).expect(404);
     }
     gateway.get("/a.b").expect(200);
+    // What a site says of itself is meant to be seen (RFC 8615), at its top.
+    gateway.get("/.well-known/security.txt").expect(200);
+    gateway.get("/.well-known/.hidden").expect(404);
+    gateway.get("/sub/.well-known/x").expect(404);
     let gateway = serves(&tree, "hidden = true", "");
     for target in ["/.env", "/.git/config", "/sub/.x/y", "/...", "/.well-known/security.txt"] {
         gateway.get(target).expect(200);

@@ -45,6 +45,9 @@ pub enum Part {
 pub struct Parts {
     parts: VecDeque<Part>,
     errand: Option<Errand>,
+    /// Some of it was not in memory. What comes behind that is being read ahead, so it is in memory by name and not yet by
+    /// content, and only a thread that may wait can tell.
+    is_cold: bool,
     /// What must live as long as they do.
     _guard: Option<Box<dyn Any>>,
 }
@@ -134,9 +137,14 @@ impl Parts {
                 self.errand = None;
             }
             Some(Errand::Read(_)) | None => {
+<<<<<<< HEAD
+                if self.is_cold || kernel::residency(&piece.file, piece.offset, piece.length) != Residency::Resident {
+                    self.is_cold = true;
+=======
                 // What is being read begins here, where the body is past in a moment.
                 self.errand = None;
                 if kernel::residency(&piece.file, piece.offset, piece.length) != Residency::Resident {
+>>>>>>> main
                     let cold = piece.clone();
                     let warm = move || kernel::warm(&cold.file, cold.offset, cold.length);
                     self.errand = Some(Errand::Warm(blocking::begin(warm)));

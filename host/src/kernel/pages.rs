@@ -17,7 +17,7 @@ use super::Window;
 /// Whether a part of a file is in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Residency {
-    /// All of it is, or was a moment ago.
+    /// All of it is, was a moment ago, or is on its way: what the system is reading already counts.
     Resident,
     /// Some of it is not.
     Cold,
