@@ -137,14 +137,10 @@ impl Parts {
                 self.errand = None;
             }
             Some(Errand::Read(_)) | None => {
-<<<<<<< HEAD
-                if self.is_cold || kernel::residency(&piece.file, piece.offset, piece.length) != Residency::Resident {
-                    self.is_cold = true;
-=======
                 // What is being read begins here, where the body is past in a moment.
                 self.errand = None;
-                if kernel::residency(&piece.file, piece.offset, piece.length) != Residency::Resident {
->>>>>>> main
+                if self.is_cold || kernel::residency(&piece.file, piece.offset, piece.length) != Residency::Resident {
+                    self.is_cold = true;
                     let cold = piece.clone();
                     let warm = move || kernel::warm(&cold.file, cold.offset, cold.length);
                     self.errand = Some(Errand::Warm(blocking::begin(warm)));
