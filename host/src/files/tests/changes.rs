@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 
+use super::super::open::Content;
 use super::*;
 
 #[test]
@@ -63,6 +64,35 @@ fn a_file_that_is_the_same_stays_open() {
         served.text("recent").await.unwrap();
         assert_ne!(kept(&served, "recent"), Rc::as_ptr(&held));
     });
+}
+
+#[test]
+fn who_asks_at_once_for_what_nobody_knows_shares_one_open_file() {
+    // A file system without a disk is not known to be one until somebody has looked, so everybody waits here.
+    let shm = Path::new("/dev/shm").join(format!("weir-shared-{}", process::id()));
+    if fs::create_dir(&shm).is_err() {
+        return;
+    }
+    fs::write(shm.join("big"), "b".repeat(100_000)).unwrap();
+    date(&shm.join("big"), 784_111_777);
+    let served = Rc::new(Served::once(root(&shm)));
+    run(async {
+        // What was changed a moment ago is shared by nobody: it may have changed once more.
+        tokio::time::sleep(Duration::from_millis(2100)).await;
+        let ask = |_| {
+            let served = served.clone();
+            tokio::task::spawn_local(async move { served.ask(Request::get(), b"big").await.unwrap().1 })
+        };
+        let asking: Vec<_> = (0..50).map(ask).collect();
+        let mut bodies = Vec::new();
+        for asked in asking {
+            bodies.push(asked.await.unwrap());
+        }
+        let kept = served.files.open.kept(0, b"big").unwrap();
+        let Content::File(file) = &kept.content else { panic!("it is not small") };
+        assert_eq!(Arc::strong_count(file), 1 + bodies.len());
+    });
+    fs::remove_dir_all(&shm).unwrap();
 }
 
 #[test]
