@@ -98,7 +98,7 @@ fn types_by_extension() {
         ("a.css", "text/css; charset=utf-8"),
         ("a.js", "text/javascript; charset=utf-8"),
         ("a.mjs", "text/javascript; charset=utf-8"),
-        ("a.json", "application/json; charset=utf-8"),
+        ("a.json", "application/json"),
         ("a.txt", "text/plain; charset=utf-8"),
         ("a.csv", "text/csv; charset=utf-8"),
         ("a.png", "image/png"),
