@@ -26,7 +26,7 @@ use crate::kernel::Window;
 use crate::pipeline::Outgoing;
 
 /// Longer than any test takes that works.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a client got, and how the connection ended.
 struct Got {
