@@ -9,10 +9,14 @@ pub mod fresh;
 pub mod invalidate;
 pub mod key;
 mod knobs;
+pub mod lookup;
 pub mod partial;
+pub mod reply;
+pub mod status;
 pub mod storable;
 mod stored;
 mod structured;
+pub mod validate;
 pub mod vary;
 mod weights;
 

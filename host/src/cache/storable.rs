@@ -7,7 +7,7 @@ use super::partial::ContentRange;
 use super::stored::{Stored, ready};
 use super::vary::Selection;
 use super::{Cookies, Directives, Knobs, Reach, RequestDirectives, invalidate};
-use crate::message::{Fields, Method, RequestHead, ResponseHead, Status};
+use crate::message::{Fields, Method, Name, RequestHead, ResponseHead, Status};
 
 /// Why a response is not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +85,18 @@ pub fn storable(
     if is_of_use(&stored, knobs) { Ok(stored) } else { Err(Refusal::Expired) }
 }
 
+/// What a stored response must not say of itself after a 304 has changed its fields.
+#[must_use]
+pub(super) fn forbidden(
+    request: &RequestHead,
+    head: &ResponseHead,
+    directives: &Directives,
+    knobs: &Knobs,
+) -> Option<Refusal> {
+    let permitted = permission(request, head.status, directives, knobs);
+    permitted.and_then(|()| cookies(head, directives, knobs)).err()
+}
+
 /// The method is understood. `HEAD` has no content to store (it freshens what is stored, see `validate`).
 fn method(
     request: &RequestHead,
@@ -158,7 +170,7 @@ fn is_known(status: Status) -> bool {
 }
 
 fn cookies(response: &ResponseHead, directives: &Directives, knobs: &Knobs) -> Result<(), Refusal> {
-    let is_stripped = |names: &[crate::message::Name]| names.contains(&header::SET_COOKIE);
+    let is_stripped = |names: &[Name]| names.contains(&header::SET_COOKIE);
     let is_gone = is_stripped(&knobs.strip)
         || is_stripped(directives.no_cache.fields())
         || is_stripped(directives.private.fields()) && !knobs.store_private;
