@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes sure that the clients of other people that suites talk to the gateway with are there: curl, h2load, a browser without
-# a screen, and Python packages in an environment of their own, tests/.peers. As root on Debian it installs what is missing;
+# Makes sure that the programs of other people that suites hold the gateway against are there: curl, h2load, nginx, a browser
+# without a screen, and Python packages in an environment of their own, tests/.peers. As root on Debian it installs what is missing;
 # else it says in one sentence what to install. When everything is there it only looks.
 set -eu
 
@@ -15,6 +15,7 @@ missing=""
 need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
 need curl curl
 need h2load nghttp2-client
+need nginx nginx
 need chromium-headless-shell chromium-headless-shell
 need python3 python3
 python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || missing="$missing python3-venv"
@@ -22,6 +23,12 @@ python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || missing="$missing python3
 if [ -n "$missing" ]; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
         say "installing$missing"
+        # Nginx is wanted as a program: as a service it would take port 80. This is how Debian asks whether to start one.
+        policy=/usr/sbin/policy-rc.d
+        if [ ! -e "$policy" ]; then
+            trap 'rm -f "$policy"' EXIT
+            printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod +x "$policy"
+        fi
         # shellcheck disable=SC2086
         { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing; } \
             >/dev/null 2>&1 || {

@@ -15,6 +15,7 @@ pub mod fitness;
 pub mod front;
 pub mod gateway;
 pub mod generation;
+pub mod kernel;
 pub mod log;
 pub mod message;
 pub mod pipeline;

@@ -6,6 +6,7 @@ import subprocess
 from statistics import median
 
 import doors
+import files
 import load
 import machine
 import tools
@@ -17,6 +18,7 @@ from work import Work
 MOST_RATIO = 1.15
 MOST_CALL = 3.0
 MOST_METHOD = 1.03
+MOST_FILE = {"1k": 1.2, "100k": 1.2, "large": 1.05}
 MOST_DOOR = {doors.TLS: 1.1, doors.H2: 0.9, doors.H2_TLS: 0.9}
 
 
@@ -68,6 +70,22 @@ class Report:
         self.costs(done)
         if ratios := done.ratios("weir"):
             self.verdict(door.name, median(ratios), MOST_DOOR[door], "of nginx", True)
+
+    def files(self, size: str, done: files.Served) -> None:
+        if size == "large":
+            self.say(f"\n## CPU time per GiB, a file of {files.SIZES[size] >> 20} MiB, one connection\n")
+        else:
+            self.say(f"\n## CPU time per request, files of {files.SIZES[size] >> 10} KiB, 64 kept connections\n")
+        self.say(f"| system, and how | {'ms per GiB' if size == 'large' else 'us'} | ratio to nginx (least to most) | resident MiB (least to most) |")
+        self.say("|---|---|---|---|")
+        for name in done.work.rounds:
+            cost, ratios = done.work.cost(name), done.work.ratios(name, files.base(name))
+            resident = spread([kib / 1024 for kib in done.resident.get(name, [])], 1)
+            self.say(f"| {name} | {'-' if cost is None else f'{cost:.1f}'} | {spread(ratios, 2)} | {resident} |")
+        self.failed(done.work.failures)
+        for name in done.work.rounds:
+            if name.startswith("weir") and (ratios := done.work.ratios(name, files.base(name))):
+                self.verdict(name.removeprefix("weir, "), median(ratios), MOST_FILE[size], "of nginx", True)
 
     def handshakes(self, done: Work) -> None:
         self.say("\n## CPU time of a connection with a full handshake, TLS 1.3, ECDSA P-256\n")

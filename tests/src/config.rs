@@ -137,7 +137,7 @@ impl Config {
     fn usual(&self) -> String {
         let bind = if self.listener.contains("bind") { "" } else { "bind = \"127.0.0.1:0\"\n" };
         let member = if self.pool.contains("member") { "" } else { "member = [\"{origin}\"]\n" };
-        let end = ["pool", "respond", "exclude"].iter().any(|end| starts_a_line(&self.route, end));
+        let end = ["pool", "root", "respond", "exclude"].iter().any(|end| starts_a_line(&self.route, end));
         let pool = if end { "" } else { "pool = \"app\"\n" };
         format!(
             "[listener.web]\n{bind}{}[pool.app]\n{member}{}[site.all]\n{}[[site.all.route]]\n{}{pool}",

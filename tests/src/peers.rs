@@ -1,4 +1,4 @@
-//! Clients of other people: Python programs in `tests/peers`, h2load, and a browser without a screen.
+//! Clients and servers of other people: Python programs in `tests/peers`, h2load, nginx, and a browser without a screen.
 //!
 //! What they need is installed by `tests/peers.sh`. None of them runs longer than its bound.
 
@@ -8,15 +8,22 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 
-use crate::eventually::PATIENCE;
+use crate::eventually::{PATIENCE, eventually};
 use crate::place::Place;
 use crate::program::{Finished, finish};
+use crate::stream::Stream;
 
 /// A Python program that serves until the value goes.
 pub struct Serving {
     child: Child,
     /// What it said when it was ready, such as the port it listens on.
     pub said: String,
+}
+
+/// An nginx that serves until the value goes.
+pub struct Nginx {
+    child: Child,
+    place: Place,
 }
 
 /// Runs `tests/peers/NAME.py` with these arguments to its end.
@@ -73,6 +80,46 @@ pub fn browse(url: &str, arguments: &[&str]) -> Finished {
     command.arg(format!("--user-data-dir={}", place.join("profile").display()));
     command.args(["--virtual-time-budget=20000", "--timeout=20000"]).args(arguments).args(["--dump-dom", url]);
     finish(command, &place)
+}
+
+impl Nginx {
+    /// Starts nginx with these lines in its only `server`, and waits until it answers connections.
+    #[track_caller]
+    pub fn serving(lines: &str) -> Nginx {
+        let place = Place::fresh();
+        let home = place.path().display();
+        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|kind| format!("{kind}_temp_path {home}/{kind};\n"))
+            .concat();
+        let config = format!(
+            "daemon off;\nmaster_process off;\npid {home}/pid;\nerror_log {home}/error.log;\nevents {{}}\n\
+            http {{\naccess_log off;\n{temporary}server {{\nlisten unix:{home}/socket;\n{lines}\n}}\n}}\n"
+        );
+        place.write("nginx.conf", config);
+        let mut command = Command::new("nginx");
+        command.arg("-p").arg(place.path()).arg("-c").arg(place.join("nginx.conf"));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().unwrap_or_else(|error| panic!("no nginx, run tests/peers.sh: {error}"));
+        let mut nginx = Nginx { child, place };
+        eventually("nginx listens", || {
+            let ended = nginx.child.try_wait().is_ok_and(|status| status.is_some());
+            assert!(!ended, "nginx ended: {}", nginx.place.read("error.log"));
+            Stream::connect(&nginx.address()).ok()
+        });
+        nginx
+    }
+
+    /// Where it listens, for a client.
+    pub fn address(&self) -> String {
+        format!("unix:{}", self.place.join("socket").display())
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 impl Drop for Serving {

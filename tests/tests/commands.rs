@@ -154,7 +154,7 @@ fn inspect_says_what_a_filter_is() {
     let file = filter_file("hostile").display().to_string();
     let inspected = weir(&place, &["filter", "inspect", &file]);
     assert_eq!(inspected.code, Some(0), "{inspected:?}");
-    for word in ["weir:filter", "0.1.0", "configure", "on-request"] {
+    for word in ["weir:filter", "0.1.1", "configure", "on-request"] {
         assert!(inspected.out.contains(word), "{word} in {}", inspected.out);
     }
     let digest = inspected.out.split(|c: char| !c.is_ascii_hexdigit()).any(|word| word.len() == 64);

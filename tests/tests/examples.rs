@@ -34,6 +34,24 @@ const EXAMPLES: &[(&str, &[Asked])] = &[
     ),
     ("error-pages.toml", &[("any.example", "/nowhere", 404, Some("/nowhere"))]),
     ("failover.toml", &[("any.example", "/a", 200, Some("/a"))]),
+    // The application's answers say where the file is; the application itself is the example's.
+    (
+        "files.toml",
+        &[
+            ("any.example", "/", 200, None),
+            ("any.example", "/style.css", 200, None),
+            ("any.example", "/archive/", 200, None),
+            ("any.example", "/archive/2025.log", 200, None),
+            ("any.example", "/docs", 301, None),
+            ("any.example", "/docs/", 200, None),
+            ("any.example", "/download/report.txt", 200, None),
+            ("any.example", "/export/report.txt", 200, None),
+            ("any.example", "/export/../../app.py", 400, None),
+            ("any.example", "/export/%2e%2e%2fapp.py", 400, None),
+            ("any.example", "/protected/report.txt", 404, None),
+            ("any.example", "/nowhere", 404, None),
+        ],
+    ),
     (
         "hardened.toml",
         &[
@@ -42,6 +60,8 @@ const EXAMPLES: &[(&str, &[Asked])] = &[
             ("other.example", "/a", 421, None),
         ],
     ),
+    // Without the cookie the server is asked.
+    ("file-filter.toml", &[("any.example", "/a", 200, Some("/a"))]),
     ("headers.toml", &[("any.example", "/h", 200, Some("/h"))]),
     // Nobody listens on its port before it is asked for.
     ("local-program.toml", &[("any.example", "/example.toml", 200, None)]),
@@ -237,7 +257,10 @@ impl World {
             text = text.replace(&format!("127.0.0.1:{port}"), "127.0.0.1:0");
         }
         text = text.replace("127.0.0.1:8080", "127.0.0.1:0").replace(", \"[::1]:8080\"", "");
+        let files = folder().join("files").canonicalize().expect("the folder is there");
+        text = text.replace("\"./files/", &format!("\"{}/", files.display()));
         text = text.replace("\"../filters/out/", &format!("\"{}/../filters/out/", folder().display()));
+        text = text.replace("\"./filters/", &format!("\"{}/filters/", folder().display()));
         text = text.replace("level = \"warn\"\nformat = \"json\"\n", "level = \"debug\"\nformat = \"json\"\n");
         if !text.contains("[log]") {
             text.push_str("\n[log]\nformat = \"json\"\n");

@@ -1,6 +1,6 @@
 //! The standard filters through the real gateway, and what a chain of filters is.
 
-use weir_tests::{Config, Gateway, Origin, behaviour};
+use weir_tests::{Config, Gateway, Origin, behaviour, filter_file};
 
 /// A gateway with these filters on its only route, in this order.
 fn filtered(origin: &Origin, filters: &[(&str, &str)]) -> Gateway {
@@ -305,4 +305,20 @@ fn compiled_filters_are_kept_for_the_next_start() {
         }
     }
     assert_eq!(Gateway::start(&config).get("/a").json()["target"], "/b");
+}
+
+#[test]
+fn a_filter_made_for_the_first_version_of_the_contract_works() {
+    let origin = Origin::start();
+    let first = format!("module = {:?}", filter_file("first"));
+    let gateway = filtered(&origin, &[("first", &first)]);
+    let mut client = gateway.client();
+    let answer = client.ask("/a?b", &[("X-Who", "one"), ("X-Who", "two")]);
+    assert_eq!(answer.status, 201);
+    assert!(answer.fields.has("x-route"), "{answer}");
+    assert_eq!(origin.request("/first/a?b").fields.all("x-first"), ["one, two"]);
+    gateway.logged("the first is done");
+    let answer = client.ask("/answered", &[("X-Who", "one"), ("X-Who", "two")]);
+    assert_eq!((answer.status, answer.text().as_str()), (418, "first"));
+    assert_eq!(answer.fields.all("x-you"), ["one", "two"]);
 }

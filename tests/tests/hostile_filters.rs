@@ -378,6 +378,7 @@ fn a_filter_that_does_not_configure_is_a_problem_of_the_config() {
         ("loop", "hostile"),
         ("plan-names", "hostile"),
         ("plan-many", "hostile"),
+        ("file", "it names a file where there is nothing to answer"),
     ] {
         let place = Place::fresh();
         place.write(

@@ -32,6 +32,7 @@
 
 mod action;
 mod allocator;
+mod file;
 mod plan;
 mod request;
 mod response;
@@ -45,6 +46,7 @@ pub mod wasm;
 use serde::de::DeserializeOwned;
 
 pub use action::{Action, Answer, Edit, Edits};
+pub use file::Refusal;
 pub use plan::{Hook, Plan};
 pub use request::Request;
 pub use response::Response;

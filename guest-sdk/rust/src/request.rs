@@ -49,6 +49,12 @@ impl Request {
         self.target.split_once('?').map_or(&self.target, |(path, _)| path)
     }
 
+    /// The path without percent-encoding, as [`Answer::file`](crate::Answer::file) takes paths; none when that is not
+    /// UTF-8. Slashes that were encoded cannot be told from others any more.
+    pub fn decoded_path(&self) -> Option<String> {
+        decoded(self.path())
+    }
+
     /// The query alone, without its question mark.
     pub fn query(&self) -> Option<&str> {
         self.target.split_once('?').map(|(_, query)| query)
@@ -92,9 +98,48 @@ fn host_of(authority: &str) -> &str {
     }
 }
 
+/// RFC 3986, section 2.1. What is no triplet stands for itself.
+fn decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [byte, after @ ..] = rest {
+        match (byte, after) {
+            (b'%', [high, low, after @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                bytes.push(nibble(*high) << 4 | nibble(*low));
+                rest = after;
+            }
+            _ => {
+                bytes.push(*byte);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+fn nibble(digit: u8) -> u8 {
+    if digit.is_ascii_digit() { digit - b'0' } else { digit.to_ascii_lowercase() - b'a' + 10 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_is_decoded_once() {
+        for (path, plain) in [
+            ("/a/b", Some("/a/b")),
+            ("/a%20%C3%a9+b", Some("/a é+b")),
+            ("/%252e", Some("/%2e")),
+            ("/a%2Fb", Some("/a/b")),
+            ("/%", Some("/%")),
+            ("/%4", Some("/%4")),
+            ("/%zz%41", Some("/%zzA")),
+            ("/%ff", None),
+        ] {
+            assert_eq!(decoded(path).as_deref(), plain, "{path}");
+        }
+    }
 
     #[test]
     fn the_host_is_the_authority_without_its_port() {

@@ -115,8 +115,16 @@ pub(crate) mod host {
         request_header, request_header_lines, request_headers, response_header, response_header_lines,
         response_headers, variable,
     };
+    use super::bindings::weir::filter::files;
     use super::bindings::weir::filter::log::{Level as Wire, write};
-    use crate::Level;
+    use crate::{Level, Refusal};
+
+    pub(crate) fn send(root: &str, path: &str) -> Result<(), Refusal> {
+        files::send(root, path).map_err(|refusal| match refusal {
+            files::Refusal::NotGranted => Refusal::NotGranted,
+            files::Refusal::BadPath => Refusal::BadPath,
+        })
+    }
 
     pub(crate) fn log(level: Level, message: &str) {
         let level = match level {

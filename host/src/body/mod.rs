@@ -4,6 +4,7 @@
 //! by the stream that is boxed into it.
 
 mod parts;
+mod piece;
 mod replay;
 
 use std::pin::Pin;
@@ -13,6 +14,7 @@ use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 
 pub use self::parts::{Extent, Part, Parts};
+pub use self::piece::Piece;
 pub use self::replay::Replay;
 use crate::failure::Failure;
 
@@ -39,6 +41,15 @@ impl Body {
         Body::Stream(Box::pin(stream))
     }
 
+    /// The next piece, for a reader that can have the kernel move bytes which nobody looked at; such a piece is at most
+    /// `most` bytes long. Cancellation safe.
+    pub fn poll_piece(&mut self, context: &mut Context<'_>, most: u64) -> Poll<Option<Result<Piece, Failure>>> {
+        match self {
+            Body::Parts(parts) => parts.poll_piece(context, most),
+            Body::Empty | Body::Bytes(_) | Body::Stream(_) => Pin::new(self).poll_frame(context).map_ok(Piece::Frame),
+        }
+    }
+
     /// Whether there is certainly nothing to come.
     #[must_use]
     pub fn is_over(&self) -> bool {
@@ -60,7 +71,7 @@ impl http_body::Body for Body {
         match &mut *self {
             Body::Empty => Poll::Ready(None),
             Body::Bytes(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Body::Parts(parts) => Poll::Ready(parts.read().map(|read| read.map(Frame::data))),
+            Body::Parts(parts) => parts.poll_read(context).map_ok(Frame::data),
             Body::Stream(stream) => stream.as_mut().poll_frame(context),
         }
     }
@@ -69,7 +80,7 @@ impl http_body::Body for Body {
         match self {
             Body::Empty | Body::Bytes(None) => true,
             Body::Bytes(Some(_)) => false,
-            Body::Parts(parts) => parts.length() == 0,
+            Body::Parts(parts) => parts.is_over(),
             Body::Stream(stream) => stream.is_end_stream(),
         }
     }

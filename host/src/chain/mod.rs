@@ -5,14 +5,12 @@
 
 mod apply;
 
-use bytes::Bytes;
-
 use self::apply::apply;
 use crate::clock::{self, Duration};
 use crate::config::OnFailure;
 use crate::failure::{Blame, Failure};
 use crate::message::{Facts, ResponseHead};
-use crate::wasm::{CallFailure, Filter, Instances, Side, Verdict};
+use crate::wasm::{CallFailure, Content, Filter, Instances, Side, Verdict};
 
 /// Filters in order.
 #[derive(Debug, Clone, Default)]
@@ -29,13 +27,13 @@ pub struct Link {
     pub on_failure: OnFailure,
 }
 
-/// What comes after a chain's request side.
+/// What comes after a side of a chain.
 #[derive(Debug)]
 pub enum Step {
     /// The exchange goes on.
     Next,
     /// A filter answered.
-    Answer(ResponseHead, Bytes),
+    Answer(ResponseHead, Content),
 }
 
 /// Time spent in filters, summed over an exchange.
@@ -85,8 +83,8 @@ impl Chain {
             match verdict {
                 Ok(Verdict::Next) => {}
                 Ok(Verdict::Edits(edits)) => apply(edits, Side::Request, facts),
-                Ok(Verdict::Respond { status, fields, body }) => {
-                    return (passed, Ok(Step::Answer(ResponseHead { status, fields }, body)));
+                Ok(Verdict::Respond { status, fields, content }) => {
+                    return (passed, Ok(Step::Answer(ResponseHead { status, fields }, content)));
                 }
                 Err(failure) => match link.failed(failure) {
                     Ok(()) => {}
@@ -97,34 +95,36 @@ impl Chain {
         (self.links.len(), Ok(Step::Next))
     }
 
-    /// The response side, backwards over the first `passed` filters; `facts.response` must be there. Some answer when a
-    /// filter replaced the response: it is also in `facts.response` already, and the filters before it have seen it.
-    ///
-    /// # Errors
-    /// When a filter failed that is closed on failure; the filters before it are not called.
+    /// The response side, backwards over the first `passed` filters; `facts.response` must be there. When a filter
+    /// replaces the response, the number is how many filters before it have to see what it answered: whoever puts that
+    /// together calls once more for them. After a failure nobody has to. Cancellation safe: `facts` stay whole.
     pub async fn response(
         &self,
         instances: &Instances,
         facts: &mut Facts,
         passed: usize,
         spent: &mut Spent,
-    ) -> Result<Option<Bytes>, Failure> {
-        let mut replaced = None;
-        for link in self.links.iter().take(passed).rev().filter(|link| link.filter.hooks().response) {
+    ) -> (usize, Result<Step, Failure>) {
+        for (before, link) in self.links.iter().enumerate().take(passed).rev() {
+            if !link.filter.hooks().response {
+                continue;
+            }
             let since = clock::now();
             let verdict = instances.response(&link.filter, facts).await;
             spent.0 += clock::now().saturating_duration_since(since);
             match verdict {
                 Ok(Verdict::Next) => {}
                 Ok(Verdict::Edits(edits)) => apply(edits, Side::Response, facts),
-                Ok(Verdict::Respond { status, fields, body }) => {
-                    facts.response = Some(ResponseHead { status, fields });
-                    replaced = Some(body);
+                Ok(Verdict::Respond { status, fields, content }) => {
+                    return (before, Ok(Step::Answer(ResponseHead { status, fields }, content)));
                 }
-                Err(failure) => link.failed(failure)?,
+                Err(failure) => match link.failed(failure) {
+                    Ok(()) => {}
+                    Err(failure) => return (0, Err(failure)),
+                },
             }
         }
-        Ok(replaced)
+        (0, Ok(Step::Next))
     }
 
     /// Tells the first `passed` filters that want to know that the exchange is over. What goes wrong is in the log only:
@@ -161,13 +161,13 @@ mod tests {
     fn setter(engine: &Engine) -> Filter {
         let data = r#"(data (i32.const 5000) "x-b") (data (i32.const 5016) "1")"#;
         let good = format!("{} {NEXT}", edit(3, 1));
-        engine.load("setter", &module("unreachable", &good, data), &plan(config::Instances::Reuse)).unwrap()
+        engine.load("setter", &module("unreachable", &good, data), &plan(config::Instances::Reuse), &[]).unwrap()
     }
 
     /// A filter that answers 204.
     fn answerer(engine: &Engine) -> Filter {
         let good = "(i32.store (i32.const 4096) (i32.const 2)) (i32.store16 (i32.const 4100) (i32.const 204)) (i32.const 4096)";
-        engine.load("answerer", &module("nop", good, ""), &plan(config::Instances::Reuse)).unwrap()
+        engine.load("answerer", &module("nop", good, ""), &plan(config::Instances::Reuse), &[]).unwrap()
     }
 
     fn link(filter: &Filter, on_failure: OnFailure) -> Link {

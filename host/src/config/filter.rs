@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::files::Roots;
 use super::table::Table;
 use super::{Filter, Instances, Module, OnFailure};
 
@@ -16,7 +17,7 @@ const MEMORY: std::ops::RangeInclusive<u64> = (64 << 10)..=(4 << 30);
 /// The gateway's clock for filters ticks in milliseconds; a minute of thread time stops everybody on that thread.
 const CPU: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(60);
 
-pub(super) fn read(name: &str, table: &Table<'_>) -> Option<Filter> {
+pub(super) fn read(name: &str, table: &Table<'_>, roots: &Roots) -> Option<Filter> {
     let module = table.required("module", MODULE).and_then(|item| match item.string()? {
         "" => {
             item.wrong(r#"a path or a filter that comes with the gateway, such as "std:url-rewrite""#);
@@ -29,11 +30,11 @@ pub(super) fn read(name: &str, table: &Table<'_>) -> Option<Filter> {
     });
     let settings = table.item("settings");
     let (cpu, memory) = limits(table);
+    let roots = table.item("roots").map(|item| roots.list(&item)).unwrap_or_default();
     let on_failure = table.choice("on-failure", OnFailure::Closed, &ON_FAILURE);
     let instances = table.choice("instances", Instances::Reuse, &INSTANCES);
     table.finish();
     Some(Filter {
-        roots: Vec::new(),
         name: name.into(),
         module: module?,
         settings_place: settings.as_ref().map_or(&table.place, |item| &item.place).clone(),
@@ -47,6 +48,7 @@ pub(super) fn read(name: &str, table: &Table<'_>) -> Option<Filter> {
         },
         cpu,
         memory,
+        roots,
         on_failure,
         instances,
         place: table.place.clone(),

@@ -7,7 +7,9 @@
 use std::fs;
 use std::path::Path;
 
+mod accel;
 mod condition;
+mod files;
 mod filter;
 #[cfg(test)]
 mod golden;
@@ -18,6 +20,7 @@ mod pem;
 mod plan;
 mod pool;
 mod problem;
+mod reach;
 mod respond;
 mod route;
 mod similar;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::table::{Item, Table};
 use super::whole::Names;
-use super::{Fallback, Pool, StatusSet, page};
+use super::{Fallback, Pool, StatusSet, accel, page};
 
 pub(super) mod address;
 pub(super) mod balance;
@@ -67,7 +67,7 @@ pub(super) fn read<'d>(name: &str, table: &Table<'d>, names: &Names, templates: 
         tunnel_idle_timeout: table.duration_or_none("tunnel-idle-timeout", 60 * 60 * second),
         address_ttl: table.duration("address-ttl", 60 * second),
         forwarded: table.boolean("forwarded", false),
-        accel: super::Accel::default(),
+        accel: table.item("accel").and_then(|item| accel::read(&item, &names.roots)).unwrap_or_default(),
         filters: names.chain(table),
         place: table.place.clone(),
     };

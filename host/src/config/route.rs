@@ -2,11 +2,13 @@
 
 use super::table::{Item, Table};
 use super::whole::Names;
-use super::{Action, Fallback, PathMatch, PrefixChange, Route, StatusSet, condition, page, pool, respond};
-use crate::message::{Method, target};
+use super::{
+    Action, Fallback, PathMatch, PrefixChange, Route, StatusSet, accel, condition, page, pool, reach, respond,
+};
 
 /// Keys about what is passed on.
-const IDLE_WITHOUT_POOL: [&str; 5] = ["strip-prefix", "replace-prefix", "intercept-errors", "upgrade", "fallback"];
+const IDLE_WITHOUT_POOL: [&str; 6] =
+    ["strip-prefix", "replace-prefix", "intercept-errors", "upgrade", "fallback", "accel"];
 
 /// A route, called by its name or path in problems.
 pub(super) fn read(item: &Item<'_>, names: &Names, intercepts: &[StatusSet]) -> Option<Route> {
@@ -26,6 +28,11 @@ pub(super) fn read(item: &Item<'_>, names: &Names, intercepts: &[StatusSet]) -> 
     let upgrade = upgrade(&table);
     let fallback_item = table.item("fallback");
     let fallback = fallback_item.as_ref().and_then(|item| pool::failover::fallback(item, names));
+    let internal = table.boolean("internal", false);
+    if internal {
+        reach::check_internal(&table, &methods);
+    }
+    let accel = table.item("accel").and_then(|item| accel::read(&item, &names.roots));
     let action = action(&table, names);
     if let (Some(item), Some(Fallback::Pool(one)), Some(Action::Pool(other))) = (&fallback_item, &fallback, &action)
         && one == other
@@ -53,52 +60,20 @@ pub(super) fn read(item: &Item<'_>, names: &Names, intercepts: &[StatusSet]) -> 
         intercept_errors,
         upgrade,
         fallback,
-        internal: false,
-        accel: None,
+        internal,
+        accel,
         action,
         place,
     })
 }
 
-/// Reports every route that no request can get to, because one before it takes everything it would match. Nobody means
-/// that: it is an order gone wrong.
-pub(super) fn check_reach(source: &super::source::Source<'_>, routes: &[Route]) {
-    for (index, route) in routes.iter().enumerate() {
-        let earlier = routes.iter().take(index).find(|earlier| takes_all_of(earlier, route));
-        if let Some(earlier) = earlier {
-            let text = format!(
-                "route {:?}: is never reached: route {:?} before it takes the same requests",
-                route.name, earlier.name
-            );
-            source.report(&route.place, text);
-        }
-    }
-}
-
-fn takes_all_of(earlier: &Route, route: &Route) -> bool {
-    let unconditional = earlier.fields.is_empty() && earlier.query.is_empty();
-    // HEAD is taken wherever GET is (RFC 9110, section 9.3.2).
-    let takes = |method: &Method| {
-        earlier.methods.contains(method) || (*method == Method::HEAD && earlier.methods.contains(&Method::GET))
-    };
-    let methods = earlier.methods.is_empty() || (!route.methods.is_empty() && route.methods.iter().all(takes));
-    let path = match (&earlier.path, &route.path) {
-        (PathMatch::Any, _) => true,
-        (PathMatch::Prefix(root), PathMatch::Regex(_) | PathMatch::Any) => root == "/",
-        (PathMatch::Prefix(one), PathMatch::Prefix(other) | PathMatch::Exact(other)) => target::under(other, one),
-        (PathMatch::Exact(one), PathMatch::Exact(other)) => one == other,
-        (PathMatch::Regex(one), PathMatch::Regex(other)) => one.as_str() == other.as_str(),
-        (PathMatch::Exact(_) | PathMatch::Regex(_), _) => false,
-    };
-    unconditional && methods && path
-}
-
-/// Exactly one of `pool`, `respond` and `exclude`.
+/// Exactly one of `pool`, `root`, `respond` and `exclude`.
 fn action(table: &Table<'_>, names: &Names) -> Option<Action> {
-    match (table.item("pool"), table.item("respond"), table.item("exclude")) {
-        (Some(pool), None, None) => names.pool(&pool).map(Action::Pool),
-        (None, Some(respond), None) => respond::read(&respond).map(Action::Respond),
-        (None, None, Some(exclude)) => match exclude.as_bool() {
+    match (table.item("pool"), table.item("root"), table.item("respond"), table.item("exclude")) {
+        (Some(pool), None, None, None) => names.pool(&pool).map(Action::Pool),
+        (None, Some(root), None, None) => names.roots.of_route(&root).map(Action::Files),
+        (None, None, Some(respond), None) => respond::read(&respond).map(Action::Respond),
+        (None, None, None, Some(exclude)) => match exclude.as_bool() {
             Some(true) => Some(Action::Exclude),
             _ => {
                 exclude.wrong("true");
@@ -106,7 +81,7 @@ fn action(table: &Table<'_>, names: &Names) -> Option<Action> {
             }
         },
         _ => {
-            table.problem("a route has exactly one of pool, respond and exclude");
+            table.problem("a route has exactly one of pool, root, respond and exclude");
             None
         }
     }
@@ -116,10 +91,20 @@ fn action(table: &Table<'_>, names: &Names) -> Option<Action> {
 fn check_effects(table: &Table<'_>, action: &Action) {
     let (idle, why): (&[&'static str], _) = match action {
         Action::Pool(_) => return,
-        Action::Files(_) => (&["intercept-errors", "upgrade", "fallback"], "serves files"),
+        Action::Files(_) => (&["intercept-errors", "upgrade", "fallback", "accel"], "serves files"),
         Action::Respond(_) => (&IDLE_WITHOUT_POOL, "responds itself"),
         Action::Exclude => (
-            &["strip-prefix", "replace-prefix", "intercept-errors", "upgrade", "fallback", "filters", "max-body"],
+            &[
+                "strip-prefix",
+                "replace-prefix",
+                "intercept-errors",
+                "upgrade",
+                "fallback",
+                "accel",
+                "internal",
+                "filters",
+                "max-body",
+            ],
             "excludes",
         ),
     };

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use super::table::{Item, Table};
 use super::whole::Names;
-use super::{Certificate, Site, StatusSet, https, listener, page, pem, route};
+use super::{Certificate, Site, StatusSet, https, listener, page, pem, reach, route};
 use crate::message::host;
 
 /// What a site is the answer for: these hosts, and whatever no other site names.
@@ -59,7 +59,7 @@ fn read(
     }
     let items = list.and_then(Result::ok).unwrap_or_default();
     let routes: Vec<_> = items.iter().filter_map(|item| route::read(item, names, intercepts)).collect();
-    route::check_reach(table.source, &routes);
+    reach::check(table.source, &routes);
     let site = Site {
         name: name.into(),
         preserve_server: table.boolean("preserve-server", false),

@@ -10,10 +10,11 @@ use toml::Spanned;
 use toml::de::DeTable;
 use tracing::level_filters::LevelFilter;
 
+use super::files::Roots;
 use super::source::Source;
 use super::table::{Item, Table};
 use super::{AccessFormat, AccessLog, Log, LogFormat, LogOutput, Network, Plan};
-use super::{filter, listener, pool, similar, site, template};
+use super::{files, filter, listener, pool, similar, site, template};
 
 /// A word in place of a path: nothing is kept or written.
 pub(super) const OFF: &str = "off";
@@ -30,12 +31,13 @@ pub(super) const LEVELS: [(&str, LevelFilter); 6] = [
 pub(super) const LOG_FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
 
 /// More threads than any machine has cores is a slip.
-const MOST_THREADS: u32 = 1024;
+pub(super) const MOST_THREADS: u32 = 1024;
 
-/// The names that routes and pools may refer to, in the order of the plan.
+/// What routes, pools and filters may refer to by name, in the order of the plan.
 pub(super) struct Names {
     pub(super) pools: Vec<Arc<str>>,
     pub(super) filters: Vec<Arc<str>>,
+    pub(super) roots: Roots,
 }
 
 /// The plan, or whatever of it could be read: it counts only when no problem was reported.
@@ -48,14 +50,16 @@ pub(super) fn read<'d>(source: &'d Source<'d>, document: &'d Spanned<DeTable<'d>
     let cache_directory = cache_directory(&top);
     let log = log(&top);
     let access_log = access_log(&top);
+    let files = files::read(&top);
     let listeners = listener::read_all(&top);
+    let roots = Roots::read(&top);
     let pools = top.named("pool");
     let filters = top.named("filter");
-    let names = Names { pools: names_of(&pools), filters: names_of(&filters) };
+    let names = Names { pools: names_of(&pools), filters: names_of(&filters), roots };
     let templates = pool::health::Templates::read(&top);
     let pools: Vec<_> = pools.iter().map(|(name, table)| pool::read(name, table, &names, &templates)).collect();
     pool::check_fallbacks(&pools);
-    let filters = filters.iter().filter_map(|(name, table)| filter::read(name, table)).collect();
+    let filters = filters.iter().filter_map(|(name, table)| filter::read(name, table, &names.roots)).collect();
     let intercepts: Vec<_> = pools.iter().map(|found| found.intercepts.clone()).collect();
     let (sites, default_site) = site::read_all(&top, &names, &intercepts, &listeners);
     top.finish();
@@ -67,8 +71,8 @@ pub(super) fn read<'d>(source: &'d Source<'d>, document: &'d Spanned<DeTable<'d>
         cache_directory,
         log,
         access_log,
-        files: super::Files::default(),
-        roots: Vec::new(),
+        files,
+        roots: names.roots.into_all(),
         listeners: listeners.into_iter().map(|found| Arc::new(found.listener)).collect(),
         pools: pools.into_iter().map(|found| found.pool).collect(),
         filters,

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::message::Value;
 
+mod files;
 mod keys;
 mod listener;
 mod pool;
@@ -22,6 +23,10 @@ impl Plan {
     pub fn to_toml(&self) -> String {
         let mut out = Writer::default();
         self.write_top(&mut out);
+        files::write(&mut out, &self.files);
+        for root in self.roots.iter().filter(|root| files::is_named(root)) {
+            files::write_root(&mut out, root);
+        }
         for listener in &self.listeners {
             listener::write(&mut out, listener);
         }
@@ -29,7 +34,7 @@ impl Plan {
             pool::write(&mut out, self, pool);
         }
         for filter in &self.filters {
-            write_filter(&mut out, filter);
+            write_filter(&mut out, self, filter);
         }
         for (index, site) in self.sites.iter().enumerate() {
             self.write_site(&mut out, site, self.default_site == Some(index));
@@ -107,6 +112,9 @@ impl Plan {
         if let Some(size) = route.max_body {
             out.text("max-body", &write_size(size));
         }
+        if route.internal {
+            out.key("internal", true);
+        }
         match &route.action {
             Action::Pool(pool) => {
                 let statuses = page::names(&route.intercept_errors);
@@ -116,11 +124,18 @@ impl Plan {
                 if let Some(fallback) = &route.fallback {
                     out.key("fallback", pool::fallback_value(self, fallback));
                 }
+                if let Some(accel) = &route.accel {
+                    out.key("accel", files::accel_value(self, accel));
+                }
             }
-            Action::Files(root) => out.text("root", self.roots.get(*root).map_or("", |root| &root.name)),
+            Action::Files(root) => out.text("root", self.root_name(*root)),
             Action::Respond(respond) => out.key("respond", respond_table(respond)),
             Action::Exclude => out.key("exclude", true),
         }
+    }
+
+    fn root_name(&self, index: usize) -> &str {
+        self.roots.get(index).map_or("", |root| &root.name)
     }
 
     fn chain(&self, filters: &[usize]) -> String {
@@ -132,7 +147,7 @@ impl Plan {
     }
 }
 
-fn write_filter(out: &mut Writer, filter: &Filter) {
+fn write_filter(out: &mut Writer, plan: &Plan, filter: &Filter) {
     out.section(&format!("[filter.{}]", key(&filter.name)));
     out.key(
         "module",
@@ -145,6 +160,7 @@ fn write_filter(out: &mut Writer, filter: &Filter) {
     out.key("settings", of_json(&settings));
     let (cpu, memory) = (write_duration(filter.cpu), write_size(filter.memory as u64));
     out.key("limits", format!("{{ cpu = {}, memory = {} }}", text(&cpu), text(&memory)));
+    out.list("roots", filter.roots.iter().map(|root| text(plan.root_name(*root))));
     out.word("on-failure", &filter::ON_FAILURE, filter.on_failure);
     out.word("instances", &filter::INSTANCES, filter.instances);
 }

@@ -2,9 +2,10 @@
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
+use std::mem;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{HeaderValue, header};
@@ -17,9 +18,10 @@ use hyper_util::rt::TokioIo;
 use super::socket::Stream;
 use super::wire::{Bare, Transport, Wire};
 use super::{Worker, refusal};
-use crate::body::Body;
+use crate::body::{Body, Piece};
 use crate::config;
 use crate::failure::Failure;
+use crate::kernel::Window;
 use crate::pipeline::{self, Arrived, Client, Outgoing};
 
 /// Fields beyond this need a parser buffer on the heap, which hyper is told only then.
@@ -36,8 +38,8 @@ struct Inbound {
 
 /// An answer's body; the wire learns when it is over.
 pub(super) struct Answering {
-    body: Outgoing,
-    wire: Rc<Wire>,
+    pub(super) body: Outgoing,
+    pub(super) wire: Rc<Wire>,
 }
 
 /// Serves a connection to its end, and closes it.
@@ -50,6 +52,9 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: Stream, listener: &config
             // Boxed, because every connection would otherwise carry the room for it.
             Box::pin(tunnel.carry(Bare(&wire), wire.take_held())).await;
         }
+        return;
+    }
+    if wire.is_cut() {
         return;
     }
     let unanswered = wire.unanswered(ended.as_ref().err());
@@ -92,14 +97,7 @@ async fn speak(
             Ok::<_, Infallible>(answer.map(|body| Answering { body, wire: wire.clone() }))
         })
     });
-    let mut builder = http1::Builder::new();
-    builder.auto_date_header(false);
-    if listener.max_fields > FIELDS_ON_STACK {
-        builder.max_headers(listener.max_fields);
-    }
-    // Its default is what throughput wants; only a head larger than that needs more.
-    builder.max_buf_size((listener.max_head + HEAD_ROOM).max(DEFAULT_BUFFER));
-    let mut codec = pin!(builder.serve_connection(TokioIo::new(Transport(wire.clone())), service));
+    let mut codec = pin!(codec(listener).serve_connection(TokioIo::new(Transport(wire.clone())), service));
     let mut drain = pin!(worker.draining().heard());
     let mut is_told = false;
     poll_fn(|context| {
@@ -115,6 +113,21 @@ async fn speak(
         codec.as_mut().poll(context)
     })
     .await
+}
+
+/// How HTTP/1 is spoken with clients.
+pub(super) fn codec(listener: &config::Listener) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    // Bodies are not looked at: some of them are the window's (`kernel/window.rs`), which must not be. Written vectored, every
+    // encoding of a body is a list of slices that the transport gets as they are; flattened, or with `pipeline_flush`, the
+    // codec would copy them.
+    builder.auto_date_header(false).writev(true);
+    if listener.max_fields > FIELDS_ON_STACK {
+        builder.max_headers(listener.max_fields);
+    }
+    // Its default is what throughput wants; only a head larger than that needs more.
+    builder.max_buf_size((listener.max_head + HEAD_ROOM).max(DEFAULT_BUFFER));
+    builder
 }
 
 /// hyper's own.
@@ -160,7 +173,15 @@ impl http_body::Body for Answering {
     type Error = Failure;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        if !self.wire.moves() {
+            return Pin::new(&mut self.body).poll_frame(context);
+        }
+        ready!(self.wire.poll_moved(context));
+        let piece = ready!(self.body.poll_piece(context, Window::LENGTH as u64));
+        Poll::Ready(piece.map(|piece| match piece? {
+            Piece::Frame(frame) => Ok(frame),
+            piece => self.wire.show(piece).map(Frame::data),
+        }))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -174,9 +195,7 @@ impl http_body::Body for Answering {
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        if let Some(failure) = self.wire.stalled() {
-            self.body.give_up(&failure);
-        }
+        self.wire.entrust(mem::take(&mut self.body));
         self.wire.end();
     }
 }

@@ -2,11 +2,12 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use crate::tls;
@@ -77,6 +78,43 @@ impl Stream {
     /// Puts back what was read; it comes first again.
     pub(super) fn put_back(&mut self, bytes: impl Into<Bytes>) {
         self.early = bytes.into();
+    }
+
+    /// Whether what is written goes to the client as it is, so that the kernel may write it too.
+    pub(super) const fn is_bare(&self) -> bool {
+        !matches!(self.kind, Kind::Tls(_))
+    }
+
+    /// Writes to the socket by a system call, when it takes something: `send` is told the socket.
+    pub(super) fn poll_send(
+        &self,
+        context: &mut Context<'_>,
+        mut send: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let sent = match &self.kind {
+                Kind::Tcp(stream) => {
+                    ready!(stream.poll_write_ready(context))?;
+                    stream.try_io(Interest::WRITABLE, || send(stream.as_fd()))
+                }
+                Kind::Unix(stream) => {
+                    ready!(stream.poll_write_ready(context))?;
+                    stream.try_io(Interest::WRITABLE, || send(stream.as_fd()))
+                }
+                Kind::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
+            };
+            if !sent.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+                return Poll::Ready(sent);
+            }
+        }
+    }
+
+    /// When it is closed, the client is told that this was no end.
+    pub(super) fn break_off(&self) {
+        if let Kind::Tcp(stream) = &self.kind {
+            // A connection that is gone already needs no telling.
+            let _ = stream.set_zero_linger();
+        }
     }
 
     /// Writes what the socket takes at once, for when nobody else is writing.

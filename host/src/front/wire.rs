@@ -4,8 +4,11 @@
 //! The codec and the connection's task share one wire on one thread. Invariant: after a refusal no further byte of the
 //! client reaches the codec.
 
+mod moving;
 mod patience;
 mod streams;
+#[cfg(test)]
+mod tests;
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind};
@@ -16,6 +19,7 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use self::moving::Slot;
 use self::patience::{Awaited, Patience};
 pub(super) use self::streams::{Bare, Transport};
 use super::gate::{Gate, Limits, Phase};
@@ -42,6 +46,8 @@ pub(super) struct Wire {
     held: RefCell<Vec<u8>>,
     /// What the connection becomes when the codec is done.
     tunnel: RefCell<Option<Box<Tunnel>>>,
+    /// What the kernel moves.
+    slot: Slot,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -71,6 +77,7 @@ impl Wire {
         let limits =
             Limits { max_head: listener.max_head, max_target: listener.max_target, max_fields: listener.max_fields };
         Rc::new(Self {
+            slot: Slot::of(&stream),
             stream: RefCell::new(stream),
             gate: RefCell::new(Gate::of(limits)),
             patience: Patience::of(listener, ticker),
@@ -144,9 +151,10 @@ impl Wire {
         self.state.get().draining || self.gate.borrow().phase() == Phase::Body
     }
 
-    /// Why an answer was not taken to its end, if the wire knows.
-    pub(super) fn stalled(&self) -> Option<Failure> {
-        self.state.get().stalled.then(|| Failure::of(Kind::ClientStalled, self.patience.of_answer()))
+    /// Why an answer was not sent to its end, if the wire knows.
+    pub(super) fn broken(&self) -> Option<Failure> {
+        let stalled = || Failure::of(Kind::ClientStalled, self.patience.of_answer());
+        self.slot.failure().or_else(|| self.state.get().stalled.then(stalled))
     }
 
     /// Why the client's body came to its end, when the wire ended it.
@@ -361,6 +369,9 @@ impl Wire {
         }
         ready!(self.patience.poll_writing(context));
         self.update(|state| state.stalled = true);
+        if let Some(failure) = self.broken() {
+            self.slot.give_up(&failure);
+        }
         Poll::Ready(Err(ErrorKind::TimedOut.into()))
     }
 

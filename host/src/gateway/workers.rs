@@ -51,13 +51,15 @@ impl Workers {
     pub(super) fn start(threads: usize, current: &Arc<Current>, access: &AccessLog) -> io::Result<Self> {
         let (farewells, ended) = mpsc::unbounded_channel();
         let mut workers = Self { orders: Vec::new(), ended, at_work: threads };
+        // Each worker's share of the threads that wait for disks.
+        let waiting = (current.load().plan.files.threads / threads.max(1)).max(1);
         for number in 0..threads {
             let (orders, taken) = mpsc::unbounded_channel();
             let farewell = Farewell { number, to: farewells.clone() };
             let (current, access) = (current.clone(), access.clone());
             thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
                 let _farewell = farewell;
-                work(current, &access, taken);
+                work(current, &access, taken, waiting);
             })?;
             workers.orders.push(orders);
         }
@@ -109,9 +111,10 @@ impl Drop for Farewell {
     }
 }
 
-fn work(current: Arc<Current>, access: &AccessLog, orders: mpsc::UnboundedReceiver<Order>) {
+fn work(current: Arc<Current>, access: &AccessLog, orders: mpsc::UnboundedReceiver<Order>, waiting: usize) {
     let mut builder = tokio::runtime::Builder::new_current_thread();
-    match builder.enable_all().event_interval(EVENT_INTERVAL).build_local(LocalOptions::default()) {
+    builder.enable_all().event_interval(EVENT_INTERVAL).max_blocking_threads(waiting);
+    match builder.build_local(LocalOptions::default()) {
         Ok(runtime) => runtime.block_on(obey(current, access, orders)),
         Err(error) => tracing::error!(%error, "a worker thread has no runtime"),
     }

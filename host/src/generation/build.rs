@@ -25,7 +25,7 @@ impl Generation {
         let insecure = secure::members(&plan.pools);
         let doors = secure::doors(&plan, &lasting.tickets);
         let roots = Roots::open(&plan.roots);
-        let (doors, filters, roots) = match (doors, load(&plan.filters, engine), roots) {
+        let (doors, filters, roots) = match (doors, load(&plan, engine), roots) {
             (Ok(doors), Ok(filters), Ok(roots)) if insecure.is_empty() => (doors, filters, roots),
             (doors, loaded, roots) => {
                 let mut problems = [
@@ -64,12 +64,12 @@ impl Generation {
     }
 }
 
-fn load(plans: &[config::Filter], engine: &Engine) -> Result<Vec<Filter>, Vec<Problem>> {
+fn load(whole: &Plan, engine: &Engine) -> Result<Vec<Filter>, Vec<Problem>> {
     let (mut filters, mut problems) = (Vec::new(), Vec::new());
-    for plan in plans {
+    for plan in &whole.filters {
         match code(&plan.module)
             .map_err(|why| at(&plan.place, plan, &why))
-            .and_then(|code| load_one(plan, &code, engine))
+            .and_then(|code| load_one(plan, &whole.roots, &code, engine))
         {
             Ok(filter) => filters.push(filter),
             Err(problem) => problems.push(problem),
@@ -78,8 +78,8 @@ fn load(plans: &[config::Filter], engine: &Engine) -> Result<Vec<Filter>, Vec<Pr
     if problems.is_empty() { Ok(filters) } else { Err(problems) }
 }
 
-fn load_one(plan: &config::Filter, code: &[u8], engine: &Engine) -> Result<Filter, Problem> {
-    engine.load(&plan.name, code, plan).map_err(|error| match error {
+fn load_one(plan: &config::Filter, roots: &[config::Root], code: &[u8], engine: &Engine) -> Result<Filter, Problem> {
+    engine.load(&plan.name, code, plan, roots).map_err(|error| match error {
         LoadError::Refused(text) => at(&plan.settings_place, plan, &format!("the filter refuses its settings: {text}")),
         error => at(&plan.place, plan, &error.to_string()),
     })

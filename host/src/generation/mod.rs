@@ -74,6 +74,13 @@ impl Generation {
         self.site(key.site)?.routes.get(key.route)
     }
 
+    /// The route of a site that has a name; the first, where several have it.
+    #[must_use]
+    pub fn named_route(&self, site: usize, name: &str) -> Option<RouteKey> {
+        let route = self.site(site)?.routes.iter().position(|route| &*route.name == name)?;
+        Some(RouteKey { site, route })
+    }
+
     /// A route's chain.
     #[must_use]
     pub fn route_chain(&self, key: RouteKey) -> Option<&Chain> {

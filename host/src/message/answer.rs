@@ -128,7 +128,7 @@ fn whole(method: &Method, status: Status, request_id: &str, kind: Value, body: S
 }
 
 /// A weight in thousandths (RFC 9110, section 12.4.2); what is not a weight counts as none.
-fn weight(text: &[u8]) -> u16 {
+pub(super) fn weight(text: &[u8]) -> u16 {
     let digits = match text {
         [b'1'] => return 1000,
         [b'1', b'.', zeros @ ..] if zeros.len() <= 3 && zeros.iter().all(|&byte| byte == b'0') => return 1000,

@@ -167,6 +167,13 @@ pub fn to_upstream(head: &mut RequestHead, inward: Inward<'_>) {
     }
 }
 
+/// Adds RFC 7239's field alone, for somebody else who wants it, to a head that `to_upstream` has seen.
+pub fn add_forwarded(head: &mut RequestHead, peer: &Peer) {
+    let scheme = scheme(&head.fields, head.scheme, true);
+    let element = element(head, peer, scheme);
+    add(&mut head.fields, header::FORWARDED, &element);
+}
+
 /// Shows a certificate to the upstream (RFC 9440, section 2).
 fn show(fields: &mut Fields, certificate: &ClientCertificate) {
     fields.set(CLIENT_CERT, certificate.field.clone());

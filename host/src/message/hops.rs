@@ -1,11 +1,13 @@
-//! Fields that belong to one connection, not to the message (RFC 9110, section 7.6.1): taken off in both directions.
+//! Fields that belong to one connection, not to the message (RFC 9110, section 7.6.1): taken off in both directions. With
+//! them goes what an upstream says to its gateway alone (`X-Accel-*`, `X-Sendfile*`), and what somebody says to an upstream
+//! in a gateway's name.
 //!
 //! One look over the names there are; a head that carries none costs nothing more. What `Connection` names goes too, save
 //! for fields that say how a message is framed or where it goes: naming those is an attack, and they stay.
 
 use http::header;
 
-use super::{Fields, Name, Value};
+use super::{Fields, Name, Value, accel};
 
 /// `Connection` is not a list of tokens, or names more than anybody honest would.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +21,8 @@ pub struct Hops {
     /// The protocols of `Upgrade`, each with its version if it has one; none when `Connection` does not name the field
     /// (RFC 9110, section 7.8).
     pub upgrade: Vec<Value>,
+    /// What was for a gateway, in order: `accel::Said` reads it.
+    pub accel: Vec<(Name, Value)>,
 }
 
 /// Names one `Connection` may carry; each costs a search, and real ones carry one or two.
@@ -74,23 +78,27 @@ const KEPT: [Name; 17] = [
 /// Takes the connection's fields off a head. On an error nothing was changed.
 pub fn strip(fields: &mut Fields) -> Result<Hops, BadConnection> {
     let mut found = 0_u16;
+    let mut is_for_gateway = false;
     for name in fields.names() {
-        let length = name.as_str().len();
+        let text = name.as_str().as_bytes();
+        let length = text.len();
         if length < 32 && LENGTHS & (1 << length) != 0 {
             found |= HOPS.iter().position(|hop| hop == name).map_or(0, |position| 1 << position);
         }
+        is_for_gateway |= accel::is_for_gateway(text);
     }
-    if found == 0 {
+    if found == 0 && !is_for_gateway {
         return Ok(Hops::default());
     }
-    if found == 1 && is_plain(fields) {
+    if found == 1 && !is_for_gateway && is_plain(fields) {
         fields.remove(header::CONNECTION);
         return Ok(Hops::default());
     }
     let named = if found & 1 != 0 { named(fields)? } else { Vec::new() };
     let is_upgrade = found & 1 != 0 && found & UPGRADE_BIT != 0;
     let upgrade = if is_upgrade { protocols(fields) } else { Vec::new() };
-    let hops = Hops { trailers: found & 2 != 0 && takes_trailers(fields), upgrade };
+    let accel = if is_for_gateway { accel::take(fields) } else { Vec::new() };
+    let hops = Hops { trailers: found & 2 != 0 && takes_trailers(fields), upgrade, accel };
     for (position, hop) in HOPS.iter().enumerate() {
         if found & (1 << position) != 0 {
             fields.remove(hop);
@@ -204,6 +212,23 @@ mod tests {
             );
         }
         assert_eq!(left(&[("trailer", "x"), ("accept", "*/*")]), ["trailer", "accept"]);
+    }
+
+    #[test]
+    fn what_is_said_to_a_gateway_goes_and_is_kept_beside() {
+        let mut fields = fields(&[
+            ("x-accel-redirect", "/a"),
+            ("connection", "close"),
+            ("x-other", "1"),
+            ("x-sendfile", "/b"),
+            ("x-accel-redirect", "/c"),
+        ]);
+        let hops = strip(&mut fields).unwrap();
+        let kept: Vec<_> = hops.accel.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        assert_eq!(kept, [("x-accel-redirect", "/a"), ("x-accel-redirect", "/c"), ("x-sendfile", "/b")]);
+        assert_eq!(fields.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["x-other"]);
+        assert_eq!(left(&[("x-accel-mapping", "/a=/b"), ("a", "1")]), ["a"], "alone");
+        assert_eq!(left(&[("connection", "x-sendfile, b"), ("x-sendfile", "/a"), ("b", "1"), ("c", "2")]), ["c"]);
     }
 
     #[test]

@@ -3,7 +3,9 @@
 //! Pure: no sockets, no config, no time. Other rooms read and change heads through these methods only, so that what
 //! holds the fields inside can change without them.
 
+pub mod accel;
 pub mod answer;
+pub mod charset;
 mod coding;
 pub mod conditional;
 mod facts;
@@ -24,7 +26,7 @@ pub mod websocket;
 
 pub use http::{HeaderName as Name, HeaderValue as Value, Method, StatusCode as Status, Version, header as name};
 
-pub use self::coding::Coding;
+pub use self::coding::{Accepted, Coding};
 pub use self::facts::{Facts, Variables};
 pub use self::fields::Fields;
 pub use self::head::{Authority, RequestHead, ResponseHead, Scheme};

@@ -3,7 +3,7 @@
 
 use http::header;
 
-use super::{Fields, Name};
+use super::{Fields, Name, accel};
 
 /// Framing, routing, credentials, how content is read, and what is for one connection only.
 const FORBIDDEN: [Name; 25] = [
@@ -37,7 +37,10 @@ const FORBIDDEN: [Name; 25] = [
 /// Takes off what has no place in trailers.
 #[must_use]
 pub fn clean(mut trailers: Fields) -> Fields {
-    let is_forbidden = |name: &&Name| FORBIDDEN.contains(name) || name.as_str().starts_with("x-forwarded-");
+    let is_forbidden = |name: &&Name| {
+        let text = name.as_str();
+        FORBIDDEN.contains(name) || text.starts_with("x-forwarded-") || accel::is_for_gateway(text.as_bytes())
+    };
     let forbidden: Vec<Name> = trailers.names().filter(is_forbidden).cloned().collect();
     for name in forbidden {
         trailers.remove(name);
@@ -58,6 +61,8 @@ mod tests {
             ("x-forwarded-for", "1.2.3.4"),
             ("server-timing", "a"),
             ("connection", "close"),
+            ("x-accel-redirect", "/secret"),
+            ("x-sendfile", "/secret"),
             ("server-timing", "b"),
         ]);
         let left: Vec<_> = clean(trailers).iter().map(|(name, _)| name.to_string()).collect();

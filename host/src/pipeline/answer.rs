@@ -8,6 +8,7 @@ use http::header;
 use super::Exchange;
 use crate::body::Body;
 use crate::failure::{Blame, Failure, Kind};
+use crate::message::accel::Said;
 use crate::message::{ResponseHead, Status, Value, Version, answer};
 
 /// An answer.
@@ -18,13 +19,15 @@ pub struct Answer {
     pub body: Body,
     /// The version the upstream spoke; `None` when the answer was made here.
     pub upstream: Option<Version>,
+    /// What the upstream said to the gateway beside it, if that is heeded.
+    pub said: Option<Box<Said>>,
 }
 
 impl Answer {
     /// An answer that was made here.
     #[must_use]
     pub fn made(head: ResponseHead, body: Bytes) -> Self {
-        Self { head, body: body.into(), upstream: None }
+        Self { head, body: body.into(), upstream: None, said: None }
     }
 
     /// The answer to a failure; the failure is noted and logged.
@@ -35,6 +38,9 @@ impl Answer {
         let mut answer = Self::of_status(exchange, status, kind.public_text());
         if ends_connection(kind) {
             answer.head.fields.set(header::CONNECTION, Value::from_static("close"));
+        }
+        if kind == Kind::MethodNotAllowed {
+            answer.head.fields.set(header::ALLOW, READING);
         }
         if status == Status::SERVICE_UNAVAILABLE {
             answer.head.fields.set(header::RETRY_AFTER, RETRY_AFTER);
@@ -63,13 +69,16 @@ impl Answer {
     }
 }
 
+/// What files know (RFC 9110, section 15.5.6).
+const READING: Value = Value::from_static("GET, HEAD");
+
 /// Seconds; short, because what is not there now (a filter's instance, a seat) is usually there at the next try.
 const RETRY_AFTER: Value = Value::from_static("1");
 
 /// After these the gateway does not know, or does not want to know, what the client sends next (RFC 9112, section 9.6).
 const fn ends_connection(kind: Kind) -> bool {
     match kind {
-        Kind::NoRoute | Kind::TooEarly => false,
+        Kind::NoRoute | Kind::NoFile | Kind::FileForbidden | Kind::MethodNotAllowed | Kind::TooEarly => false,
         _ => matches!(kind.blame(), Blame::Client),
     }
 }

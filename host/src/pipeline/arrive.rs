@@ -130,6 +130,8 @@ pub(super) fn unread(local: &Rc<Local>, client: &Rc<Client>, began: Instant) -> 
         uploaded: None,
         is_connect: false,
         is_grpc: false,
+        led: None,
+        rate: None,
         spent: Spent::default(),
         done: Vec::new(),
         kept: None,

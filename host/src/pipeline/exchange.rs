@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use super::Client;
+use super::accel::Led;
 use super::passage::Which;
 use super::tunnel::Switched;
 use crate::chain::Spent;
@@ -28,6 +29,10 @@ pub(super) struct Exchange {
     pub(super) is_connect: bool,
     /// It is a call of gRPC over HTTP/2 or HTTP/3.
     pub(super) is_grpc: bool,
+    /// Where upstreams' answers have led it so far, if anywhere.
+    pub(super) led: Option<Box<Led>>,
+    /// Bytes of the answer's body that the client may have in a second, by an upstream's word; zero means any.
+    pub(super) rate: Option<u64>,
     /// Time in filters.
     pub(super) spent: Spent,
     /// Chains with filters that want to know of the end, and how many of each the request passed.

@@ -7,8 +7,8 @@ use super::route::{self, Bound};
 use super::{Answer, Exchange};
 use crate::config::Fallback;
 
-/// The request bound for another pool, or an answer: the fallback's, or the failure's when there is none.
-pub(super) fn find(exchange: &mut Exchange, bound: Bound, unserved: Unserved) -> ControlFlow<Answer, Bound> {
+/// Binds the request for another pool, or answers: as the fallback says, or to the failure when there is none.
+pub(super) fn find(exchange: &mut Exchange, bound: &mut Bound, unserved: Unserved) -> ControlFlow<Answer> {
     let local = exchange.local.clone();
     let generation = &local.generation;
     // A route's fallback stands for its own pool; pools that come after it have their own.
@@ -26,7 +26,8 @@ pub(super) fn find(exchange: &mut Exchange, bound: Bound, unserved: Unserved) ->
         Some(Fallback::Pool(fallback)) => {
             let (id, pool) = (&*exchange.facts.request_id, exchange.facts.pool.as_deref());
             tracing::info!(id, failure = %unserved.failure, pool, "going to the fallback");
-            Continue(Bound { pool: *fallback, is_fallback: true, ..bound })
+            (bound.pool, bound.is_fallback) = (*fallback, true);
+            Continue(())
         }
     }
 }

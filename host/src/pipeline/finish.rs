@@ -2,7 +2,7 @@
 //! logged when its last byte is gone.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -10,17 +10,21 @@ use http::header;
 use http_body::{Body as _, Frame, SizeHint};
 
 use super::arrive::is_multiplexed;
+use super::rate::Rate;
 use super::tunnel::{Switched, Tunnel};
 use super::{Answer, Exchange, https, passage};
-use crate::body::Body;
+use crate::body::{Body, Piece};
 use crate::clock;
 use crate::failure::{Failure, Kind};
 use crate::message::forwarding::{self, Outward};
 use crate::message::{Fields, ResponseHead, Status, Value, Version, grpc, hops, trailers};
 
-/// A body on its way to the client.
+/// A body on its way to the client; one by default is nobody's, and over.
+#[derive(Default)]
 pub struct Outgoing {
     body: Body,
+    /// How fast it goes, where that is limited.
+    rate: Option<Box<Rate>>,
     exchange: Option<Box<Exchange>>,
     tunnel: Option<Box<Tunnel>>,
 }
@@ -28,7 +32,7 @@ pub struct Outgoing {
 pub(super) fn finish(mut exchange: Box<Exchange>, answer: Answer) -> http::Response<Outgoing> {
     // A filter that put another answer in the place of a 101 has closed the member's connection with it.
     let switched = exchange.switched.take().filter(|_| answer.head.status == Status::SWITCHING_PROTOCOLS);
-    let Answer { mut head, mut body, upstream } = match exchange.is_connect && switched.is_none() {
+    let Answer { mut head, mut body, upstream, .. } = match exchange.is_connect && switched.is_none() {
         true => refuse(&mut exchange, answer),
         false => answer,
     };
@@ -47,9 +51,11 @@ pub(super) fn finish(mut exchange: Box<Exchange>, answer: Answer) -> http::Respo
     exchange.record.status = status.as_u16();
     exchange.is_answered = true;
     let version = exchange.facts.request.version.max(Version::HTTP_11);
+    let speed = exchange.rate.filter(|speed| *speed > 0 && !body.is_over());
+    let rate = speed.map(|speed| Box::new(Rate::of(speed, &exchange.local.thread.ticker)));
     let outgoing = match switched {
-        Some(switched) => Outgoing { body, exchange: None, tunnel: Some(Tunnel::of(exchange, *switched)) },
-        None => Outgoing { body, exchange: Some(exchange), tunnel: None },
+        Some(switched) => Outgoing { body, rate, exchange: None, tunnel: Some(Tunnel::of(exchange, *switched)) },
+        None => Outgoing { body, rate, exchange: Some(exchange), tunnel: None },
     };
     let mut response = http::Response::new(outgoing);
     *response.status_mut() = head.status;
@@ -133,6 +139,74 @@ impl Outgoing {
         self.end(Some(failure));
     }
 
+    /// A body that belongs to no exchange.
+    #[cfg(test)]
+    pub fn lone(body: Body) -> Self {
+        Self { body, rate: None, exchange: None, tunnel: None }
+    }
+
+    /// The next piece, for a connection that has the kernel move what nobody reads; such a piece is at most `most` bytes long.
+    /// Where one is the last, the exchange ends when this is dropped, which is for when the piece was sent.
+    pub fn poll_piece(&mut self, context: &mut Context<'_>, most: u64) -> Poll<Option<Result<Piece, Failure>>> {
+        let polled = match &mut self.rate {
+            None => self.body.poll_piece(context, most),
+            Some(rate) => rate.poll_piece(&mut self.body, context, most),
+        };
+        Poll::Ready(match ready!(polled) {
+            Some(Ok(Piece::Frame(frame))) => Some(Ok(Piece::Frame(self.pass(frame)))),
+            Some(Ok(piece)) => {
+                self.count(piece.length());
+                Some(Ok(piece))
+            }
+            Some(Err(failure)) => Some(self.fail(failure).map(Piece::Frame)),
+            None => {
+                self.end(None);
+                None
+            }
+        })
+    }
+
+    /// Whether there is certainly nothing to come.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.is_end_stream()
+    }
+
+    /// So many bytes of a piece did not leave.
+    pub fn take_back(&mut self, bytes: u64) {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.record.response_bytes = exchange.record.response_bytes.saturating_sub(bytes);
+        }
+    }
+
+    fn count(&mut self, bytes: u64) {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.record.response_bytes += bytes;
+        }
+    }
+
+    fn pass(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        self.count(frame.data_ref().map_or(0, |data| data.len() as u64));
+        // Nothing follows trailers, and hyper does not ask whether something does.
+        if frame.is_trailers() || self.is_end_stream() {
+            self.end(None);
+        }
+        cleaned(frame)
+    }
+
+    fn fail(&mut self, failure: Failure) -> Result<Frame<Bytes>, Failure> {
+        let last = self.last_word(&failure);
+        self.end(Some(&failure));
+        let Some(trailers) = last else { return Err(failure) };
+        (self.body, self.rate) = (Body::Empty, None);
+        Ok(Frame::trailers(trailers.into()))
+    }
+
+    /// Bytes that wait for their time.
+    fn held(&self) -> u64 {
+        self.rate.as_ref().map_or(0, |rate| rate.held())
+    }
+
     /// What gRPC is told when its time is over in the middle of an answer.
     fn last_word(&self, failure: &Failure) -> Option<Fields> {
         let is_grpc = self.exchange.as_ref().is_some_and(|exchange| exchange.is_grpc);
@@ -154,45 +228,39 @@ impl http_body::Body for Outgoing {
     type Error = Failure;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
-        match &polled {
-            Poll::Pending => {}
-            Poll::Ready(Some(Ok(frame))) => {
-                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
-                if let Some(exchange) = &mut self.exchange {
-                    exchange.record.response_bytes += length;
-                }
-                // Nothing follows trailers, and hyper does not ask whether something does.
-                if frame.is_trailers() || self.body.is_end_stream() {
-                    self.end(None);
-                }
+        let this = &mut *self;
+        let polled = match &mut this.rate {
+            None => Pin::new(&mut this.body).poll_frame(context),
+            Some(rate) => rate.poll_frame(&mut this.body, context),
+        };
+        Poll::Ready(match ready!(polled) {
+            Some(Ok(frame)) => Some(Ok(self.pass(frame))),
+            Some(Err(failure)) => Some(self.fail(failure)),
+            None => {
+                self.end(None);
+                None
             }
-            Poll::Ready(Some(Err(failure))) => {
-                let failure = failure.clone();
-                let last = self.last_word(&failure);
-                self.end(Some(&failure));
-                if let Some(trailers) = last {
-                    self.body = Body::Empty;
-                    return Poll::Ready(Some(Ok(Frame::trailers(trailers.into()))));
-                }
-            }
-            Poll::Ready(None) => self.end(None),
-        }
-        polled.map_ok(cleaned)
+        })
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.held() == 0 && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (hint, held) = (self.body.size_hint(), self.held());
+        let mut whole = SizeHint::new();
+        whole.set_lower(hint.lower().saturating_add(held));
+        if let Some(upper) = hint.upper() {
+            whole.set_upper(upper.saturating_add(held));
+        }
+        whole
     }
 }
 
 impl Drop for Outgoing {
     fn drop(&mut self) {
-        match self.body.is_over() {
+        match self.is_end_stream() {
             true => self.end(None),
             false => self.end(Some(&Failure::of(Kind::ClientGone, "the client left before its answer was whole"))),
         }

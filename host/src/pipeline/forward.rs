@@ -9,12 +9,12 @@ use http::header;
 
 use super::attempt::{Attempt, Failed};
 use super::route::Bound;
-use super::{Answer, Exchange, tunnel};
+use super::{Answer, Exchange, accel, tunnel};
 use crate::body::Body;
 use crate::clock::{self, Instant};
 use crate::config::{self, FailoverOn};
 use crate::failure::{Failure, Kind};
-use crate::message::{ResponseHead, grpc, hops, semantics};
+use crate::message::{Name, ResponseHead, Value, grpc, hops, semantics};
 use crate::pool::{Ask, Effect, Lease, Member, Pool, Refusal};
 use crate::upstream::{Answered, Connection, Connections, Download, Limits, Preface};
 
@@ -197,7 +197,8 @@ impl Attempts<'_> {
         let Answered { response, progress } = answered;
         let (parts, incoming) = response.into_parts();
         let mut head = ResponseHead { status: parts.status, fields: parts.headers.into() };
-        check(&mut head)?;
+        let accel = check(&mut head)?;
+        let said = if accel.is_empty() { None } else { accel::read(exchange, self.bound, &accel)? };
         lease.settle(&mut head);
         lease.carried(exchange.uploaded.as_ref().map_or(0, |uploaded| uploaded.get()));
         let download = Download::of(incoming, progress, connection, self.back(), lease);
@@ -208,7 +209,7 @@ impl Attempts<'_> {
                 Body::Empty
             }
         };
-        Ok(Answer { head, body, upstream: Some(parts.version) })
+        Ok(Answer { head, body, upstream: Some(parts.version), said })
     }
 
     fn unserved(&self, failed: Failed) -> Unserved {
@@ -264,8 +265,8 @@ fn refused(refusal: Refusal, plan: &config::Pool) -> Failure {
     }
 }
 
-/// Whether a head is one that can be passed on; takes away what is the connection's.
-fn check(head: &mut ResponseHead) -> Result<(), Failure> {
+/// Whether a head is one that can be passed on; takes away what is the connection's, and what is for the gateway.
+fn check(head: &mut ResponseHead) -> Result<Vec<(Name, Value)>, Failure> {
     if head.status.is_informational() {
         let detail = format!("an answer with status {} that nobody asked for", head.status.as_u16());
         return Err(Failure::of(Kind::BadResponse, detail));
@@ -274,11 +275,10 @@ fn check(head: &mut ResponseHead) -> Result<(), Failure> {
         // RFC 9112, section 6.3: it ought to be handled as an error.
         return Err(Failure::of(Kind::BadResponse, "the answer has both Transfer-Encoding and Content-Length"));
     }
-    if hops::strip(&mut head.fields).is_err() {
-        return Err(Failure::of(Kind::BadResponse, "Connection is not a list of tokens"));
-    }
+    let hops = hops::strip(&mut head.fields)
+        .map_err(|_| Failure::of(Kind::BadResponse, "Connection is not a list of tokens"))?;
     if !semantics::may_state_length(head.status) {
         head.fields.remove(header::CONTENT_LENGTH);
     }
-    Ok(())
+    Ok(hops.accel)
 }

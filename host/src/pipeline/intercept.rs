@@ -18,7 +18,7 @@ pub(super) fn intercept(exchange: &mut Exchange, key: RouteKey, answer: Answer) 
     if answer.upstream.is_none() || !wanted || exchange.is_grpc {
         return answer;
     }
-    let Answer { head: theirs, body, upstream } = answer;
+    let Answer { head: theirs, body, upstream, .. } = answer;
     passage::give_up(body);
     let mut ours = Answer::of_status(exchange, status, "The server behind this gateway answered with an error.");
     ours.upstream = upstream;

@@ -3,17 +3,20 @@
 //! Each phase takes what the phase before made and goes on with its own, or breaks off with an answer. What a filter was
 //! shown on the way in, it is shown on the way out, whoever made the answer.
 
+mod accel;
 mod answer;
 mod arrive;
 mod attempt;
 mod exchange;
 mod fallback;
+mod files;
 mod finish;
 mod forward;
 mod https;
 mod intercept;
 mod limited;
 mod passage;
+mod rate;
 mod route;
 #[cfg(test)]
 mod tests;
@@ -21,14 +24,16 @@ mod tunnel;
 
 use std::ops::ControlFlow::{self, Break, Continue};
 
+use self::accel::Way;
 pub use self::answer::Answer;
 pub use self::arrive::{Arrived, Client, Interim, request_id};
 use self::exchange::Exchange;
 pub use self::exchange::refused;
 pub use self::finish::Outgoing;
 use self::passage::Passage;
-use self::route::{Bound, Routed};
+use self::route::{Bound, Goal, Routed};
 pub use self::tunnel::Tunnel;
+use crate::message::accel::Said;
 
 /// Serves one exchange. Dropping the future gives it up; it is logged either way.
 pub async fn serve(arrived: Arrived) -> http::Response<Outgoing> {
@@ -40,30 +45,57 @@ pub async fn serve(arrived: Arrived) -> http::Response<Outgoing> {
 async fn live(exchange: &mut Exchange, request: arrive::Request) -> ControlFlow<Answer, Answer> {
     let asked = arrive::check(exchange, request)?;
     let routed = route::choose(exchange, asked)?;
+    Continue(edge(exchange, routed).await)
+}
+
+/// A route, between its chain's two sides.
+async fn edge(exchange: &mut Exchange, routed: Routed) -> Answer {
     let (edge, entered) = Passage::of_route(routed.key).enter(exchange).await;
     let answer = match entered {
         Break(answer) => answer,
         Continue(()) => either(act(exchange, routed).await),
     };
-    Continue(edge.leave(exchange, answer).await)
+    edge.leave(exchange, answer).await
 }
 
-/// What the route says, between its chain's two sides.
+/// What the route says.
 async fn act(exchange: &mut Exchange, routed: Routed) -> ControlFlow<Answer, Answer> {
-    let bound = route::act(exchange, routed)?;
-    Continue(origin(exchange, bound).await)
+    let mut bound = match route::act(exchange, routed)? {
+        Goal::Pool(bound) => bound,
+        // Boxed, like everything beside the way to a pool and back: every exchange would carry the room for it otherwise.
+        Goal::Files(place) => return Continue(Box::pin(files::of_route(exchange, place)).await),
+    };
+    let mut answer = origin(exchange, &mut bound).await;
+    Continue(match answer.said.take() {
+        None => answer,
+        Some(said) => Box::pin(heed(exchange, bound, *said, answer)).await,
+    })
+}
+
+/// What an upstream says beside its answer; that may lead to a file, or once more from `route`.
+async fn heed(exchange: &mut Exchange, bound: Bound, said: Said, answer: Answer) -> Answer {
+    let (turn, way) = match accel::turn(exchange, bound, said, answer) {
+        Break(answer) => return answer,
+        Continue(turn) => turn,
+    };
+    let answer = match way {
+        Way::File(file) => files::of_upstream(exchange, file).await,
+        Way::Route(routed) => edge(exchange, routed).await,
+        Way::Nowhere(failure) => Answer::of(exchange, &failure),
+    };
+    turn.end(exchange, answer)
 }
 
 /// To the bound pool, between its chain's two sides; to its fallback when nobody there can serve.
-async fn origin(exchange: &mut Exchange, bound: Bound) -> Answer {
+async fn origin(exchange: &mut Exchange, bound: &mut Bound) -> Answer {
     let (origin, entered) = Passage::of_pool(bound.pool).enter(exchange).await;
     let answer = match entered {
         Break(answer) => answer,
-        Continue(()) => match forward::forward(exchange, &bound).await {
+        Continue(()) => match forward::forward(exchange, bound).await {
             Ok(answer) => intercept::intercept(exchange, bound.key, answer),
             Err(unserved) => match fallback::find(exchange, bound, unserved) {
                 Break(answer) => answer,
-                Continue(bound) => Box::pin(self::origin(exchange, bound)).await,
+                Continue(()) => Box::pin(self::origin(exchange, bound)).await,
             },
         },
     };

@@ -2,10 +2,13 @@
 
 use std::ops::ControlFlow::{self, Break, Continue};
 
-use super::{Answer, Exchange};
+use super::{Answer, Exchange, files};
 use crate::body::Body;
 use crate::chain::{Chain, Step};
+use crate::failure::Kind;
 use crate::generation::{Generation, RouteKey};
+use crate::message::{ResponseHead, accel};
+use crate::wasm::Content;
 
 /// A way through a chain.
 pub(super) struct Passage {
@@ -46,36 +49,44 @@ impl Passage {
         }
         let flow = match step {
             Ok(Step::Next) => Continue(()),
-            Ok(Step::Answer(head, body)) => Break(Answer::made(head, body)),
+            Ok(Step::Answer(head, content)) => Break(answered(exchange, head, content).await),
             Err(failure) => Answer::broken(exchange, failure),
         };
         (self, flow)
     }
 
     /// The response side: the filters that were passed, backwards. A filter may put its own answer in the place of this one.
-    pub(super) async fn leave(self, exchange: &mut Exchange, answer: Answer) -> Answer {
+    pub(super) async fn leave(self, exchange: &mut Exchange, mut answer: Answer) -> Answer {
         if self.passed == 0 {
             return answer;
         }
         let local = exchange.local.clone();
         let Some(chain) = self.which.chain(&local.generation) else { return answer };
-        let Answer { head, body, upstream } = answer;
-        exchange.facts.response = Some(head);
-        let (facts, spent) = (&mut exchange.facts, &mut exchange.spent);
-        let replaced = Box::pin(chain.response(&local.instances, facts, self.passed, spent)).await;
-        let head = exchange.facts.response.take();
-        match (replaced, head) {
-            (Ok(None), Some(head)) => Answer { head, body, upstream },
-            (Ok(_), None) => Answer::of(exchange, &crate::failure::Kind::Internal.into()),
-            (Ok(Some(bytes)), Some(head)) => {
-                give_up(body);
-                Answer::made(head, bytes)
-            }
-            (Err(failure), _) => {
-                give_up(body);
-                Answer::of(exchange, &failure)
-            }
+        let mut left = self.passed;
+        while left > 0 {
+            let Answer { head, body, upstream, said } = answer;
+            exchange.facts.response = Some(head);
+            let (facts, spent) = (&mut exchange.facts, &mut exchange.spent);
+            let (before, step) = Box::pin(chain.response(&local.instances, facts, left, spent)).await;
+            let head = exchange.facts.response.take();
+            answer = match (step, head) {
+                (Ok(Step::Next), Some(mut head)) => {
+                    accel::forget(&mut head.fields);
+                    Answer { head, body, upstream, said }
+                }
+                (Ok(Step::Next), None) => Answer::of(exchange, &Kind::Internal.into()),
+                (Ok(Step::Answer(head, content)), _) => {
+                    give_up(body);
+                    answered(exchange, head, content).await
+                }
+                (Err(failure), _) => {
+                    give_up(body);
+                    Answer::of(exchange, &failure)
+                }
+            };
+            left = before;
         }
+        answer
     }
 }
 
@@ -85,6 +96,15 @@ impl Which {
             Which::Route(key) => generation.route_chain(key),
             Which::Pool(pool) => generation.pool_chain(pool),
         }
+    }
+}
+
+/// What a filter answered, put together. What leads elsewhere is an upstream's to say: a filter names files in its own way.
+async fn answered(exchange: &mut Exchange, mut head: ResponseHead, content: Content) -> Answer {
+    accel::forget(&mut head.fields);
+    match content {
+        Content::Bytes(bytes) => Answer::made(head, bytes),
+        Content::File { root, path } => Box::pin(files::of_filter(exchange, root, &path, head)).await,
     }
 }
 

@@ -4,21 +4,38 @@ use std::cell::Cell;
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::rc::Rc;
 
+use http::uri::PathAndQuery;
+
 use super::arrive::Asked;
 use super::limited::Limited;
 use super::{Answer, Exchange, Interim, https, tunnel};
 use crate::body::{Body, Replay};
-use crate::config::{Action, Respond};
+use crate::config::{Action, PrefixChange, Respond};
 use crate::failure::{Failure, Kind};
 use crate::generation::RouteKey;
-use crate::message::forwarding::{self, Inward};
+use crate::message::forwarding::{self, Inward, Peer};
 use crate::message::websocket::Key;
-use crate::message::{Facts, Method, ResponseHead, Value, semantics, target};
+use crate::message::{Facts, Method, ResponseHead, Value, accel, semantics, target};
 
 /// A request that has a route.
 pub(super) struct Routed {
     pub(super) key: RouteKey,
     asked: Asked,
+    /// `Forwarded` was written.
+    is_forwarded: bool,
+}
+
+/// What a route leads to.
+pub(super) enum Goal {
+    Pool(Bound),
+    Files(Place),
+}
+
+/// Where a request's file is.
+pub(super) struct Place {
+    pub(super) root: usize,
+    /// The request's path before the route changed its beginning.
+    pub(super) known_as: PathAndQuery,
 }
 
 /// A request that goes to a pool.
@@ -35,6 +52,10 @@ pub(super) struct Bound {
     pub(super) upgrade: Vec<Value>,
     /// The key of the last attempt, where the gateway shakes hands for a client that has none (RFC 8441, section 5).
     pub(super) handshake: Option<Cell<Key>>,
+    /// The target before the route changed its beginning, if it did.
+    pub(super) before: Option<PathAndQuery>,
+    peer: Peer,
+    is_forwarded: bool,
 }
 
 pub(super) fn choose(exchange: &mut Exchange, mut asked: Asked) -> ControlFlow<Answer, Routed> {
@@ -63,43 +84,95 @@ pub(super) fn choose(exchange: &mut Exchange, mut asked: Asked) -> ControlFlow<A
         Ok(body) => body,
         Err(failure) => return Answer::broken(exchange, failure),
     };
-    let forwarded = match route.action {
-        Action::Pool(pool) => generation.pool(pool).is_some_and(|pool| pool.plan.forwarded),
-        Action::Files(_) | Action::Respond(_) | Action::Exclude => false,
-    };
+    let forwarded = wants_forwarded(exchange, key);
     let Facts { request, request_id, secured, .. } = &mut exchange.facts;
     let certificate = secured.as_ref().and_then(|secured| secured.client.as_deref());
     let inward = Inward { peer: &asked.peer, request_id, forwarded, certificate, is_early: asked.is_early };
     forwarding::to_upstream(request, inward);
-    Continue(Routed { key, asked })
+    Continue(Routed { key, asked, is_forwarded: forwarded })
 }
 
-/// Does what the route says; goes on when that is a pool.
-pub(super) fn act(exchange: &mut Exchange, routed: Routed) -> ControlFlow<Answer, Bound> {
-    let Routed { key, asked } = routed;
+/// The route for a request that was bound for a pool and is redirected; without the body that the pool got, and as nothing
+/// but a request to read. The upstream is told of the client already.
+pub(super) fn again(exchange: &mut Exchange, key: RouteKey, bound: Bound) -> Result<Routed, Failure> {
+    let local = exchange.local.clone();
+    let Some(route) = local.generation.route(key) else { return Err(Kind::Internal.into()) };
+    if exchange.is_connect && matches!(route.action, Action::Pool(_)) {
+        return Err(Failure::of(Kind::NotImplemented, "a change of the protocol is not led elsewhere"));
+    }
+    exchange.facts.route = route.name.clone();
+    let Bound { interim, peer, trailers, mut is_forwarded, .. } = bound;
+    if !is_forwarded && wants_forwarded(exchange, key) {
+        forwarding::add_forwarded(&mut exchange.facts.request, &peer);
+        is_forwarded = true;
+    }
+    let body = Body::Empty;
+    let asked =
+        Asked { body, interim, peer, expects: false, trailers, upgrade: Vec::new(), is_early: false, length: None };
+    Ok(Routed { key, asked, is_forwarded })
+}
+
+fn wants_forwarded(exchange: &Exchange, key: RouteKey) -> bool {
+    let generation = &exchange.local.generation;
+    match generation.route(key).map(|route| &route.action) {
+        Some(Action::Pool(pool)) => generation.pool(*pool).is_some_and(|pool| pool.plan.forwarded),
+        Some(Action::Files(_) | Action::Respond(_) | Action::Exclude) | None => false,
+    }
+}
+
+/// Does what the route says; goes on when that is a pool, or files.
+pub(super) fn act(exchange: &mut Exchange, routed: Routed) -> ControlFlow<Answer, Goal> {
+    let Routed { key, asked, is_forwarded } = routed;
     let local = exchange.local.clone();
     let Some(route) = local.generation.route(key) else { return Answer::broken(exchange, Kind::Internal) };
     let pool = match &route.action {
         Action::Pool(pool) => *pool,
-        Action::Respond(respond) => return Break(respond_with(exchange, respond)),
-        Action::Files(_) | Action::Exclude => return Answer::broken(exchange, Kind::NoRoute),
-    };
-    let request = &mut exchange.facts.request;
-    if let Some(change) = &route.prefix {
-        match target::change_prefix(request.target(), &change.from, &change.to) {
-            None => {}
-            Some(Ok(target)) => request.set_target(target),
-            Some(Err(_)) => {
-                let detail = "the path is not valid after its prefix was changed";
-                return Answer::broken(exchange, Failure::of(Kind::BadTarget, detail));
-            }
+        Action::Files(root) => {
+            let known_as = exchange.facts.request.target().clone();
+            change_prefix(exchange, route.prefix.as_ref())?;
+            return Continue(Goal::Files(Place { root: *root, known_as }));
         }
-    }
-    let Asked { body, interim, expects, trailers, upgrade, .. } = asked;
+        Action::Respond(respond) => return Break(respond_with(exchange, respond)),
+        Action::Exclude => return Answer::broken(exchange, Kind::NoRoute),
+    };
+    let before = change_prefix(exchange, route.prefix.as_ref())?;
+    let Asked { body, interim, peer, expects, trailers, upgrade, .. } = asked;
     let body = Replay::of(body, local.generation.pool(pool).map_or(0, |pool| pool.replays()));
     let is_websocket = upgrade.iter().any(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"));
     let handshake = (exchange.is_connect && is_websocket).then(|| Cell::new(Key::fresh()));
-    Continue(Bound { key, pool, is_fallback: false, body, interim, expects, trailers, upgrade, handshake })
+    let is_fallback = false;
+    Continue(Goal::Pool(Bound {
+        key,
+        pool,
+        is_fallback,
+        body,
+        interim,
+        expects,
+        trailers,
+        upgrade,
+        handshake,
+        before,
+        peer,
+        is_forwarded,
+    }))
+}
+
+/// Changes the beginning of the target's path; what it was before, where it changed.
+fn change_prefix(exchange: &mut Exchange, change: Option<&PrefixChange>) -> ControlFlow<Answer, Option<PathAndQuery>> {
+    let Some(change) = change else { return Continue(None) };
+    let request = &mut exchange.facts.request;
+    match target::change_prefix(request.target(), &change.from, &change.to) {
+        None => Continue(None),
+        Some(Ok(target)) => {
+            let before = request.target().clone();
+            request.set_target(target);
+            Continue(Some(before))
+        }
+        Some(Err(_)) => {
+            let detail = "the path is not valid after its prefix was changed";
+            Answer::broken(exchange, Failure::of(Kind::BadTarget, detail))
+        }
+    }
 }
 
 fn limit_body(exchange: &mut Exchange, body: Body, limit: Option<u64>, length: Option<u64>) -> Result<Body, Failure> {
@@ -122,6 +195,7 @@ pub(super) fn respond_with(exchange: &Exchange, respond: &Respond) -> Answer {
     for (name, value) in &respond.fields {
         head.fields.append(name.clone(), value.clone());
     }
+    accel::forget(&mut head.fields);
     if exchange.facts.request.method == Method::HEAD && semantics::has_body(&Method::GET, respond.status) {
         head.fields.set(http::header::CONTENT_LENGTH, respond.body.len().into());
         return Answer::made(head, bytes::Bytes::new());

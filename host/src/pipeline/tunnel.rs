@@ -88,7 +88,7 @@ pub(super) async fn switch(
     head.fields.remove(header::CONTENT_LENGTH);
     let far = connection.leave().await?;
     exchange.switched = Some(Box::new(Switched { protocols, far, idle }));
-    Ok(Answer { head, body: Body::Empty, upstream: Some(parts.version) })
+    Ok(Answer { head, body: Body::Empty, upstream: Some(parts.version), said: None })
 }
 
 /// Whether something is granted, and nothing that was not asked for.

@@ -29,7 +29,7 @@ pub struct Table {
 pub struct Found {
     /// The site, whose error pages hold even when no route matches.
     pub site: usize,
-    /// The first route that matches; `None` where there is none, or where it says `exclude`.
+    /// The first route that matches; `None` where there is none, or where it says `exclude`, or is not for clients.
     pub route: Option<usize>,
 }
 
@@ -40,6 +40,7 @@ struct Rule {
     methods: Vec<Method>,
     conditions: Conditions,
     excludes: bool,
+    is_internal: bool,
 }
 
 impl Table {
@@ -63,11 +64,20 @@ impl Table {
     #[must_use]
     pub fn find(&self, head: &RequestHead) -> Option<Found> {
         let site = self.site(head.authority.host())?;
-        let mut rules = self.routes.get(site)?.iter();
-        let route = rules.position(|rule| rule.matches(head));
-        let excluded =
-            |route: &usize| self.routes.get(site).and_then(|rules| rules.get(*route)).is_some_and(|rule| rule.excludes);
-        Some(Found { site, route: route.filter(|route| !excluded(route)) })
+        let found = self.first(site, head).filter(|(_, rule)| !rule.is_internal);
+        Some(Found { site, route: found.map(|(route, _)| route) })
+    }
+
+    /// The route of a site for a request that the gateway redirects itself.
+    #[must_use]
+    pub fn find_within(&self, site: usize, head: &RequestHead) -> Option<usize> {
+        self.first(site, head).map(|(route, _)| route)
+    }
+
+    /// The first route that matches, unless it says `exclude`.
+    fn first(&self, site: usize, head: &RequestHead) -> Option<(usize, &Rule)> {
+        let mut rules = self.routes.get(site)?.iter().enumerate();
+        rules.find(|(_, rule)| rule.matches(head)).filter(|(_, rule)| !rule.excludes)
     }
 
     /// The site of a host: the one that names it, else the one with the longest wildcard above it, else the default.
@@ -95,6 +105,7 @@ impl Rule {
             methods: route.methods.clone(),
             conditions: Conditions::of(route),
             excludes: matches!(route.action, Action::Exclude),
+            is_internal: route.internal,
         }
     }
 

@@ -7,6 +7,7 @@ pub(super) mod both {
         path: "../wit",
         world: "filter",
         ownership: Borrowing { duplicate_if_necessary: true },
+        imports: { "weir:filter/files.send": trappable },
         exports: { default: async },
     });
 }
@@ -31,4 +32,4 @@ pub(super) mod response {
     });
 }
 
-pub(super) use self::both::weir::filter::{exchange, log, types};
+pub(super) use self::both::weir::filter::{exchange, files, log, types};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::bindings::{both, request, response, types};
 use super::engine::Engine;
 use super::guest::Guest;
+use super::sending::Granted;
 use crate::clock::Duration;
 use crate::config;
 use crate::message::Name;
@@ -22,6 +23,7 @@ pub(super) struct Inner {
     pub(super) cpu: Duration,
     pub(super) memory: usize,
     pub(super) instances: config::Instances,
+    pub(super) roots: Granted,
     pub(super) hooks: Hooks,
     pub(super) request_headers: Vec<Name>,
     pub(super) response_headers: Vec<Name>,

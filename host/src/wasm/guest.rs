@@ -9,8 +9,10 @@ use tracing::Level;
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 use wasmtime_wasi::{WasiCtxView, WasiView};
 
-use super::bindings::{exchange, log, types};
+use super::bindings::{exchange, files, log, types};
 use super::budget::Budget;
+use super::filter::Inner;
+use super::sending::Sending;
 use super::voice::Voice;
 use super::wasi::Wasi;
 use crate::clock;
@@ -30,6 +32,7 @@ pub(super) struct Guest {
     /// Of the exchange that the guest is being called for.
     pub(super) facts: Option<Facts>,
     pub(super) memory: Memory,
+    pub(super) sending: Sending,
     pub(super) budget: Arc<Budget>,
     pub(super) voice: Arc<Voice>,
     wasi: Option<Box<Wasi>>,
@@ -44,11 +47,12 @@ pub(super) struct Memory {
 }
 
 impl Guest {
-    pub(super) fn of(name: &Arc<str>, memory: usize, with_wasi: bool) -> Self {
-        let voice = Arc::new(Voice::of(name.clone()));
-        let wasi = with_wasi.then(|| Box::new(Wasi::granting_nothing(&voice)));
-        let memory = Memory { used: 0, limit: memory, refused: false };
-        Self { facts: None, memory, budget: Arc::new(Budget::default()), voice, wasi }
+    pub(super) fn of(filter: &Inner) -> Self {
+        let voice = Arc::new(Voice::of(filter.name.clone()));
+        let wasi = filter.compiled.with_wasi.then(|| Box::new(Wasi::granting_nothing(&voice)));
+        let memory = Memory { used: 0, limit: filter.memory, refused: false };
+        let sending = Sending::of(filter.roots.clone());
+        Self { facts: None, memory, sending, budget: Arc::new(Budget::default()), voice, wasi }
     }
 
     /// Ends a call: nothing of the exchange stays.
@@ -118,6 +122,12 @@ impl log::Host for Guest {
         };
         let request = self.facts.as_ref().map_or("", |facts| facts.request_id.as_str());
         self.voice.say(level, request, message.as_bytes());
+    }
+}
+
+impl files::Host for Guest {
+    fn send(&mut self, root: String, path: String) -> wasmtime::Result<Result<(), files::Refusal>> {
+        self.sending.name(&root, path)
     }
 }
 

@@ -12,7 +12,7 @@ use super::load::LoadError;
 /// The package whose contract filters fit.
 pub(super) const PACKAGE: &str = "weir:filter";
 /// Its version. Files made for another patch of the same minor version fit (`wit/README.md`).
-pub(super) const VERSION: &str = "0.1.0";
+pub(super) const VERSION: &str = "0.1.1";
 
 /// The worlds with what each exports.
 const WORLDS: &[(World, &[&str])] = &[
@@ -35,6 +35,7 @@ const INTERFACES: &[(&str, &[&str])] = &[
             "variable",
         ],
     ),
+    ("files", &["send"]),
     ("log", &["write"]),
     ("types", &[]),
 ];

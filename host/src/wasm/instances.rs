@@ -76,6 +76,7 @@ impl Instances {
         let (id, client) = (facts.id, facts.client);
         let mut call = self.take(filter, facts).await?;
         let live = call.live.as_mut().expect("a call that was just taken has its instance");
+        live.store.data_mut().sending.begin();
         let (known, mut text) = std::mem::take(&mut live.client);
         if known != client {
             text = client.map(|address| address.to_canonical().to_string()).unwrap_or_default();
@@ -118,6 +119,7 @@ impl Instances {
         let id = facts.id;
         let mut call = self.take(filter, facts).await?;
         let live = call.live.as_mut().expect("a call that was just taken has its instance");
+        live.store.data_mut().sending.begin();
         let action = {
             let wanted = wanted.borrowed();
             let head = types::ResponseHead { id, status, wanted: &wanted };
@@ -229,9 +231,10 @@ impl Instances {
         action: types::Action,
         side: Side,
     ) -> Result<Verdict, CallFailure> {
-        let live = call.finish();
+        let mut live = call.finish();
         let facts = &*call.facts;
-        let verdict = verdict::check(action, side, facts)
+        let named = live.as_mut().and_then(|live| live.store.data_mut().sending.end());
+        let verdict = verdict::check(action, named, side, facts)
             .map_err(|refused| told(filter, hook, Kind::FilterVerdict, &refused.to_string(), None));
         let hooks = filter.hooks();
         // What said something invalid once may be broken inside.

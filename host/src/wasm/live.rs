@@ -57,7 +57,7 @@ impl Live {
         activity: &Activity,
     ) -> Result<(Self, Result<types::Plan, String>), CallFailure> {
         let compiled = &filter.0.compiled;
-        let guest = Guest::of(&filter.0.name, filter.0.memory, compiled.with_wasi);
+        let guest = Guest::of(&filter.0);
         let budget = guest.budget.clone();
         let mut store = Store::new(compiled.exports.engine(), guest);
         store.limiter(|guest| guest);

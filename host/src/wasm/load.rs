@@ -8,8 +8,9 @@ use std::sync::Arc;
 use super::bindings::{both, request, response};
 use super::engine::{Engine, Flavour};
 use super::filter::{Compiled, Filter, Hooks, Inner, Pre, check_plan};
-use super::inspect::{Inspection, Opened, World, open};
+use super::inspect::{Inspection, Opened, PACKAGE, VERSION, World, open};
 use super::live::Live;
+use super::sending::granted;
 use crate::clock::Duration;
 use crate::config;
 
@@ -43,11 +44,18 @@ impl Engine {
         open(bytes).map(|opened| opened.inspection)
     }
 
-    /// Makes a filter of a file. Blocks for as long as compiling takes; must not be called on a worker's thread.
+    /// Makes a filter of a file. Blocks for as long as compiling takes; must not be called on a worker's thread. `roots`
+    /// are the whole plan's, which the filter's own are indices into.
     ///
     /// # Errors
     /// Everything that can be wrong with a file, and what the filter says of its settings.
-    pub fn load(&self, name: &str, bytes: &[u8], plan: &config::Filter) -> Result<Filter, LoadError> {
+    pub fn load(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        plan: &config::Filter,
+        roots: &[config::Root],
+    ) -> Result<Filter, LoadError> {
         let opened = open(bytes)?;
         if !opened.inspection.problems.is_empty() {
             return Err(LoadError::Misfit(opened.inspection.problems));
@@ -63,6 +71,7 @@ impl Engine {
             cpu: plan.cpu,
             memory: plan.memory.min(self.max_memory(plan.instances)),
             instances: plan.instances,
+            roots: granted(plan, roots),
             hooks: Hooks::default(),
             request_headers: Vec::new(),
             response_headers: Vec::new(),
@@ -146,6 +155,7 @@ impl Inner {
             cpu: self.cpu,
             memory: self.memory,
             instances: self.instances,
+            roots: self.roots.clone(),
             hooks: Hooks::default(),
             request_headers: Vec::new(),
             response_headers: Vec::new(),
@@ -159,7 +169,7 @@ impl fmt::Display for LoadError {
         match self {
             LoadError::NotAFilter(text) => f.write_str(text),
             LoadError::Misfit(misfits) => {
-                write!(f, "it does not fit `weir:filter@0.1.0`: it {}", misfits.join("; it "))
+                write!(f, "it does not fit `{PACKAGE}@{VERSION}`: it {}", misfits.join("; it "))
             }
             LoadError::Compile(text) => write!(f, "it cannot be compiled: {text}"),
             LoadError::Failed(text) | LoadError::Refused(text) => f.write_str(text),

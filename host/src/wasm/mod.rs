@@ -15,6 +15,7 @@ mod instances;
 mod live;
 mod load;
 mod pulse;
+mod sending;
 pub mod standard;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
@@ -30,4 +31,4 @@ pub use self::inspect::{Import, Inspection, Kind, World};
 pub use self::instances::{Exchange, Instances};
 pub use self::load::LoadError;
 pub use self::trap::CallFailure;
-pub use self::verdict::{Edit, Side, Verdict};
+pub use self::verdict::{Content, Edit, Side, Verdict};

@@ -1,12 +1,15 @@
 //! The room as a whole, with guests written in WebAssembly text: each does what its test says and nothing else.
 
+mod files;
+
 use std::cell::Cell;
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use wit_component::StringEncoding;
-use wit_parser::Resolve;
+use wit_parser::{PackageId, Resolve};
 
 use super::*;
 use crate::clock::Duration;
@@ -17,14 +20,30 @@ use crate::message::{Facts, Method, RequestHead, Scheme, Value, Variables};
 /// A core module for `request-filter`. `bad` runs when the path begins with `/!`; otherwise `good` says where the
 /// answer lies. Static parts: the plan at 1024 (hook `request`, field `x-a`), `next` at 3000, data of the tests from 4096.
 pub(crate) fn module(bad: &str, good: &str, extra: &str) -> Vec<u8> {
-    module_in("weir:filter/request-filter@0.1.0", bad, good, extra, "")
+    module_in("weir:filter/request-filter@0.1.1", bad, good, extra, "")
 }
 
+/// The same for another world of the contract.
 fn module_in(world: &str, bad: &str, good: &str, extra: &str, imports: &str) -> Vec<u8> {
+    let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
+    let contract = |resolve: &mut Resolve| resolve.push_dir(wit).unwrap().0;
+    module_by(contract, "0.1.1", world, bad, good, extra, imports)
+}
+
+/// The same by another contract.
+fn module_by(
+    contract: impl FnOnce(&mut Resolve) -> PackageId,
+    version: &str,
+    world: &str,
+    bad: &str,
+    good: &str,
+    extra: &str,
+    imports: &str,
+) -> Vec<u8> {
     let text = format!(
         r#"(module
-          (import "weir:filter/exchange@0.1.0" "request-header" (func $header (param i32 i32 i32)))
-          (import "weir:filter/log@0.1.0" "write" (func $log (param i32 i32 i32)))
+          (import "weir:filter/exchange@{version}" "request-header" (func $header (param i32 i32 i32)))
+          (import "weir:filter/log@{version}" "write" (func $log (param i32 i32 i32)))
           {imports}
           (memory (export "memory") 2)
           (global $free (mut i32) (i32.const 65536))
@@ -61,9 +80,8 @@ fn module_in(world: &str, bad: &str, good: &str, extra: &str, imports: &str) -> 
     );
     let mut module = wat::parse_str(&text).unwrap();
     let mut resolve = Resolve::default();
-    let (package, _) = resolve.push_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../wit")).unwrap();
-    let mut packages = vec![package];
-    for text in WASI_WIT {
+    let mut packages = vec![contract(&mut resolve)];
+    for text in WASI_WIT.iter().filter(|_| world.starts_with("test:")) {
         packages.push(resolve.push_str("test.wit", text).unwrap());
     }
     let world = resolve.select_world(&packages, Some(world)).unwrap();
@@ -78,7 +96,7 @@ const WASI_WIT: &[&str] = &[
        use wasi:io/poll@0.2.6.{pollable}; now: func() -> u64; subscribe-duration: func(when: u64) -> pollable; }",
     "package wasi:random@0.2.6; interface random { get-random-u64: func() -> u64; }",
     "package test:wasi; world sleeper {
-       include weir:filter/request-filter@0.1.0;
+       include weir:filter/request-filter@0.1.1;
        import wasi:io/poll@0.2.6; import wasi:clocks/monotonic-clock@0.2.6; import wasi:random/random@0.2.6; }",
 ];
 
@@ -176,7 +194,7 @@ fn each_way_of_misbehaving_costs_one_request() {
     for instances in BOTH {
         for (name, bad, extra, kind) in cases {
             let filter = engine
-                .load(name, &module(bad, NEXT, extra), &plan(instances))
+                .load(name, &module(bad, NEXT, extra), &plan(instances), &[])
                 .unwrap_or_else(|error| panic!("{name}: {error}"));
             let own = Instances::of(&engine);
             block_on(async {
@@ -202,7 +220,7 @@ fn each_way_of_misbehaving_costs_one_request() {
 fn neighbours_go_on_while_a_guest_loops() {
     let engine = engine();
     let plan = config::Filter { cpu: Duration::from_millis(50), ..plan(config::Instances::Reuse) };
-    let filter = engine.load("loop", &module("(loop $l (br $l))", NEXT, ""), &plan).unwrap();
+    let filter = engine.load("loop", &module("(loop $l (br $l))", NEXT, ""), &plan, &[]).unwrap();
     let own = Instances::of(&engine);
     let turns = Cell::new(0);
     block_on(async {
@@ -225,7 +243,7 @@ fn neighbours_go_on_while_a_guest_loops() {
 fn a_cancelled_call_gives_the_facts_back_and_its_instance_up() {
     let engine = engine();
     let plan = config::Filter { cpu: Duration::from_secs(5), ..plan(config::Instances::Reuse) };
-    let filter = engine.load("loop", &module("(loop $l (br $l))", NEXT, ""), &plan).unwrap();
+    let filter = engine.load("loop", &module("(loop $l (br $l))", NEXT, ""), &plan, &[]).unwrap();
     let own = Instances::of(&engine);
     block_on(async {
         let mut facts = facts("/!");
@@ -253,7 +271,7 @@ fn what_is_good_is_passed_on() {
         (i32.store (i32.const 4116) (i32.load offset=8 (local.get $wanted))) (i32.const 4096)";
     let engine = engine();
     for instances in BOTH {
-        let filter = engine.load("echo", &module("nop", echo, ""), &plan(instances)).unwrap();
+        let filter = engine.load("echo", &module("nop", echo, ""), &plan(instances), &[]).unwrap();
         assert_eq!(filter.hooks(), Hooks { request: true, response: false, done: false });
         assert_eq!(filter.request_headers(), ["x-a"]);
         let own = Instances::of(&engine);
@@ -262,8 +280,8 @@ fn what_is_good_is_passed_on() {
             facts.request.fields.append("x-a".parse().unwrap(), Value::from_static("2"));
             for _ in 0..3 {
                 match own.request(&filter, &mut facts).await.unwrap() {
-                    Verdict::Respond { status, body, .. } => {
-                        assert_eq!((status.as_u16(), body), (418, Bytes::from_static(b"1, 2")))
+                    Verdict::Respond { status, content, .. } => {
+                        assert_eq!((status.as_u16(), content), (418, Content::Bytes(Bytes::from_static(b"1, 2"))))
                     }
                     other => panic!("{other:?}"),
                 }
@@ -275,7 +293,7 @@ fn what_is_good_is_passed_on() {
 #[test]
 fn refused_settings_come_back_in_the_filters_words() {
     let plan = config::Filter { settings: r#""no""#.into(), ..plan(config::Instances::Reuse) };
-    let refused = engine().load("picky", &module("nop", NEXT, ""), &plan).unwrap_err();
+    let refused = engine().load("picky", &module("nop", NEXT, ""), &plan, &[]).unwrap_err();
     assert_eq!(refused, LoadError::Refused(r#""no""#.into()));
 }
 
@@ -284,7 +302,7 @@ fn an_instance_is_recycled_after_a_thousand_calls() {
     // A trap at call 1001 of one instance.
     let count = "(if (i32.gt_u (global.get $calls) (i32.const 1000)) (then unreachable)) (i32.const 3000)";
     let engine = engine();
-    let filter = engine.load("count", &module("nop", count, ""), &plan(config::Instances::Reuse)).unwrap();
+    let filter = engine.load("count", &module("nop", count, ""), &plan(config::Instances::Reuse), &[]).unwrap();
     let own = Instances::of(&engine);
     block_on(async {
         let mut facts = facts("/");
@@ -297,7 +315,7 @@ fn an_instance_is_recycled_after_a_thousand_calls() {
 #[test]
 fn files_that_do_not_fit_are_told_what_is_wrong() {
     let engine = engine();
-    let text = |bytes: &[u8]| engine.load("x", bytes, &plan(config::Instances::Reuse)).unwrap_err().to_string();
+    let text = |bytes: &[u8]| engine.load("x", bytes, &plan(config::Instances::Reuse), &[]).unwrap_err().to_string();
     assert_eq!(text(b"MZ"), "it is not WebAssembly (the first bytes are not `\\0asm`)");
     let core = wat::parse_str("(module)").unwrap();
     assert!(text(&core).starts_with("it is a core module without a component type section; build it with"));
@@ -310,17 +328,17 @@ fn files_that_do_not_fit_are_told_what_is_wrong() {
     .unwrap();
     assert_eq!(
         text(&foreign),
-        "it does not fit `weir:filter@0.1.0`: \
-         it imports `weir:filter/exchange@0.2.0`; this gateway has version 0.1.0; \
+        "it does not fit `weir:filter@0.1.1`: \
+         it imports `weir:filter/exchange@0.2.0`; this gateway has version 0.1.1; \
          it imports `shout` of `weir:filter/log@0.1.0`, which is not there; it has `write`; \
-         it imports `acme:x/y`, which does not exist here; there are weir:filter/exchange@0.1.0, weir:filter/log@0.1.0, \
-         weir:filter/types@0.1.0, wasi:cli@0.2, wasi:clocks@0.2, wasi:filesystem@0.2, wasi:io@0.2, wasi:random@0.2, \
+         it imports `acme:x/y`, which does not exist here; there are weir:filter/exchange@0.1.1, \
+         weir:filter/files@0.1.1, weir:filter/log@0.1.1, weir:filter/types@0.1.1, wasi:cli@0.2, wasi:clocks@0.2, wasi:filesystem@0.2, wasi:io@0.2, wasi:random@0.2, \
          wasi:sockets@0.2; \
          it does not export `configure`, `on-request`, which world `request-filter` needs"
     );
     let inspection = engine.inspect(&module("nop", NEXT, "")).unwrap();
     assert_eq!((inspection.kind, inspection.world), (Kind::CoreModule, Some(World::RequestFilter)));
-    assert_eq!(inspection.version.as_deref(), Some("0.1.0"));
+    assert_eq!(inspection.version.as_deref(), Some("0.1.1"));
     assert!(inspection.problems.is_empty());
 }
 
@@ -336,7 +354,7 @@ fn a_filter_is_the_same_across_threads() {
 fn when_every_slot_is_taken_a_call_fails_and_the_next_does_not() {
     let engine = engine();
     let plan = config::Filter { cpu: Duration::from_secs(60), ..plan(config::Instances::Reuse) };
-    let filter = engine.load("loop", &module("(loop $l (br $l))", NEXT, ""), &plan).unwrap();
+    let filter = engine.load("loop", &module("(loop $l (br $l))", NEXT, ""), &plan, &[]).unwrap();
     let own = Instances::of(&engine);
     block_on(async {
         let mut running: Vec<_> = Vec::new();
@@ -367,7 +385,7 @@ fn wasi_has_clocks_and_randomness_and_no_call_sleeps_for_ever() {
                 (if (i64.eqz (call $now)) (then unreachable)) (i32.const 3000)";
     let engine = engine();
     let bytes = module_in("test:wasi/sleeper", sleep, good, "", imports);
-    let filter = engine.load("sleeper", &bytes, &plan(config::Instances::Reuse)).unwrap();
+    let filter = engine.load("sleeper", &bytes, &plan(config::Instances::Reuse), &[]).unwrap();
     let own = Instances::of(&engine);
     block_on(async {
         let failed = own.request(&filter, &mut facts("/!")).await.unwrap_err();
@@ -384,9 +402,9 @@ fn an_instance_for_one_request_sees_all_hooks_of_it_and_no_other() {
           (if (i32.ne (global.get $calls) (i32.const 1)) (then unreachable)) (i32.const 3000))
         (func (export "on-done") (param i64)
           (if (i32.ne (global.get $calls) (i32.const 1)) (then unreachable)))"#;
-    let bytes = module_in("weir:filter/filter@0.1.0", "nop", NEXT, extra, "");
+    let bytes = module_in("weir:filter/filter@0.1.1", "nop", NEXT, extra, "");
     let engine = engine();
-    let filter = engine.load("all", &bytes, &plan(config::Instances::PerRequest)).unwrap();
+    let filter = engine.load("all", &bytes, &plan(config::Instances::PerRequest), &[]).unwrap();
     assert_eq!(filter.hooks(), Hooks { request: true, response: true, done: true });
     let own = Instances::of(&engine);
     block_on(async {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::uri::PathAndQuery;
 
 use super::bindings::types;
+use super::sending::Named;
 use crate::message::{self, Authority, Facts, Fields, Method, Name, Scheme, Status, Value};
 
 /// What a filter said, checked.
@@ -23,8 +24,22 @@ pub enum Verdict {
         status: Status,
         /// Without framing and connection fields: those are the gateway's.
         fields: Fields,
-        /// All of it.
-        body: Bytes,
+        /// The body.
+        content: Content,
+    },
+}
+
+/// What an answer's body is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// All of it.
+    Bytes(Bytes),
+    /// A file, which may be there or not.
+    File {
+        /// Index of its root in the plan; the filter was granted it.
+        root: usize,
+        /// Its path beneath the root: no slash at its beginning, no NUL, no `..`.
+        path: String,
     },
 }
 
@@ -99,16 +114,27 @@ const GATEWAYS_OWN: &[&str] = &[
     "upgrade",
 ];
 
+/// Answers that have no content (RFC 9110, sections 15.3.5, 15.3.6 and 15.4.5), and the one whose content is a part that
+/// only the gateway can cut (section 15.3.7).
+const WITHOUT_FILE: [Status; 4] =
+    [Status::NO_CONTENT, Status::RESET_CONTENT, Status::NOT_MODIFIED, Status::PARTIAL_CONTENT];
+
 /// The first words of variables that only the gateway sets.
 const RESERVED_SPACES: &[&str] = &["client", "member", "pool", "request", "response", "route", "site", "time", "tls"];
 
 /// Checks what a filter said.
-pub(super) fn check(action: types::Action, side: Side, facts: &Facts) -> Result<Verdict, Refused> {
+pub(super) fn check(
+    action: types::Action,
+    named: Option<Named>,
+    side: Side,
+    facts: &Facts,
+) -> Result<Verdict, Refused> {
     match action {
+        types::Action::Respond(response) => check_response(response, named),
+        _ if named.is_some() => Err(refused(format_args!("it names a file and does not answer"))),
         types::Action::Next => Ok(Verdict::Next),
         types::Action::Edits(edits) if edits.is_empty() => Ok(Verdict::Next),
         types::Action::Edits(edits) => check_edits(edits, side, facts).map(Verdict::Edits),
-        types::Action::Respond(response) => check_response(response),
     }
 }
 
@@ -158,11 +184,9 @@ fn checked_line(edit: types::Edit, side: Side) -> Result<Edit, Refused> {
     }
 }
 
-fn check_response(response: types::Response) -> Result<Verdict, Refused> {
+fn check_response(response: types::Response, named: Option<Named>) -> Result<Verdict, Refused> {
     let status = status(response.status)?;
-    if response.body.len() > MAX_BODY {
-        return Err(refused(format_args!("a body of {} bytes; {MAX_BODY} is the most", response.body.len())));
-    }
+    let content = content(status, response.body, named)?;
     let mut room = Room { bytes: MAX_HEAD, lines: MAX_LINES };
     let mut fields = Fields::default();
     for (name, value) in response.headers {
@@ -172,7 +196,21 @@ fn check_response(response: types::Response) -> Result<Verdict, Refused> {
         }
         fields.append(name, value);
     }
-    Ok(Verdict::Respond { status, fields, body: response.body.into() })
+    Ok(Verdict::Respond { status, fields, content })
+}
+
+fn content(status: Status, body: Vec<u8>, named: Option<Named>) -> Result<Content, Refused> {
+    if body.len() > MAX_BODY {
+        return Err(refused(format_args!("a body of {} bytes; {MAX_BODY} is the most", body.len())));
+    }
+    let Some(Named { root, path }) = named else { return Ok(Content::Bytes(body.into())) };
+    if !body.is_empty() {
+        return Err(refused(format_args!("it names a file and answers with a body of its own")));
+    }
+    if WITHOUT_FILE.contains(&status) {
+        return Err(refused(format_args!("status {}: it cannot have a file", status.as_u16())));
+    }
+    Ok(Content::File { root, path })
 }
 
 /// What a verdict may still add to a head.

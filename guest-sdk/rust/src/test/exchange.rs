@@ -23,6 +23,7 @@ pub(super) struct Head {
     pub(super) status: u16,
     pub(super) fields: Fields,
     pub(super) body: Vec<u8>,
+    pub(super) file: Option<(String, String)>,
 }
 
 /// Lines in order, names in lower case.
@@ -83,7 +84,7 @@ impl Exchange {
 
     /// Gives the exchange a response of the upstream.
     pub fn response(mut self, status: u16) -> Self {
-        self.response = Some(Head { status, fields: Fields::default(), body: Vec::new() });
+        self.response = Some(Head { status, fields: Fields::default(), body: Vec::new(), file: None });
         self
     }
 
@@ -138,6 +139,12 @@ impl Exchange {
         self.response.as_ref().map_or(&[], |response| &response.body)
     }
 
+    /// The file of an answer that the filter made: its root, and its path beneath it.
+    pub fn file(&self) -> Option<(&str, &str)> {
+        let (root, path) = self.response.as_ref()?.file.as_ref()?;
+        Some((root, path))
+    }
+
     /// A variable as a filter reads it.
     pub fn variable_named(&self, name: &str) -> Option<String> {
         if let Some((_, value)) = self.variables.iter().find(|(known, _)| known == name) {
@@ -166,12 +173,12 @@ impl Exchange {
         self.variables.push((name, value));
     }
 
-    pub(super) fn answer(&mut self, answer: Answer) {
+    pub(super) fn answer(&mut self, answer: Answer, file: Option<(String, String)>) {
         let mut fields = Fields::default();
         for (name, value) in answer.headers {
             fields.append(&name, value);
         }
-        self.response = Some(Head { status: answer.status, fields, body: answer.body });
+        self.response = Some(Head { status: answer.status, fields, body: answer.body, file });
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::cell::RefCell;
 
-use super::Exchange;
-use crate::Level;
+use super::{Exchange, rules};
+use crate::{Level, Refusal};
 
 thread_local! {
     static CURRENT: RefCell<Option<Exchange>> = const { RefCell::new(None) };
+    static FILES: RefCell<Files> = const { RefCell::new(Files::Closed) };
     static LINES: RefCell<Vec<(Level, String)>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -16,6 +17,51 @@ pub(super) fn during<T>(exchange: &Exchange, call: impl FnOnce() -> T) -> T {
     let result = call();
     CURRENT.set(None);
     result
+}
+
+/// What the filter has to do with files.
+enum Files {
+    /// There is nothing to answer.
+    Closed,
+    /// A file was named all the same.
+    Misused,
+    /// A call that may answer runs.
+    Open { granted: Vec<String>, named: Option<File> },
+}
+
+/// A root and a path beneath it.
+pub(super) type File = (String, String);
+
+/// Runs a call that may answer, of a filter that has these roots. Tells the file that it named.
+pub(super) fn asking<T>(exchange: &Exchange, granted: &[String], call: impl FnOnce() -> T) -> (T, Option<File>) {
+    FILES.set(Files::Open { granted: granted.to_vec(), named: None });
+    let result = during(exchange, call);
+    match FILES.replace(Files::Closed) {
+        Files::Open { named, .. } => (result, named),
+        Files::Closed | Files::Misused => (result, None),
+    }
+}
+
+/// Whether a file was named where there was nothing to answer, since the last time.
+pub(super) fn is_misused() -> bool {
+    matches!(FILES.replace(Files::Closed), Files::Misused)
+}
+
+pub(crate) fn send(root: &str, path: &str) -> Result<(), Refusal> {
+    FILES.with_borrow_mut(|files| match files {
+        Files::Open { granted, named } => {
+            if !granted.iter().any(|known| known == root) {
+                return Err(Refusal::NotGranted);
+            }
+            rules::file_path(path)?;
+            *named = Some((root.to_owned(), path.to_owned()));
+            Ok(())
+        }
+        Files::Closed | Files::Misused => {
+            *files = Files::Misused;
+            Err(Refusal::NotGranted)
+        }
+    })
 }
 
 /// Takes the lines written since the last time.

@@ -25,7 +25,7 @@ mod exchange;
 pub(crate) mod host;
 mod rules;
 
-use crate::{Action, Edit, Filter, Hook, Level, Plan, Request, Response, settings};
+use crate::{Action, Answer, Edit, Filter, Hook, Level, Plan, Request, Response, settings};
 
 pub use exchange::Exchange;
 
@@ -45,6 +45,7 @@ pub enum Outcome {
 pub struct Gateway<F> {
     filter: F,
     plan: Plan,
+    roots: Vec<String>,
     lines: Vec<(Level, String)>,
 }
 
@@ -54,7 +55,16 @@ impl<F: Filter> Gateway<F> {
         let filter = F::configure(settings::parse(settings)?)?;
         let plan = filter.plan();
         rules::plan(&plan)?;
-        Ok(Self { filter, plan, lines: host::lines() })
+        if host::is_misused() {
+            return Err(MISUSED.to_owned());
+        }
+        Ok(Self { filter, plan, roots: Vec::new(), lines: host::lines() })
+    }
+
+    /// Grants the filter roots by name, as `roots` in its config does.
+    pub fn granting(mut self, roots: &[&str]) -> Self {
+        self.roots.extend(roots.iter().map(|&root| root.to_owned()));
+        self
     }
 
     pub fn plan(&self) -> &Plan {
@@ -80,9 +90,9 @@ impl<F: Filter> Gateway<F> {
             client: exchange.client.clone(),
             wanted: self.plan.request_headers.iter().map(|name| exchange.request.joined(name)).collect(),
         };
-        let action = host::during(exchange, || self.filter.on_request(&request));
+        let (action, file) = host::asking(exchange, &self.roots, || self.filter.on_request(&request));
         self.lines.extend(host::lines());
-        settle(exchange, action, Hook::Request)
+        settle(exchange, action, file, Hook::Request)
     }
 
     /// Calls `on_response` and applies the verdict. The exchange must have a response.
@@ -96,9 +106,9 @@ impl<F: Filter> Gateway<F> {
             status: head.status,
             wanted: self.plan.response_headers.iter().map(|name| head.fields.joined(name)).collect(),
         };
-        let action = host::during(exchange, || self.filter.on_response(&response));
+        let (action, file) = host::asking(exchange, &self.roots, || self.filter.on_response(&response));
         self.lines.extend(host::lines());
-        settle(exchange, action, Hook::Response)
+        settle(exchange, action, file, Hook::Response)
     }
 
     /// Calls `on_done`.
@@ -108,22 +118,17 @@ impl<F: Filter> Gateway<F> {
         }
         host::during(exchange, || self.filter.on_done(exchange.id));
         self.lines.extend(host::lines());
-        Outcome::Next
+        if host::is_misused() { Outcome::Refused(MISUSED.to_owned()) } else { Outcome::Next }
     }
 }
 
-fn settle(exchange: &mut Exchange, action: Action, side: Hook) -> Outcome {
+const MISUSED: &str = "a file was named where there is nothing to answer";
+
+fn settle(exchange: &mut Exchange, action: Action, file: Option<host::File>, side: Hook) -> Outcome {
     let edits = match action {
+        Action::Respond(answer) => return respond(exchange, answer, file),
+        _ if file.is_some() => return Outcome::Refused("a file was named and the call did not answer".to_owned()),
         Action::Next => return Outcome::Next,
-        Action::Respond(answer) => {
-            return match rules::answer(&answer) {
-                Ok(()) => {
-                    exchange.answer(answer);
-                    Outcome::Answered
-                }
-                Err(why) => Outcome::Refused(why),
-            };
-        }
         Action::Edit(edits) => edits,
     };
     let mut edited = exchange.clone();
@@ -135,6 +140,17 @@ fn settle(exchange: &mut Exchange, action: Action, side: Hook) -> Outcome {
     }
     *exchange = edited;
     Outcome::Edited
+}
+
+fn respond(exchange: &mut Exchange, answer: Answer, file: Option<host::File>) -> Outcome {
+    let with_file = if file.is_some() { rules::file(&answer) } else { Ok(()) };
+    match rules::answer(&answer).and(with_file) {
+        Ok(()) => {
+            exchange.answer(answer, file);
+            Outcome::Answered
+        }
+        Err(why) => Outcome::Refused(why),
+    }
 }
 
 fn apply(exchange: &mut Exchange, edit: Edit, side: Hook) {
@@ -162,7 +178,7 @@ fn apply(exchange: &mut Exchange, edit: Edit, side: Hook) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Answer, Edits};
+    use crate::{Edits, Refusal};
 
     /// Does what its settings say, so that the double can be watched.
     struct Script(String);
@@ -171,12 +187,16 @@ mod tests {
         type Settings = String;
 
         fn configure(settings: String) -> Result<Self, String> {
-            if settings == "refuse" { Err("as asked".to_owned()) } else { Ok(Self(settings)) }
+            match settings.as_str() {
+                "refuse" => Err("as asked".to_owned()),
+                "early file" => Answer::file("pages", "a").map(|_| Self(settings)).or(Ok(Self(String::new()))),
+                _ => Ok(Self(settings)),
+            }
         }
 
         fn plan(&self) -> Plan {
             let plan = Plan::new().request_header("x-a").response_header("x-b");
-            if self.0 == "done" { plan.on_done() } else { plan }
+            if matches!(self.0.as_str(), "done" | "late file") { plan.on_done() } else { plan }
         }
 
         fn on_request(&mut self, request: &Request) -> Action {
@@ -196,6 +216,14 @@ mod tests {
                     crate::log(Level::Info, &format!("{:?}", request.wanted(0)));
                     Action::Next
                 }
+                "file" => match Answer::file("pages", request.path().trim_start_matches("/pages/")) {
+                    Ok(answer) => answer.header("content-type", "text/plain").into(),
+                    Err(Refusal::NotGranted) => Answer::new(403).into(),
+                    Err(Refusal::BadPath) => Answer::new(400).into(),
+                },
+                "file and body" => Answer::file("pages", "a").map(|answer| answer.body("b")).unwrap_or_default().into(),
+                "file without content" => Answer::file("pages", "a").unwrap_or_default().status(204).into(),
+                "file and next" => Answer::file("pages", "a").map_or(Action::Next, |_| Action::Next),
                 _ => Action::Next,
             }
         }
@@ -205,12 +233,16 @@ mod tests {
                 "edit" => Edits::new().set_status(404).set_header("x-b", response.wanted(0).unwrap_or(b"none")).into(),
                 "half" => Edits::new().set_path("/two").into(),
                 "answer" => Answer::new(502).body("replaced").into(),
+                "file" => Answer::file("pages", "sorry.html").unwrap_or_default().status(503).into(),
                 _ => Action::Next,
             }
         }
 
         fn on_done(&mut self, id: u64) {
             crate::log(Level::Debug, &format!("done {id}"));
+            if self.0 == "late file" {
+                let _ = Answer::file("pages", "a");
+            }
         }
     }
 
@@ -247,6 +279,41 @@ mod tests {
         assert_eq!(exchange.body(), b"no");
         assert_eq!(gateway.response(&mut exchange), Outcome::Answered);
         assert_eq!((exchange.status(), exchange.body()), (Some(502), b"replaced".as_slice()));
+    }
+
+    #[test]
+    fn an_answer_may_be_a_file_of_a_granted_root() {
+        let mut exchange = Exchange::get("/pages/a/b");
+        assert_eq!(gateway("file").request(&mut exchange), Outcome::Answered);
+        assert_eq!((exchange.status(), exchange.file()), (Some(403), None), "without any root");
+        let mut gateway = gateway("file").granting(&["other", "pages"]);
+        for (path, status, file) in [
+            ("/pages/a/b", 200, Some(("pages", "a/b"))),
+            ("/pages/a/../b", 400, None),
+            ("/pages//b", 400, None),
+            ("/pages/", 200, Some(("pages", ""))),
+        ] {
+            let mut exchange = Exchange::get(path);
+            assert_eq!(gateway.request(&mut exchange), Outcome::Answered, "{path}");
+            assert_eq!((exchange.status(), exchange.file()), (Some(status), file), "{path}");
+        }
+        let mut exchange = Exchange::get("/").response(200);
+        assert_eq!(gateway.response(&mut exchange), Outcome::Answered);
+        assert_eq!((exchange.status(), exchange.file()), (Some(503), Some(("pages", "sorry.html"))));
+    }
+
+    #[test]
+    fn a_file_that_is_not_the_answer_is_refused() {
+        for (script, why) in [
+            ("file and body", "a body of its own"),
+            ("file without content", "the status 204"),
+            ("file and next", "did not answer"),
+        ] {
+            let outcome = gateway(script).granting(&["pages"]).request(&mut Exchange::get("/"));
+            assert!(matches!(&outcome, Outcome::Refused(said) if said.contains(why)), "{script}: {outcome:?}");
+        }
+        assert_eq!(gateway("late file").done(&Exchange::get("/")), Outcome::Refused(MISUSED.to_owned()));
+        assert_eq!(Gateway::<Script>::start("\"early file\"").err().as_deref(), Some(MISUSED));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What the gateway checks before it obeys (`wit/README.md`). The sizes are the gateway's to choose and not checked.
 
-use crate::{Answer, Edit, Hook, Plan};
+use crate::{Answer, Edit, Hook, Plan, Refusal};
 
 /// Fields that belong to the connection or say where a message ends (RFC 9110, section 7.6.1; RFC 9112, section 6).
 const FRAMING: [&str; 8] =
@@ -29,6 +29,22 @@ pub(super) fn answer(answer: &Answer) -> Result<(), String> {
         }
         field(name, value, Hook::Response)
     })
+}
+
+/// An answer's file. RFC 9110, sections 15.3.5 to 15.3.7 and 15.4.5: what has no content, and what only the gateway cuts.
+pub(super) fn file(answer: &Answer) -> Result<(), String> {
+    match answer.status {
+        _ if !answer.body.is_empty() => Err("an answer with a file has a body of its own".to_owned()),
+        204..=206 | 304 => Err(format!("an answer with the status {} cannot have a file", answer.status)),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn file_path(path: &str) -> Result<(), Refusal> {
+    let segments = path.strip_suffix('/').unwrap_or(path);
+    let plain = |segment: &str| !matches!(segment, "" | "." | "..") && !segment.contains('\0');
+    let fine = path.len() <= 4096 && (path.is_empty() || segments.split('/').all(plain));
+    if fine { Ok(()) } else { Err(Refusal::BadPath) }
 }
 
 pub(super) fn edits(edits: &[Edit], side: Hook) -> Result<(), String> {

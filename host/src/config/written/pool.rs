@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::keys::Keys;
-use super::{Writer, condition, key, list, path_text, respond_table, text, value_text};
+use super::{Writer, condition, files, key, list, path_text, respond_table, text, value_text};
 use crate::config::pool::{address, balance, base64, failover, health, member, sticky, transport};
 use crate::config::value::{write_duration, write_size};
 use crate::config::{
@@ -59,6 +59,7 @@ pub(super) fn write(out: &mut Writer, plan: &Plan, pool: &Pool) {
     out.duration("tunnel-idle-timeout", pool.tunnel_idle_timeout);
     out.duration("address-ttl", pool.address_ttl);
     out.key("forwarded", pool.forwarded);
+    out.key("accel", files::accel_value(plan, &pool.accel));
     out.key("filters", plan.chain(&pool.filters));
 }
 

@@ -23,7 +23,7 @@ impl AsyncRead for Transport {
 
 impl AsyncWrite for Transport {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.0.poll_written(context, bytes.len(), |stream, context| stream.poll_write(context, bytes))
+        self.poll_write_vectored(context, &[io::IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -32,7 +32,7 @@ impl AsyncWrite for Transport {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let length = slices.iter().map(|slice| slice.len()).sum();
-        self.0.poll_written(context, length, |stream, context| stream.poll_write_vectored(context, slices))
+        self.0.poll_written(context, length, |stream, context| self.0.slot.poll_write(stream, context, slices))
     }
 
     fn is_write_vectored(&self) -> bool {

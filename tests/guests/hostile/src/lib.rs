@@ -1,7 +1,7 @@
 //! A filter that misbehaves on demand. What it does stands in its settings (`{"do": "trap"}`) or in the request's
 //! `x-hostile` field; `hook` in the settings says where (`request`, the default, `response` or `done`), and
 //! `configure` has misdeeds of its own (`{"configure": "refuse" | "trap" | "panic" | "loop" | "plan-names" |
-//! "plan-twice" | "plan-many"}`). Without a misdeed it only counts its calls: `x-calls`, `x-retained`.
+//! "plan-twice" | "plan-many" | "file"}`). Without a misdeed it only counts its calls: `x-calls`, `x-retained`.
 
 use std::cell::Cell;
 use std::hint::black_box;
@@ -32,6 +32,7 @@ impl Filter for Hostile {
             Some("trap") => trap(),
             Some("panic") => panic!("configure panicked on purpose"),
             Some("loop") => endless(),
+            Some("file") => drop(Answer::file("pages", "a.txt")),
             _ => {}
         }
         Ok(Self { settings, calls: 0, retained: Vec::new() })
@@ -153,8 +154,19 @@ impl Hostile {
                 weir_filter::log(Level::Warn, "forged\n2026 ERROR line \x1b[31m\0");
                 edits.set_header("x-flooded", "1").into()
             }
+            "file-next" => Answer::file("pages", "a.txt").map_or(Action::Next, |_| Action::Next),
+            "file-edits" => Answer::file("pages", "a.txt").map_or(Action::Next, |_| edits.set_header("x", "y").into()),
+            "file-body" => Answer::file("pages", "a.txt").map_or(Action::Next, |answer| answer.body("x").into()),
+            "file-204" => Answer::file("pages", "a.txt").map_or(Action::Next, |answer| answer.status(204).into()),
             "read-all" => edits.set_header("x-read", read_all().to_string()).into(),
-            _ => edits.set_header("x-calls", self.calls.to_string()).into(),
+            // `file ROOT PATH`: that file, or why it may not be named.
+            other => match other.strip_prefix("file ").and_then(|file| file.split_once(' ')) {
+                Some((root, path)) => match Answer::file(root, path) {
+                    Ok(answer) => answer.into(),
+                    Err(refusal) => Answer::text(418, refusal.to_string()).into(),
+                },
+                None => edits.set_header("x-calls", self.calls.to_string()).into(),
+            },
         }
     }
 }
@@ -223,6 +235,20 @@ mod tests {
             let outcome = Gateway::<Hostile>::start("{}").unwrap().request(&mut exchange);
             assert_eq!(matches!(outcome, Outcome::Refused(_)), refused, "{misdeed}: {outcome:?}");
         }
+    }
+
+    #[test]
+    fn files_are_misused_on_demand() {
+        let mut gateway = Gateway::<Hostile>::start("{}").unwrap().granting(&["pages"]);
+        for misdeed in ["file-next", "file-edits", "file-body", "file-204"] {
+            let mut exchange = Exchange::get("/").field("x-hostile", misdeed);
+            let outcome = gateway.request(&mut exchange);
+            assert!(matches!(outcome, Outcome::Refused(_)), "{misdeed}: {outcome:?}");
+        }
+        let mut exchange = Exchange::get("/").field("x-hostile", "file pages a b");
+        assert_eq!(gateway.request(&mut exchange), Outcome::Answered);
+        assert_eq!(exchange.file(), Some(("pages", "a b")));
+        assert!(Gateway::<Hostile>::start(r#"{"configure":"file"}"#).is_err());
     }
 
     #[test]

@@ -1,0 +1,70 @@
+//! Bytes to a socket: those of a head that a file's follow, and a file's.
+
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::os::fd::BorrowedFd;
+
+use rustix::fs::sendfile;
+use rustix::io::retry_on_intr;
+use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+
+/// Sends bytes that more will follow at once, so that the kernel puts both into the same packet. How many it took.
+///
+/// # Errors
+/// The system's; `WouldBlock` when the socket takes nothing now.
+pub fn send_more(socket: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
+    let send = || sendmsg(socket, slices, &mut SendAncillaryBuffer::default(), flags);
+    Ok(retry_on_intr(send)?)
+}
+
+/// Sends a part of a file. How many bytes the socket took; none means that the file has no more.
+///
+/// # Errors
+/// The system's; `WouldBlock` when the socket takes nothing now.
+pub fn send_file(socket: BorrowedFd<'_>, file: &File, offset: u64, length: usize) -> io::Result<usize> {
+    let send = || {
+        let mut from = offset;
+        sendfile(socket, file, Some(&mut from), length)
+    };
+    Ok(retry_on_intr(send)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn a_head_and_a_part_of_a_file_arrive_in_order() {
+        let path = std::env::temp_dir().join(format!("weir-send-{}", std::process::id()));
+        File::create(&path).unwrap().write_all(b"0123456789").unwrap();
+        let file = File::open(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        assert_eq!(send_more(ours.as_fd(), &[IoSlice::new(b"he"), IoSlice::new(b"ad ")]).unwrap(), 5);
+        assert_eq!(send_file(ours.as_fd(), &file, 3, 4).unwrap(), 4);
+        assert_eq!(send_file(ours.as_fd(), &file, 8, 100).unwrap(), 2);
+        assert_eq!(send_file(ours.as_fd(), &file, 10, 100).unwrap(), 0);
+        drop(ours);
+        let mut got = String::new();
+        theirs.read_to_string(&mut got).unwrap();
+        assert_eq!(got, "head 345689");
+    }
+
+    #[test]
+    fn a_full_socket_would_block() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let block = [0; 1 << 16];
+        let error = loop {
+            if let Err(error) = send_more(ours.as_fd(), &[IoSlice::new(&block)]) {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+    }
+}
