@@ -5,7 +5,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::header;
+use http::header::{self, AsHeaderName};
 
 use super::directives::{Directives, FOREVER, Reach, RequestDirectives, seconds};
 use super::{Knobs, date};
@@ -191,7 +191,7 @@ pub fn since(earlier: SystemTime, later: SystemTime) -> Duration {
 
 /// A field that is one date. Two lines that are not the same are none.
 #[must_use]
-pub(super) fn dated_by(fields: &Fields, name: impl http::header::AsHeaderName, now: SystemTime) -> Option<SystemTime> {
+pub(super) fn dated_by(fields: &Fields, name: impl AsHeaderName, now: SystemTime) -> Option<SystemTime> {
     let mut lines = fields.lines(name);
     let first = lines.next()?;
     if lines.any(|line| line != first) { None } else { date::parse(first.as_bytes(), now) }

@@ -93,8 +93,7 @@ fn choose<T: Borrow<Stored>>(
         Decision::Validate => return Found::Validate { at, why: Forward::Stale },
         Decision::Unavailable => return Found::Unavailable,
     };
-    let is_here = stored.held.is_whole() || reply::reply(stored, request, now).is_some();
-    if is_here { Found::Use { at, is_stale, revalidate } } else { Found::Complete { at } }
+    if reply::is_answered(stored, request) { Found::Use { at, is_stale, revalidate } } else { Found::Complete { at } }
 }
 
 /// The latest of those that the request's fields choose (section 4.1); among those in the language that it likes best only

@@ -5,9 +5,7 @@
 
 use http::header;
 
-use super::fresh::since;
 use super::stored::Stored;
-use crate::clock::Duration;
 use crate::message::ranges::Range;
 use crate::message::{Fields, Status, Value};
 
@@ -204,17 +202,14 @@ pub fn combine(stored: &Stored, part: &Stored) -> Option<Stored> {
     Some(both)
 }
 
-/// A validator that says "byte for byte": an `ETag` that is not weak, else a `Last-Modified` that is well older than
-/// `Date` (RFC 9110, section 8.8.2.2).
+/// A validator that says "byte for byte": an `ETag` that is not weak, else a `Last-Modified` whose second was over when the
+/// response was sent (RFC 9110, section 8.8.2.2).
 #[must_use]
 pub fn strong(stored: &Stored) -> Option<Value> {
     if let Some(etag) = &stored.validators.etag {
         return etag.as_bytes().starts_with(b"\"").then(|| etag.clone());
     }
-    let modified = stored.validators.modified?;
-    // A minute, which RFC 7232 gave as an example of a difference that no two clocks explain.
-    let is_old = since(modified, stored.policy.date) >= Duration::from_secs(60);
-    is_old.then(|| stored.head.fields.get(header::LAST_MODIFIED).cloned()).flatten()
+    stored.validators.settled.then(|| stored.head.fields.get(header::LAST_MODIFIED).cloned()).flatten()
 }
 
 fn number(digits: &str) -> Option<u64> {

@@ -5,6 +5,7 @@ use http::header;
 use super::fresh::{Source, Times, may_guess};
 use super::partial::ContentRange;
 use super::stored::{Stored, ready};
+use super::validate::is_tag;
 use super::vary::Selection;
 use super::{Cookies, Directives, Knobs, Reach, RequestDirectives, invalidate};
 use crate::message::{Fields, Method, Name, RequestHead, ResponseHead, Status};
@@ -187,7 +188,8 @@ fn cookies(response: &ResponseHead, directives: &Directives, knobs: &Knobs) -> R
 /// Fresh for a while, or worth a question to the origin, or of use when it fails.
 fn is_of_use(stored: &Stored, knobs: &Knobs) -> bool {
     let policy = &stored.policy;
-    let can_be_asked_about = stored.validators.etag.is_some() || stored.validators.modified.is_some();
+    let can_be_asked_about =
+        stored.validators.etag.as_ref().is_some_and(is_tag) || stored.validators.modified.is_some();
     let is_fresh = policy.is_fresh(stored.times.answered);
     let may_be_stale = policy.stale_while_revalidate.is_some() || policy.stale_if_error.is_some();
     let is_stated = policy.source != Source::Nowhere;

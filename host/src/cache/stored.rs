@@ -7,7 +7,7 @@ use super::invalidate::{self, Tag};
 use super::partial::Held;
 use super::storable::Refusal;
 use super::vary::Selection;
-use super::{Directives, Knobs, date, validate};
+use super::{Directives, Knobs, date};
 use crate::message::conditional::Validators;
 use crate::message::{Fields, Name, ResponseHead, Status, hops, semantics};
 
@@ -41,10 +41,7 @@ impl Stored {
     pub fn of(head: ResponseHead, times: Times, selection: Selection, origin: Box<str>, knobs: &Knobs) -> Self {
         let directives = Directives::of(&head.fields, &knobs.targets, knobs.surrogate);
         let policy = Policy::of(&head, &directives, times, knobs);
-        let validators = Validators {
-            etag: head.fields.get(header::ETAG).filter(|tag| validate::is_tag(tag)).cloned(),
-            modified: dated_by(&head.fields, header::LAST_MODIFIED, times.answered),
-        };
+        let validators = Validators::stated(&head.fields);
         let tags = invalidate::tags(&head.fields, &origin);
         Self { head, times, selection, held: Held::nothing(), policy, validators, tags, origin }
     }

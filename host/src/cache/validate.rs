@@ -54,7 +54,8 @@ pub fn ask<T: Borrow<Stored>>(request: &mut Fields, candidates: &[T]) -> bool {
         request.remove(name);
     });
     let mut tags: Vec<&Value> = Vec::new();
-    for tag in candidates.iter().filter_map(|stored| stored.borrow().validators.etag.as_ref()) {
+    for tag in candidates.iter().filter_map(|stored| stored.borrow().validators.etag.as_ref()).filter(|tag| is_tag(tag))
+    {
         if tags.len() < MOST_TAGS && !tags.contains(&tag) {
             tags.push(tag);
         }
@@ -154,11 +155,16 @@ pub fn is_failure(status: Status) -> bool {
     matches!(status.as_u16(), 500 | 502 | 503 | 504)
 }
 
-/// Whether a value is an entity tag (RFC 9110, section 8.8.3); what is none validates nothing.
+/// Whether a stored tag can be asked about: one of RFC 9110, section 8.8.3, or the word that some origins write instead.
 #[must_use]
 pub(super) fn is_tag(value: &Value) -> bool {
-    let inner = opaque(value).strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
-    inner.is_some_and(|inner| inner.iter().all(|&byte| byte == 0x21 || matches!(byte, 0x23..=0x7e | 0x80..)))
+    let text = opaque(value);
+    let quoted = text.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
+    let is_tagged = |byte: &u8| *byte == 0x21 || matches!(*byte, 0x23..=0x7e | 0x80..);
+    match quoted {
+        Some(inner) => inner.iter().all(is_tagged),
+        None => !text.is_empty() && text.iter().all(|byte| is_tagged(byte) && *byte != b',' && *byte < 0x7f),
+    }
 }
 
 fn is_weak(tag: &Value) -> bool {
