@@ -4,6 +4,7 @@
 
 pub mod balance;
 pub mod body;
+pub mod cache;
 pub mod chain;
 pub mod cli;
 pub mod clock;

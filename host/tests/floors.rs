@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[&[&str]] = &[
     &["clock", "failure", "kernel", "message"],
     &["body", "config"],
-    &["balance", "files", "fitness", "log", "routes", "tls", "wasm"],
+    &["balance", "cache", "files", "fitness", "log", "routes", "tls", "wasm"],
     &["upstream"],
     &["chain", "pool"],
     &["generation"],
