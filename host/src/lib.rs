@@ -21,6 +21,7 @@ pub mod message;
 pub mod pipeline;
 pub mod pool;
 pub mod routes;
+pub mod shelf;
 pub mod tls;
 pub mod upstream;
 pub mod wasm;

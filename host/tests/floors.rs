@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[&[&str]] = &[
     &["clock", "failure", "kernel", "message"],
     &["body", "config"],
-    &["balance", "cache", "files", "fitness", "log", "routes", "tls", "wasm"],
+    &["balance", "cache", "files", "fitness", "log", "routes", "shelf", "tls", "wasm"],
     &["upstream"],
     &["chain", "pool"],
     &["generation"],
@@ -47,8 +47,13 @@ const WALLS: &[(&str, &[&str])] = &[
     ("tokio_rustls", &["tls/", "upstream/"]),
     ("x509_parser", &["tls/"]),
     ("mime_guess", &["files/"]),
+<<<<<<< HEAD
     ("moka", &["pool/"]),
     ("rustix", &["files/", "kernel/", "pool/local/process.rs"]),
+=======
+    ("moka", &["pool/", "shelf/"]),
+    ("rustix", &["files/", "pool/local/process.rs"]),
+>>>>>>> stores
     ("quinn", &["front/h3/"]),
     ("h3", &["front/h3/"]),
     ("unsafe", &["clock/thread_time.rs", "gateway/system.rs", "kernel/", "wasm/cache.rs"]),
