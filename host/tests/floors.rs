@@ -47,13 +47,8 @@ const WALLS: &[(&str, &[&str])] = &[
     ("tokio_rustls", &["tls/", "upstream/"]),
     ("x509_parser", &["tls/"]),
     ("mime_guess", &["files/"]),
-<<<<<<< HEAD
-    ("moka", &["pool/"]),
-    ("rustix", &["files/", "kernel/", "pool/local/process.rs"]),
-=======
     ("moka", &["pool/", "shelf/"]),
-    ("rustix", &["files/", "pool/local/process.rs"]),
->>>>>>> stores
+    ("rustix", &["files/", "kernel/", "pool/local/process.rs"]),
     ("quinn", &["front/h3/"]),
     ("h3", &["front/h3/"]),
     ("unsafe", &["clock/thread_time.rs", "gateway/system.rs", "kernel/", "wasm/cache.rs"]),

@@ -58,6 +58,20 @@ pub(super) struct Bound {
     is_forwarded: bool,
 }
 
+impl Routed {
+    /// Whether it asks for another protocol.
+    pub(super) fn is_for_tunnel(&self) -> bool {
+        !self.asked.upgrade.is_empty()
+    }
+
+    /// The same way for a request of the gateway's own.
+    pub(super) fn without_client(mut self, interim: Rc<dyn Interim>) -> Self {
+        let asked = &mut self.asked;
+        (asked.body, asked.interim, asked.expects, asked.length) = (Body::Empty, interim, false, None);
+        self
+    }
+}
+
 pub(super) fn choose(exchange: &mut Exchange, mut asked: Asked) -> ControlFlow<Answer, Routed> {
     let local = exchange.local.clone();
     let generation = &local.generation;
