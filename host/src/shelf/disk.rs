@@ -121,10 +121,12 @@ impl Disk {
         self.seconds.fetch_max(now, Ordering::Relaxed);
         let known = self.index().find(key, now);
         let mut found: Vec<_> = known.into_iter().map(|known| (known, self.open.get(&known.0))).collect();
-        let closed: Vec<u64> = found.iter().filter(|(_, open)| open.is_none()).map(|((number, _), _)| *number).collect();
+        let closed: Vec<u64> =
+            found.iter().filter(|(_, open)| open.is_none()).map(|((number, _), _)| *number).collect();
         if !closed.is_empty() {
             let disk = self.clone();
-            let opened = self.threads.run(move || closed.into_iter().map(|number| disk.load(number)).collect::<Vec<_>>());
+            let opened =
+                self.threads.run(move || closed.into_iter().map(|number| disk.load(number)).collect::<Vec<_>>());
             let mut opened = opened.await.unwrap_or_default().into_iter();
             found.iter_mut().filter(|(_, open)| open.is_none()).for_each(|(_, open)| *open = opened.next().flatten());
         }
@@ -151,7 +153,7 @@ impl Disk {
             self.open.insert(sequence, Arc::new(open));
         }
         let (disk, label) = (self.clone(), label.clone());
-        Some(self.threads.run(move || disk.amend(sequence, &label, false)))
+        Some(self.threads.carry_out(move || disk.amend(sequence, &label, false)))
     }
 
     /// An object with this label exists that is not here: earlier ones are of no use any more.
@@ -184,7 +186,7 @@ impl Disk {
             return (0, None);
         }
         let (disk, count) = (self.clone(), meant.len() as u64);
-        let done = self.threads.run(move || {
+        let done = self.threads.carry_out(move || {
             for number in meant {
                 match purge {
                     Purge::Soft => disk.amend_stale(number),

@@ -88,10 +88,7 @@ impl http_body::Body for Follow {
     type Data = Bytes;
     type Error = Failure;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
         while !self.is_over {
             if let Some(reading) = &mut self.reading {
                 let Poll::Ready(read) = Pin::new(reading).poll(context) else { return Poll::Pending };

@@ -106,7 +106,9 @@ impl Index {
     pub(super) fn find(&mut self, key: &[u8], now: u32) -> Vec<(u64, bool)> {
         let mut found = Vec::new();
         for slot in self.keys.get(key).into_iter().flatten() {
-            let Some(Some(card)) = usize::try_from(*slot).ok().and_then(|slot| self.slots.get_mut(slot)) else { continue };
+            let Some(Some(card)) = usize::try_from(*slot).ok().and_then(|slot| self.slots.get_mut(slot)) else {
+                continue;
+            };
             card.used = card.used.max(now);
             found.push((card.sequence, card.is_stale));
         }

@@ -271,7 +271,8 @@ mod tests {
             let length = all.len() as u64;
             assert_eq!(object.length(), length);
             assert!(object.weight() >= length);
-            for (offset, wanted) in [(0, length), (0, 1), (1, length), (length, 5), (length + 9, 1), (length / 2, 300)] {
+            for (offset, wanted) in [(0, length), (0, 1), (1, length), (length, 5), (length + 9, 1), (length / 2, 300)]
+            {
                 let from = usize::try_from(offset.min(length)).unwrap();
                 let to = usize::try_from((offset + wanted).min(length)).unwrap().max(from);
                 assert_eq!(bytes(&object.part(offset, wanted)), all[from..to], "{sizes:?} {offset} {wanted}");

@@ -52,6 +52,17 @@ impl Threads {
         result
     }
 
+    /// Has something done, whether or not anybody waits for it.
+    pub(super) fn carry_out(&self, work: impl FnOnce() + Send + 'static) -> oneshot::Receiver<()> {
+        let (sender, done) = oneshot::channel();
+        self.give(move || {
+            work();
+            // Nobody has to listen.
+            let _ = sender.send(());
+        });
+        done
+    }
+
     /// Has something done that nobody waits for.
     pub(super) fn give(&self, work: impl FnOnce() + Send + 'static) {
         let mut state = self.0.state();

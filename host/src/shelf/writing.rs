@@ -233,6 +233,11 @@ impl Writing {
         true
     }
 
+    #[cfg(test)]
+    pub(super) fn in_memory(&self) -> usize {
+        self.growing.state().pieces.iter().map(|(_, piece)| piece.len()).sum()
+    }
+
     /// Nobody has to wait for what will be on no shelf.
     fn lose(&mut self) {
         if self.leader.is_some() && !self.is_kept() {

@@ -34,9 +34,13 @@ async fn what_is_purged_is_gone_or_stale_and_stays_so_after_a_restart() {
         for purge in [Purge::Soft, Purge::Hard] {
             let _ = fs::remove_dir_all(&place.0);
             let shelf = open(&sizes);
-            for (key, variant, tags) in
-                [("/a", "", &["t", "u"][..]), ("/a", "v", &["u"]), ("/a/b", "", &["t"]), ("/c", "", &["t"]), ("/d", "", &[])]
-            {
+            for (key, variant, tags) in [
+                ("/a", "", &["t", "u"][..]),
+                ("/a", "v", &["u"]),
+                ("/a/b", "", &["t"]),
+                ("/c", "", &["t"]),
+                ("/d", "", &[]),
+            ] {
                 store(&shelf, label(key, variant, tags), &[b"x"]);
             }
             let both = if sizes.memory.is_some() && sizes.disk.is_some() { 2 } else { 1 };
