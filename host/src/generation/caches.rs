@@ -242,8 +242,7 @@ mod tests {
 
     #[test]
     fn a_directory_is_opened_once_and_goes_on() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("cache");
+        let path = std::env::temp_dir().join(format!("weir-caches-{}", std::process::id()));
         let of = |name: &str, size: &str| {
             plan(&format!("[cache.{name}]\ndisk = {{ path = \"{}\", size = \"{size}\" }}", path.display()))
         };
@@ -254,6 +253,8 @@ mod tests {
         let other = stores.open(&of("b", "16MiB")).err().unwrap();
         assert!(other[0].to_string().starts_with("weir.toml:5:1: cache \"b\": "), "{}", other[0]);
         assert!(Stores::dry().open(&of("b", "16MiB")).is_ok());
+        drop((first, second));
+        std::fs::remove_dir_all(path).unwrap();
     }
 
     #[test]

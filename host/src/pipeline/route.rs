@@ -64,6 +64,16 @@ impl Routed {
         !self.asked.upgrade.is_empty()
     }
 
+    /// Its body, to be read before it goes on; `None` if the client waits for a word before it sends it.
+    pub(super) fn take_body(&mut self) -> Option<Body> {
+        (!self.asked.expects).then(|| std::mem::take(&mut self.asked.body))
+    }
+
+    /// What was read of it, and the rest.
+    pub(super) fn put_body(&mut self, body: Body) {
+        self.asked.body = body;
+    }
+
     /// The same way for a request of the gateway's own.
     pub(super) fn without_client(mut self, interim: Rc<dyn Interim>) -> Self {
         let asked = &mut self.asked;

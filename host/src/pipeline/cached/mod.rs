@@ -4,6 +4,7 @@
 //! Requests for the same thing wait for the first of them, as long as there is hope that its answer is for them too.
 
 mod card;
+mod content;
 mod entry;
 mod fetch;
 mod join;
@@ -19,6 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use http::header;
 
+use self::content::Content;
 use self::entry::Entry;
 use self::fetch::{Errand, Question};
 use self::tell::Done;
@@ -56,11 +58,14 @@ enum Turn {
 /// A filter's word that a request goes past the cache.
 const BYPASS: &str = "cache.bypass";
 
+/// What the content of a `QUERY` is called in a key.
+const CONTENT: &str = "content";
+
 /// How often somebody waits for others before it asks itself.
 const MOST_WAITS: usize = 2;
 
 /// Answers from the cache of the route, or through it.
-pub(super) async fn act(exchange: &mut Exchange, routed: Routed) -> ControlFlow<Answer, Answer> {
+pub(super) async fn act(exchange: &mut Exchange, mut routed: Routed) -> ControlFlow<Answer, Answer> {
     let desk = Desk { local: exchange.local.clone(), route: routed.key };
     let (Some((cache, plan)), false) = (desk.cache(), routed.is_for_tunnel() || exchange.is_connect) else {
         return super::uncached(exchange, routed).await;
@@ -68,8 +73,24 @@ pub(super) async fn act(exchange: &mut Exchange, routed: Routed) -> ControlFlow<
     if purge::is_asked(exchange, plan) {
         return Break(purge::answer(exchange, cache, plan));
     }
-    let bytes = Bytes::from(desk.key(&exchange.facts).to_string());
-    if desk.is_bypassed(&exchange.facts) {
+    let mut digest = None;
+    let is_query = plan.query && exchange.facts.request.method.as_str() == "QUERY";
+    let mut is_bypassed = desk.is_bypassed(&exchange.facts);
+    if is_query && !is_bypassed {
+        // Who waits to be told to go on is told by the upstream.
+        is_bypassed = true;
+        if let Some(body) = routed.take_body() {
+            let content = match Content::read(body, &exchange.facts.request.fields).await {
+                Ok(content) => content,
+                Err(failure) => return Answer::broken(exchange, failure),
+            };
+            is_bypassed = content.digest.is_none();
+            digest = content.digest;
+            routed.put_body(content.body);
+        }
+    }
+    let bytes = Bytes::from(desk.key(&exchange.facts, digest.as_deref()).to_string());
+    if is_bypassed {
         let errand = Errand { key: bytes, question: Question::Whole, why: Forward::Bypass, leader: None, keeps: false };
         return fetch::fetch(exchange, routed, &desk, errand).await;
     }
@@ -113,7 +134,17 @@ pub(super) async fn act(exchange: &mut Exchange, routed: Routed) -> ControlFlow<
                 Some(answer) => return Continue(answer),
                 None => None,
             },
-            Turn::Lead(leader) => Some(leader),
+            Turn::Lead(leader) => {
+                // Between looking and boarding somebody may have come back with it.
+                let newest = entry::at_hand(&cache.store.shelf, &bytes, &cache.knobs);
+                let found = lookup::look(&newest, &exchange.facts.request, clock::wall(), &cache.knobs);
+                if matches!(found, Found::Use { .. }) {
+                    leader.stored();
+                    entries = newest;
+                    continue;
+                }
+                Some(leader)
+            }
             Turn::Alone => None,
         };
         return fetch::fetch(exchange, routed, &desk, Errand { key: bytes, question, why, leader, keeps: true }).await;
@@ -126,11 +157,13 @@ impl Desk {
         self.local.generation.cache(self.route)
     }
 
-    fn key(&self, facts: &Facts) -> Key {
+    fn key(&self, facts: &Facts, content: Option<&str>) -> Key {
         let Some((cache, plan)) = self.cache() else { return Key::of(&facts.request, &Default::default(), &[]) };
         let variables = plan.key.variables.iter();
-        let parts: Vec<(&str, &str)> =
-            variables.filter_map(|name| Some((name.as_str(), facts.variables.get(name)?))).collect();
+        let parts: Vec<(&str, &str)> = variables
+            .filter_map(|name| Some((name.as_str(), facts.variables.get(name)?)))
+            .chain(content.map(|content| (CONTENT, content)))
+            .collect();
         Key::of(&facts.request, &cache.knobs.key, &parts)
     }
 
