@@ -1,3 +1,5 @@
+//! Tables of parts and how they come together.
+
 use super::*;
 use crate::cache::storable::storable;
 use crate::cache::testing::{date, fields, get, response, times};

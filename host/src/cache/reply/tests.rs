@@ -1,3 +1,5 @@
+//! Tables of answers from the store.
+
 use super::*;
 use crate::cache::Knobs;
 use crate::cache::storable::storable;
