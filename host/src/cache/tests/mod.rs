@@ -2,6 +2,7 @@
 //! models that were written apart from the rules.
 
 mod fields;
+mod hostile;
 mod scenes;
 mod simulation;
 mod world;
