@@ -122,7 +122,11 @@ fn nothing_panics() {
         let now = at(rng.u64(0..10));
         let _ = look(&[&stored], &again, now, &knobs);
         let _ = reply(&stored, &again, now, seed);
-        let _ = (partial::rest(&stored), partial::combine(&stored, &stored), validate::ask(&mut again.fields, &stored));
+        let _ = (
+            partial::rest(&stored),
+            partial::combine(&stored, &stored, &knobs),
+            validate::ask(&mut again.fields, &stored),
+        );
         let late = Times { asked: at(2), answered: at(1) };
         let fresh = validate::freshen(&stored, &again, &answer, late, &knobs);
         let _ = validate::see(&fresh.stored, &again, &answer, late, &knobs);

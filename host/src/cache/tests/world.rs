@@ -239,7 +239,7 @@ impl Exchange<'_> {
         let key = self.key.clone();
         let replaced = |(known, old, _): &(Key, Stored, Vec<u8>)| *known == key && old.selection.matches(request);
         if let Some((_, old, bytes)) = self.world.entries.iter().find(|entry| replaced(entry))
-            && let Some(both) = partial::combine(old, &stored)
+            && let Some(both) = partial::combine(old, &stored, &self.world.knobs)
         {
             let mut all = bytes.clone();
             all.resize(all.len().max(content.len()), 0);
