@@ -39,7 +39,7 @@ fn hostile(origin: &Origin) -> Gateway {
         .file("secret/a.txt", "secret")
         .tables("[root.pages]\npath = \"./pages\"\n[root.secret]\npath = \"./secret\"")
         .route("filters = [\"hostile\"]")
-        .tables(&format!("[filter.hostile]\nmodule = \"{{hostile}}\"\nroots = [\"pages\"]"))
+        .tables("[filter.hostile]\nmodule = \"{hostile}\"\nroots = [\"pages\"]")
         .fill("hostile", &filter_file("hostile").display().to_string())
         .access_log("${response.status} ${failure}");
     Gateway::start(&config)

@@ -14,12 +14,13 @@ use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 
 pub use self::parts::{Extent, Part, Parts};
-pub use self::piece::Piece;
+use self::piece::Framed;
+pub use self::piece::{Piece, Source};
 pub use self::replay::Replay;
 use crate::failure::Failure;
 
 /// A boxed stream of frames.
-pub type Stream = Pin<Box<dyn http_body::Body<Data = Bytes, Error = Failure>>>;
+pub type Stream = Pin<Box<dyn Source>>;
 
 /// A request's or a response's body.
 #[derive(Default)]
@@ -37,8 +38,13 @@ pub enum Body {
 
 impl Body {
     /// A body of a stream.
-    pub fn stream(stream: impl http_body::Body<Data = Bytes, Error = Failure> + 'static) -> Self {
-        Body::Stream(Box::pin(stream))
+    pub fn stream(stream: impl http_body::Body<Data = Bytes, Error = Failure> + Unpin + 'static) -> Self {
+        Body::Stream(Box::pin(Framed(stream)))
+    }
+
+    /// A body of a stream of which the kernel can move a part.
+    pub fn source(source: impl Source + 'static) -> Self {
+        Body::Stream(Box::pin(source))
     }
 
     /// The next piece, for a reader that can have the kernel move bytes which nobody looked at; such a piece is at most
@@ -46,7 +52,8 @@ impl Body {
     pub fn poll_piece(&mut self, context: &mut Context<'_>, most: u64) -> Poll<Option<Result<Piece, Failure>>> {
         match self {
             Body::Parts(parts) => parts.poll_piece(context, most),
-            Body::Empty | Body::Bytes(_) | Body::Stream(_) => Pin::new(self).poll_frame(context).map_ok(Piece::Frame),
+            Body::Stream(stream) => stream.as_mut().poll_piece(context, most),
+            Body::Empty | Body::Bytes(_) => Pin::new(self).poll_frame(context).map_ok(Piece::Frame),
         }
     }
 

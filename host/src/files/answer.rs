@@ -1,6 +1,6 @@
 //! A file as an answer: head, and body as parts.
 
-use super::open::Opened;
+use super::open::{Content, Opened};
 use crate::body::{Extent, Part};
 use crate::config::Root;
 use crate::message::conditional::{self, Outcome, Validators};
@@ -71,17 +71,16 @@ impl Chosen<'_> {
 
     fn part(&self, piece: Piece) -> Part {
         let Range { first, last } = match piece {
-            Piece::Text(text) => return Part::Bytes(text),
             Piece::Range(range) => range,
+            Piece::Text(text) => return Part::Bytes(text),
         };
-        let kept = self.opened.bytes.as_ref().zip(usize::try_from(first).ok().zip(usize::try_from(last).ok()));
-        match kept {
-            Some((bytes, (first, last))) if first <= last && last < bytes.len() => {
-                Part::Bytes(bytes.slice(first..=last))
+        match &self.opened.content {
+            Content::Bytes(bytes) => {
+                let of = |place: u64| usize::try_from(place).unwrap_or(usize::MAX).min(bytes.len());
+                Part::Bytes(bytes.slice(of(first)..of(last.saturating_add(1))))
             }
-            _ => {
-                let range = Range { first, last };
-                Part::Extent(Extent { file: self.opened.file.clone(), offset: first, length: range.length() })
+            Content::File(file) => {
+                Part::Extent(Extent { file: file.clone(), offset: first, length: Range { first, last }.length() })
             }
         }
     }

@@ -4,28 +4,26 @@
 //! to see it. So a root is opened by its path again and again, as seldom as everything else that is known of files.
 
 use std::cell::RefCell;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::jail::{self, Stand, Trouble, Wait};
+use super::jail::{Jail, Trouble, Wait};
 use super::roots::Root;
 use super::{Roots, blocking};
 use crate::clock::{self, Instant};
 
 /// A root that is open.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Door {
     /// Its index.
     pub(super) index: usize,
     /// What the config says of it.
     pub(super) root: Arc<Root>,
     /// Its directory.
-    pub(super) directory: Arc<OwnedFd>,
+    pub(super) jail: Arc<Jail>,
     /// Since when it is this directory: what was known before is of another one.
     pub(super) since: Instant,
-    stand: Stand,
     looked: Instant,
 }
 
@@ -55,18 +53,17 @@ impl Doors {
             return Ok(door);
         }
         let root = roots.get(index).ok_or(Trouble::Moved)?;
-        let (directory, stand) = open(root).await?;
-        let door = match known {
-            Some(door) if door.stand.is_same(&stand) => Rc::new(Door { looked: now, ..Door::clone(&door) }),
-            other => {
-                if other.is_some() {
-                    let root = root.clone();
-                    blocking::give(move || root.resolve());
-                }
-                let directory = Arc::new(directory);
-                Rc::new(Door { index, root: root.clone(), directory, since: now, stand, looked: now })
+        let jail = Arc::new(open(root).await?);
+        let since = match known {
+            Some(door) if door.jail.stand.is_same(&jail.stand) => door.since,
+            Some(_) => {
+                let root = root.clone();
+                blocking::give(move || root.resolve());
+                now
             }
+            None => now,
         };
+        let door = Rc::new(Door { index, root: root.clone(), jail, since, looked: now });
         let mut doors = self.open.borrow_mut();
         if doors.len() <= index {
             doors.resize(index + 1, None);
@@ -81,12 +78,8 @@ impl Doors {
     }
 }
 
-async fn open(root: &Arc<Root>) -> Result<(OwnedFd, Stand), Trouble> {
-    let at = |root: &Root, wait| {
-        let directory = jail::root(&root.plan.path, wait)?;
-        let stand = jail::stand(&directory)?;
-        Ok((directory, stand))
-    };
+async fn open(root: &Arc<Root>) -> Result<Jail, Trouble> {
+    let at = |root: &Root, wait| Jail::at(&root.plan.path, root.plan.symlinks, wait);
     match at(root, Wait::Never) {
         Err(Trouble::Cold) => {
             let root = root.clone();

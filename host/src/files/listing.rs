@@ -3,17 +3,16 @@
 //! Shown is what would be answered if it were asked for: regular files and directories that the root lets anybody see.
 
 use std::fmt::Write as _;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::Arc;
 
 use rustix::fs::{Dir, OFlags};
 use time::OffsetDateTime;
 
 use super::door::Door;
-use super::jail::{self, Trouble, Wait};
+use super::jail::{Jail, Trouble, Wait};
 use super::{Asked, beneath, blocking, failure, path};
 use crate::body::Body;
-use crate::config::Symlinks;
-use crate::failure::{Failure, Kind};
+use crate::failure::Failure;
 use crate::message::answer::{Form, form};
 use crate::message::{Method, ResponseHead, Status, Value, name};
 
@@ -22,12 +21,7 @@ const MOST: usize = 10_000;
 
 /// A directory's listing.
 pub(super) async fn answer(door: &Door, path: &[u8], asked: Asked<'_>) -> Result<(ResponseHead, Body), Failure> {
-    let search = Search {
-        directory: door.directory.try_clone().map_err(|error| Failure::of(Kind::Internal, error.to_string()))?,
-        path: path.to_vec(),
-        links: door.root.plan.symlinks,
-        hidden: door.root.plan.hidden,
-    };
+    let search = Search { jail: door.jail.clone(), path: path.to_vec(), hidden: door.root.plan.hidden, most: MOST };
     let is_json = form(&asked.request.fields) == Form::Json;
     let title = asked.known_as.map_or_else(|| asked.request.path().to_owned(), str::to_owned);
     let written = blocking::run(move || {
@@ -44,7 +38,7 @@ pub(super) async fn answer(door: &Door, path: &[u8], asked: Asked<'_>) -> Result
         (name::VARY, Value::from_static("Accept")),
         // It changes with every file, and nothing says when.
         (name::CACHE_CONTROL, Value::from_static("no-cache")),
-        (name::CONTENT_SECURITY_POLICY, Value::from_static("default-src 'none'; style-src 'unsafe-inline'")),
+        (name::CONTENT_SECURITY_POLICY, Value::from_static("default-src 'none'")),
         (name::X_CONTENT_TYPE_OPTIONS, Value::from_static("nosniff")),
     ] {
         head.fields.set(name, value);
@@ -57,10 +51,10 @@ pub(super) async fn answer(door: &Door, path: &[u8], asked: Asked<'_>) -> Result
 }
 
 struct Search {
-    directory: OwnedFd,
+    jail: Arc<Jail>,
     path: Vec<u8>,
-    links: Symlinks,
     hidden: bool,
+    most: usize,
 }
 
 struct Listing {
@@ -82,9 +76,7 @@ struct Entry {
 
 impl Search {
     fn read(&self) -> Result<Listing, Trouble> {
-        let root = self.directory.as_fd();
-        jail::look(root, &self.path, self.links, Wait::May)?.real()?;
-        let directory = jail::directory(root, &self.path, self.links, OFlags::RDONLY)?;
+        let directory = self.jail.directory(&self.path, OFlags::RDONLY)?;
         let (mut entries, mut is_cut) = (Vec::new(), false);
         for found in Dir::new(directory)? {
             let found = found?;
@@ -92,13 +84,13 @@ impl Search {
             if matches!(name, b"." | b"..") || !self.hidden && path::is_hidden(name) {
                 continue;
             }
-            if entries.len() == MOST {
+            if entries.len() == self.most {
                 is_cut = true;
                 break;
             }
-            if let Ok(seen) = jail::look(root, &beneath(&self.path, name), self.links, Wait::May) {
-                let (size, modified) = (seen.stand.size, seen.stand.modified.0);
-                entries.push(Entry { is_file: !seen.stand.is_directory, name: name.to_vec(), size, modified });
+            if let Ok(stand) = self.jail.look(&beneath(&self.path, name), Wait::May) {
+                let (size, modified) = (stand.size, stand.modified.0);
+                entries.push(Entry { is_file: !stand.is_directory, name: name.to_vec(), size, modified });
             }
         }
         entries.sort_unstable();
@@ -110,22 +102,20 @@ impl Listing {
     fn html(&self, title: &str) -> String {
         let mut out = String::with_capacity(512 + self.entries.len() * 160);
         let title = escaped(title);
-        let _ = write!(
-            out,
-            "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\n{STYLE}"
-        );
-        let _ = write!(out, "</head>\n<body><h1>{title}</h1>\n<table>\n");
+        let _ = write!(out, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>");
+        let _ = write!(out, "</head>\n<body><h1>{title}</h1>\n<table cellpadding=\"4\">\n");
         if self.has_parent {
             out.push_str("<tr><td><a href=\"../\">../</a><td><td>\n");
         }
         for entry in &self.entries {
             let (href, name) = (entry.href(), escaped(&entry.shown()));
             let size = if entry.is_file { entry.size.to_string() } else { String::new() };
-            let _ = writeln!(out, "<tr><td><a href=\"{href}\">{name}</a><td>{size}<td>{}", entry.date(' '));
+            let _ =
+                writeln!(out, "<tr><td><a href=\"{href}\">{name}</a><td align=\"right\">{size}<td>{}", entry.date(' '));
         }
         out.push_str("</table>\n");
         if self.is_cut {
-            let _ = writeln!(out, "<p>There is more; {MOST} entries are shown.</p>");
+            let _ = writeln!(out, "<p>There is more; {} entries are shown.</p>", self.entries.len());
         }
         out.push_str("</body></html>\n");
         out
@@ -145,8 +135,6 @@ impl Listing {
         format!("{}\n", serde_json::json!({ "entries": entries, "complete": !self.is_cut }))
     }
 }
-
-const STYLE: &str = "<style>body{font-family:sans-serif}td{padding:0 1em 0 0}td+td{text-align:right}</style>";
 
 impl Entry {
     /// As a relative reference. Everything that could mean something else in one is escaped, a colon too.
@@ -190,4 +178,28 @@ fn escaped(text: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::config::Symlinks;
+
+    #[test]
+    fn listings_are_bounded() {
+        let path = std::env::temp_dir().join(format!("weir-listing-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        (0..5).for_each(|number| fs::write(path.join(number.to_string()), "x").unwrap());
+        let jail = Arc::new(Jail::at(&path, Symlinks::Deny, Wait::May).unwrap());
+        for (most, shown, is_cut) in [(0, 0, true), (3, 3, true), (4, 4, true), (5, 5, false), (6, 5, false)] {
+            let search = Search { jail: jail.clone(), path: Vec::new(), hidden: false, most };
+            let listing = search.read().unwrap();
+            assert_eq!((listing.entries.len(), listing.is_cut), (shown, is_cut), "{most}");
+            assert_eq!(listing.html("/").contains("There is more"), is_cut);
+            assert_eq!(listing.json().contains("\"complete\":false"), is_cut);
+        }
+        fs::remove_dir_all(&path).unwrap();
+    }
 }

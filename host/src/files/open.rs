@@ -6,7 +6,6 @@
 use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::IoSliceMut;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt as _;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,11 +16,11 @@ use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use super::blocking;
 use super::door::Door;
-use super::jail::{self, Stand, Trouble, Wait};
+use super::jail::{self, Jail, Stand, Trouble, Wait};
 use super::kept::Kept;
 use super::said::Said;
 use crate::clock::{self, Instant};
-use crate::config::{self, Symlinks};
+use crate::config;
 
 /// What lies at a path.
 #[derive(Debug, Clone)]
@@ -35,14 +34,21 @@ pub(super) enum Found {
 /// An open file.
 #[derive(Debug)]
 pub(super) struct Opened {
-    /// To read from.
-    pub(super) file: Arc<File>,
     /// Which version.
     pub(super) stand: Stand,
-    /// All of it, if it is small.
-    pub(super) bytes: Option<Bytes>,
+    /// Its bytes.
+    pub(super) content: Content,
     /// What answers say of it.
     pub(super) said: Said,
+}
+
+/// What a file's bytes come from.
+#[derive(Debug, Clone)]
+pub(super) enum Content {
+    /// Here they are, the file being small; it need not stay open.
+    Bytes(Bytes),
+    /// To be read from.
+    File(Arc<File>),
 }
 
 /// A thread's open files.
@@ -98,14 +104,16 @@ impl Open {
             Known::Stale(opened) => Some(opened),
             Known::Nothing => None,
         };
-        let search =
-            Search { links: door.root.plan.symlinks, small: self.0.small, known: known.as_ref().map(|it| it.stand) };
-        let fetched = fetch(&door.directory, path, search).await;
+        let search = Search { small: Some(self.0.small), known: known.as_ref().map(|opened| opened.stand) };
+        let fetched = fetch(&door.jail, path, search).await;
         let found = match (fetched, known) {
             (Ok(Fetched::Same), Some(opened)) => Ok(Found::File(opened)),
             (Ok(Fetched::Same), None) => Err(Trouble::Moved),
             (Ok(Fetched::Directory), _) => Ok(Found::Directory),
-            (Ok(Fetched::File(file, stand, bytes)), _) => Ok(Found::file(door, path, file, stand, bytes)),
+            (Ok(Fetched::File(stand, content)), _) => Ok(match self.0.same(door, path, &stand) {
+                Some(opened) => Found::File(opened),
+                None => Found::file(door, path, stand, content),
+            }),
             (Err(trouble), _) => Err(trouble),
         };
         self.0.keep(door, path, now, &found);
@@ -117,19 +125,18 @@ impl Open {
 
     /// The file at a path, opened for this once.
     pub(super) async fn once(&self, door: &Door, path: &[u8]) -> Result<Found, Trouble> {
-        let search = Search { links: door.root.plan.symlinks, small: 0, known: None };
-        match fetch(&door.directory, path, search).await? {
+        match fetch(&door.jail, path, Search { small: None, known: None }).await? {
             Fetched::Same => Err(Trouble::Moved),
             Fetched::Directory => Ok(Found::Directory),
-            Fetched::File(file, stand, bytes) => Ok(Found::file(door, path, file, stand, bytes)),
+            Fetched::File(stand, content) => Ok(Found::file(door, path, stand, content)),
         }
     }
 }
 
 impl Found {
-    fn file(door: &Door, path: &[u8], file: File, stand: Stand, bytes: Option<Bytes>) -> Self {
+    fn file(door: &Door, path: &[u8], stand: Stand, content: Content) -> Self {
         let said = Said::of(&door.root.plan, path, &stand, clock::wall());
-        Self::File(Rc::new(Opened { file: Arc::new(file), stand, bytes, said }))
+        Self::File(Rc::new(Opened { stand, content, said }))
     }
 }
 
@@ -155,6 +162,12 @@ impl Shelves {
             Some((at, trouble)) if is_fresh(at) => Known::Fresh(trouble.map_or(Ok(Found::Directory), Err)),
             _ => Known::Nothing,
         }
+    }
+
+    /// The file as somebody opened it who asked at the same time: one open file is enough for all of them.
+    fn same(&self, door: &Door, path: &[u8], stand: &Stand) -> Option<Rc<Opened>> {
+        let (_, opened) = self.files.borrow_mut().get(door.index, path)?;
+        (opened.stand == *stand && opened.said.is_settled).then_some(opened)
     }
 
     fn keep(&self, door: &Door, path: &[u8], now: Instant, found: &Result<Found, Trouble>) {
@@ -194,52 +207,53 @@ async fn turn(shelves: std::rc::Weak<Shelves>) {
 /// How to look.
 #[derive(Debug, Clone, Copy)]
 struct Search {
-    links: Symlinks,
-    /// Files up to so many bytes are read.
-    small: u64,
-    /// What need not be opened, being open already.
+    /// Files up to so many bytes are read; `None` reads none.
+    small: Option<u64>,
+    /// What need not be opened again, being that still.
     known: Option<Stand>,
 }
 
 enum Fetched {
     Same,
     Directory,
-    File(File, Stand, Option<Bytes>),
+    File(Stand, Content),
 }
 
-async fn fetch(directory: &Arc<OwnedFd>, path: &[u8], search: Search) -> Result<Fetched, Trouble> {
-    match search.at(directory.as_fd(), path, Wait::Never) {
+async fn fetch(jail: &Arc<Jail>, path: &[u8], search: Search) -> Result<Fetched, Trouble> {
+    match search.at(jail, path, Wait::Never) {
         Err(Trouble::Cold | Trouble::Moved) => {
-            let (directory, path) = (directory.clone(), path.to_vec());
-            let patient = move || search.patiently(directory.as_fd(), &path);
-            blocking::run(patient).await.unwrap_or(Err(Trouble::Moved))
+            let (jail, path) = (jail.clone(), path.to_vec());
+            blocking::run(move || search.patiently(&jail, &path)).await.unwrap_or(Err(Trouble::Moved))
         }
         fetched => fetched,
     }
 }
 
 impl Search {
-    fn patiently(self, directory: BorrowedFd<'_>, path: &[u8]) -> Result<Fetched, Trouble> {
+    fn patiently(self, jail: &Jail, path: &[u8]) -> Result<Fetched, Trouble> {
         for _ in 1..LOOKS {
-            match self.at(directory, path, Wait::May) {
+            match self.at(jail, path, Wait::May) {
                 Err(Trouble::Moved) => {}
                 fetched => return fetched,
             }
         }
-        Self { small: 0, ..self }.at(directory, path, Wait::May)
+        Self { small: None, ..self }.at(jail, path, Wait::May)
     }
 
-    fn at(self, directory: BorrowedFd<'_>, path: &[u8], wait: Wait) -> Result<Fetched, Trouble> {
-        let seen = jail::look(directory, path, self.links, wait)?;
-        if self.known == Some(seen.stand) {
+    fn at(self, jail: &Jail, path: &[u8], wait: Wait) -> Result<Fetched, Trouble> {
+        let seen = jail.look(path, wait)?;
+        if self.known == Some(seen) {
             return Ok(Fetched::Same);
         }
-        if seen.stand.is_directory {
+        if seen.is_directory {
             return Ok(Fetched::Directory);
         }
-        let (file, stand) = jail::open(directory, path, self.links, &seen, wait)?;
-        let bytes = if stand.size <= self.small { Some(read(&file, &stand, wait)?) } else { None };
-        Ok(Fetched::File(file, stand, bytes))
+        let (file, stand) = jail.open(path, &seen, wait)?;
+        let content = match self.small {
+            Some(small) if stand.size <= small => Content::Bytes(read(&file, &stand, wait)?),
+            _ => Content::File(Arc::new(file)),
+        };
+        Ok(Fetched::File(stand, content))
     }
 }
 
@@ -260,7 +274,7 @@ fn read(file: &File, before: &Stand, wait: Wait) -> Result<Bytes, Trouble> {
             .read_exact_at(&mut bytes, 0)
             .map_err(|error| Errno::from_io_error(&error).map_or(Trouble::Moved, Trouble::Refused))?,
     }
-    if jail::stand(file)? != *before {
+    if jail::stand(file, wait)? != *before {
         return Err(Trouble::Moved);
     }
     Ok(Bytes::from(bytes))

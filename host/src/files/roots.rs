@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 
-use super::jail::{self, Trouble};
+use super::jail::{Jail, Trouble};
 use crate::config::{self, Problem};
 use crate::failure::{Failure, Kind};
 
@@ -34,7 +34,7 @@ impl Roots {
     pub fn open(plan: &[config::Root]) -> Result<Self, Vec<Problem>> {
         let (mut roots, mut problems) = (Vec::new(), Vec::new());
         for root in plan {
-            match jail::try_root(&root.path) {
+            match Jail::probe(&root.path) {
                 Ok(()) => roots.push(Arc::new(Root::of(root))),
                 Err(text) => problems.push(Problem::at(&root.place, root.told(&text))),
             }

@@ -5,12 +5,11 @@
 //! close; who can rename files there can delete them as well.) It happens when the body is gone, sent or not. Answers that
 //! have no byte of it (`HEAD`, 304, 412, 416) delete nothing: the client is yet to ask for it. A range is an answer.
 
-use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 
 use super::blocking;
 use super::door::Door;
-use super::jail::{self, Stand};
+use super::jail::{Jail, Stand};
 use super::open::Opened;
 use super::roots::Root;
 
@@ -19,7 +18,7 @@ pub(super) struct Temporary(Option<File>);
 
 struct File {
     root: Arc<Root>,
-    directory: Arc<OwnedFd>,
+    jail: Arc<Jail>,
     path: Box<[u8]>,
     stand: Stand,
 }
@@ -27,8 +26,8 @@ struct File {
 impl Temporary {
     /// Of the file at a path.
     pub(super) fn of(door: &Door, path: &[u8], opened: &Opened) -> Self {
-        let (root, directory) = (door.root.clone(), door.directory.clone());
-        Self(Some(File { root, directory, path: path.into(), stand: opened.stand }))
+        let (root, jail) = (door.root.clone(), door.jail.clone());
+        Self(Some(File { root, jail, path: path.into(), stand: opened.stand }))
     }
 
     /// Lets the file be.
@@ -47,8 +46,7 @@ impl Drop for Temporary {
 
 impl File {
     fn delete(self) {
-        let links = self.root.plan.symlinks;
-        if let Err(trouble) = jail::delete(self.directory.as_fd(), &self.path, links, &self.stand) {
+        if let Err(trouble) = self.jail.delete(&self.path, &self.stand) {
             let failure = trouble.into_failure(&self.root.plan.name, &self.path);
             tracing::warn!("a temporary file was sent and could not be deleted: {failure}");
         }

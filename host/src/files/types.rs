@@ -22,10 +22,12 @@ pub(super) fn of(root: &Root, path: &[u8]) -> Value {
 }
 
 /// What the table lacks, or knows by an older meaning than anybody who serves files today.
-const NEWER: [(&str, &str); 6] = [
+const NEWER: [(&str, &str); 8] = [
+    ("mjs", "text/javascript"),
     ("map", "application/json"),
     ("importmap", "application/importmap+json"),
     ("jxl", "image/jxl"),
+    ("m3u8", "application/vnd.apple.mpegurl"),
     ("ts", "video/mp2t"),
     ("mts", "video/mp2t"),
     ("zst", "application/zstd"),
@@ -50,7 +52,7 @@ fn with_charset(kind: Value, charset: &str) -> Value {
 
 /// Types whose bytes are characters, written in more than one charset.
 fn is_text(kind: &str) -> bool {
-    let of_application = |kind: &str| matches!(kind, "javascript" | "json" | "xml") || kind.ends_with("+xml");
+    let of_application = |kind: &str| matches!(kind, "javascript" | "xml") || kind.ends_with("+xml");
     kind.starts_with("text/") || kind.strip_prefix("application/").is_some_and(of_application)
 }
 
@@ -80,7 +82,7 @@ mod tests {
             (b"a.webmanifest", "application/manifest+json"),
             (b"a.mp4", "video/mp4"),
             (b"a.ts", "video/mp2t"),
-            (b"a.m3u8", "application/x-mpegurl"),
+            (b"a.m3u8", "application/vnd.apple.mpegurl"),
             (b"a.pdf", "application/pdf"),
             (b"a.txt", "text/plain"),
             (b"a.xml", "text/xml"),
@@ -108,7 +110,7 @@ mod tests {
         for (path, expected) in [
             (&b"a.html"[..], "text/html; charset=utf-8"),
             (b"a.js", "text/javascript; charset=utf-8"),
-            (b"a.json", "application/json; charset=utf-8"),
+            (b"a.json", "application/json"),
             (b"a.app", "application/javascript; charset=utf-8"),
             (b"a.feed", "application/rss+xml; charset=utf-8"),
             (b"a.own", "text/html; Charset=koi8-r"),

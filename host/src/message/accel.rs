@@ -3,6 +3,7 @@
 //!
 //! Nothing of it is for a client, and none of it is taken from one. What a value leads to is not known here.
 
+use std::fmt;
 use std::time::Duration;
 
 use http::uri::PathAndQuery;
@@ -18,7 +19,7 @@ pub struct Said {
     pub charset: Option<String>,
     /// Bytes of the body that the client may have in a second; zero means as many as it takes.
     pub rate: Option<u64>,
-    /// How long the answer may be kept, whatever its own fields say of that.
+    /// How long the answer may be kept, whatever its own fields say of that: for whoever keeps answers.
     pub expires: Option<Expires>,
 }
 
@@ -115,6 +116,15 @@ impl Said {
             rate: text("x-accel-limit-rate").and_then(rate),
             expires: text("x-accel-expires").and_then(expires),
         })
+    }
+}
+
+impl fmt::Display for Lead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Route(name) => write!(f, "@{name}"),
+            Self::Path(place) => write!(f, "{}", place.written.as_bytes().escape_ascii()),
+        }
     }
 }
 

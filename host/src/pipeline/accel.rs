@@ -108,6 +108,7 @@ pub(super) fn turn(
     passage::give_up(answer.body);
     let hops = count(exchange, &kept);
     let facts = &mut exchange.facts;
+    tracing::debug!(id = &*facts.request_id, to = %lead, hops, "an upstream's answer leads elsewhere");
     let turn = Turn { request: facts.request.clone(), route: facts.route.clone(), kept, charset: said.charset };
     only_read(&mut facts.request);
     let way = match hops > MOST_HOPS {
@@ -218,14 +219,17 @@ impl Turn {
 
 /// Puts what is kept in the place of what the answer says itself. Cookies come on top, and of an error nothing else is true.
 fn stand(kept: &Fields, head: &mut ResponseHead) {
+    let has_cookies = head.fields.contains(header::SET_COOKIE);
     kept.lines(header::SET_COOKIE).for_each(|line| head.fields.append(header::SET_COOKIE, line.clone()));
     let names = kept.names().filter(|name| **name != header::SET_COOKIE && may_stand(name, head));
     for name in names.cloned().collect::<Vec<_>>() {
-        if name != header::VARY {
+        // What an answer varies by is the sum of what everybody says (a file says it already). And who set a cookie may have
+        // said that no shared cache gives it to others: nobody else takes that back.
+        let is_sum = name == header::VARY || (name == header::CACHE_CONTROL && has_cookies);
+        if !is_sum {
             head.fields.remove(&name);
         }
         for line in kept.lines(&name) {
-            // What an answer varies by is the sum of what everybody says (a file says it already).
             if !head.fields.lines(&name).any(|known| known == line) {
                 head.fields.append(name.clone(), line.clone());
             }
@@ -299,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_answer_varies_by_is_a_sum() {
+    fn what_an_answer_varies_by_is_a_sum_and_so_is_what_caches_are_told_of_cookies() {
         for (own, kept, expected) in [
             (&[("vary", "accept-encoding")][..], "cookie", "vary: accept-encoding\r\nvary: cookie\r\n"),
             (&[("vary", "cookie"), ("vary", "accept-encoding")], "cookie", "vary: cookie\r\nvary: accept-encoding\r\n"),
@@ -310,23 +314,34 @@ mod tests {
             stand(&fields(&[("vary", kept)]), &mut head);
             assert_eq!(text(&head.fields), expected);
         }
+        for (own, expected) in [
+            (&[("set-cookie", "a"), ("cache-control", "private")][..], "private,max-age=9"),
+            (&[("set-cookie", "a")], "max-age=9"),
+            (&[("cache-control", "private")], "max-age=9"),
+        ] {
+            let mut head = ResponseHead::of(Status::OK);
+            head.fields = fields(own);
+            stand(&fields(&[("cache-control", "max-age=9")]), &mut head);
+            let lines: Vec<_> = head.fields.lines("cache-control").map(|line| line.to_str().unwrap()).collect();
+            assert_eq!(lines.join(","), expected, "{own:?}");
+        }
     }
 
     #[test]
     fn what_stands_in_the_other_answer() {
         let kept = kept(&Accel::default(), &fields(SAID));
         for (status, own, expected) in [
-            (200, "text/plain", "image/png|private|c=3,a=1,b=2"),
-            (206, "text/plain", "image/png|private|c=3,a=1,b=2"),
-            (206, "multipart/byteranges; boundary=x", "multipart/byteranges; boundary=x|private|c=3,a=1,b=2"),
-            (304, "text/plain", "text/plain|private|c=3,a=1,b=2"),
-            (302, "text/plain", "image/png|private|c=3,a=1,b=2"),
-            (404, "text/plain", "text/plain|max-age=5|c=3,a=1,b=2"),
-            (416, "text/plain", "text/plain|max-age=5|c=3,a=1,b=2"),
-            (500, "text/plain", "text/plain|max-age=5|c=3,a=1,b=2"),
+            (200, "text/plain", "image/png|private|a=1,b=2"),
+            (206, "text/plain", "image/png|private|a=1,b=2"),
+            (206, "multipart/byteranges; boundary=x", "multipart/byteranges; boundary=x|private|a=1,b=2"),
+            (304, "text/plain", "text/plain|private|a=1,b=2"),
+            (302, "text/plain", "image/png|private|a=1,b=2"),
+            (404, "text/plain", "text/plain|max-age=5|a=1,b=2"),
+            (416, "text/plain", "text/plain|max-age=5|a=1,b=2"),
+            (500, "text/plain", "text/plain|max-age=5|a=1,b=2"),
         ] {
             let mut head = ResponseHead::of(Status::from_u16(status).unwrap());
-            head.fields = fields(&[("content-type", own), ("cache-control", "max-age=5"), ("set-cookie", "c=3")]);
+            head.fields = fields(&[("content-type", own), ("cache-control", "max-age=5")]);
             stand(&kept, &mut head);
             let lines =
                 |name: &str| head.fields.lines(name).map(|line| line.to_str().unwrap()).collect::<Vec<_>>().join(",");

@@ -203,7 +203,7 @@ impl Attempts<'_> {
         lease.carried(exchange.uploaded.as_ref().map_or(0, |uploaded| uploaded.get()));
         let download = Download::of(incoming, progress, connection, self.back(), lease);
         let body = match semantics::has_body(&exchange.facts.request.method, head.status) {
-            true => Body::stream(download),
+            true => Body::source(download),
             false => {
                 drop(download);
                 Body::Empty

@@ -10,12 +10,12 @@ use super::arrive::Asked;
 use super::limited::Limited;
 use super::{Answer, Exchange, Interim, https, tunnel};
 use crate::body::{Body, Replay};
-use crate::config::{Action, PrefixChange, Respond};
+use crate::config::{Action, PathMatch, PrefixChange, Respond};
 use crate::failure::{Failure, Kind};
 use crate::generation::RouteKey;
 use crate::message::forwarding::{self, Inward, Peer};
 use crate::message::websocket::Key;
-use crate::message::{Facts, Method, ResponseHead, Value, accel, semantics, target};
+use crate::message::{Facts, Method, ResponseHead, Value, semantics, target};
 
 /// A request that has a route.
 pub(super) struct Routed {
@@ -128,8 +128,13 @@ pub(super) fn act(exchange: &mut Exchange, routed: Routed) -> ControlFlow<Answer
     let pool = match &route.action {
         Action::Pool(pool) => *pool,
         Action::Files(root) => {
-            let known_as = exchange.facts.request.target().clone();
+            let mut known_as = exchange.facts.request.target().clone();
             change_prefix(exchange, route.prefix.as_ref())?;
+            let target = exchange.facts.request.target();
+            // With another slash at its end, a path that a route is for alone would be nobody's.
+            if matches!(route.path, PathMatch::Exact(_)) && target.path().ends_with('/') {
+                known_as = target.clone();
+            }
             return Continue(Goal::Files(Place { root: *root, known_as }));
         }
         Action::Respond(respond) => return Break(respond_with(exchange, respond)),
@@ -195,7 +200,6 @@ pub(super) fn respond_with(exchange: &Exchange, respond: &Respond) -> Answer {
     for (name, value) in &respond.fields {
         head.fields.append(name.clone(), value.clone());
     }
-    accel::forget(&mut head.fields);
     if exchange.facts.request.method == Method::HEAD && semantics::has_body(&Method::GET, respond.status) {
         head.fields.set(http::header::CONTENT_LENGTH, respond.body.len().into());
         return Answer::made(head, bytes::Bytes::new());

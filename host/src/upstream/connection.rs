@@ -13,14 +13,16 @@ use tokio::task::AbortHandle;
 use super::permit::Place;
 use super::progress::{Hints, Limits, Progress, Stage};
 use super::shared::Shared;
+use super::speak::speak_alone;
 use super::stream::Stream;
-use super::tunnel::{Exit, Far, Left};
+use super::tunnel::{Exit, Far, Leaving};
 use super::waiting::Waiting;
-use super::{Endpoint, Incoming, Upload};
+use super::wire::Counted;
+use super::{Endpoint, Incoming, Upload, socket};
 use crate::body::Body;
 use crate::clock::{Deadline, Duration};
 use crate::failure::{Failure, Kind};
-use crate::message::{Fields, Status};
+use crate::message::{Fields, Status, Version};
 use crate::tls;
 
 /// A connection that is not in the middle of anything: one of HTTP/1, or a place on one of HTTP/2.
@@ -38,9 +40,18 @@ pub(super) struct Alone {
     place: Place,
     deadline: Rc<Deadline>,
     codec: AbortHandle,
-    exit: Exit,
-    left: Option<Left>,
+    exit: Exit<Beneath>,
+    leaving: Option<Leaving<Beneath>>,
+    /// Nothing stands between the codec and the socket.
+    is_bare: bool,
+    /// The answer at hand can be read without the codec, and is worth it.
+    can_part: bool,
+    /// After such an answer the connection may carry another request (RFC 9112, section 9.3).
+    goes_on: bool,
 }
+
+/// What codecs of connections to members stand on.
+pub(super) type Beneath = Counted<socket::Stream>;
 
 /// The head of an answer, its body still to come.
 pub struct Answered {
@@ -100,7 +111,7 @@ impl Connection {
     /// The next request asks for another protocol: if it is granted, `leave` gives the stream.
     pub fn may_leave(&mut self) {
         if let Line::Alone(alone) = &mut self.0 {
-            alone.left = Some(alone.exit.open());
+            alone.leaving = Some(alone.exit.open());
         }
     }
 
@@ -113,14 +124,32 @@ impl Connection {
         let Line::Alone(mut alone) = self.0 else {
             return Err(Failure::of(Kind::Internal, "a connection that others share cannot be left"));
         };
-        match alone.left.take() {
-            Some(left) => {
-                let far = left.await.map_err(|_| Failure::of(Kind::UpstreamReset, "the connection ended with its 101"));
+        match alone.leaving.take() {
+            Some(leaving) => {
+                let left = leaving.await;
                 alone.place.release();
-                far
+                let left = left.map_err(|_| Failure::of(Kind::UpstreamReset, "the connection ended with its 101"))?;
+                Ok(Far { stream: Box::pin(left.stream), early: left.early })
             }
             None => Err(Failure::of(Kind::Internal, "the connection cannot be left")),
         }
+    }
+
+    /// Calls the codec out in the middle of an answer's body, where the rest of it can be read without and is worth it: it
+    /// comes from a socket as it is, its length is known, and nothing of the request is left to be sent.
+    pub(super) fn call_out(&self) -> Option<Leaving<Beneath>> {
+        match &self.0 {
+            Line::Alone(alone) => alone.can_part.then(|| alone.exit.call()),
+            Line::Shared(_) => None,
+        }
+    }
+
+    /// The connection once more, behind an answer that was read to its end without its codec. None when it has served its
+    /// time.
+    pub(super) async fn again(self, stream: Beneath) -> Option<Self> {
+        let alone = self.apart().ok().filter(|alone| alone.goes_on)?;
+        let (endpoint, place, deadline) = (alone.endpoint.clone(), alone.place.clone(), alone.deadline.clone());
+        speak_alone(stream, endpoint, place, deadline).await.ok().map(Self::alone)
     }
 
     /// Sends a request and waits for the head of its answer. `interim` is told of 1xx answers but `100 Continue`, which
@@ -146,6 +175,10 @@ impl Connection {
 /// For the last bytes of a request whose answer is whole already: a moment, because another connection costs less.
 const SETTLE: Duration = Duration::from_millis(100);
 
+/// Answers from this length on are worth another way than through the codec, which costs two turns of its task and a codec
+/// more.
+const LONG: u64 = 256 << 10;
+
 impl Alone {
     pub(super) const fn of(
         sender: SendRequest<Upload>,
@@ -153,9 +186,16 @@ impl Alone {
         place: Place,
         deadline: Rc<Deadline>,
         codec: AbortHandle,
-        exit: Exit,
+        exit: Exit<Beneath>,
     ) -> Self {
-        Self { sender, endpoint, place, deadline, codec, exit, left: None }
+        let (is_bare, can_part, goes_on) = (false, false, false);
+        Self { sender, endpoint, place, deadline, codec, exit, leaving: None, is_bare, can_part, goes_on }
+    }
+
+    /// Says whether its stream is nothing but a socket.
+    pub(super) fn on(mut self, is_bare: bool) -> Self {
+        self.is_bare = is_bare;
+        self
     }
 
     pub(super) const fn endpoint(&self) -> &Arc<Endpoint> {
@@ -185,7 +225,9 @@ impl Alone {
     ) -> Result<Answered, Unanswered> {
         let (mut head, body) = request.into_parts();
         frame(&mut head, &body);
-        let stage = Stage::first(body.is_over(), expects);
+        let is_bodiless = body.is_over();
+        let stage = Stage::first(is_bodiless, expects);
+        let asks_to_close = closes(&head.headers);
         let progress = Progress::begin(self.deadline.clone(), limits, stage);
         let mut request = http::Request::from_parts(head, Upload::of(body, progress.clone()));
         let hints = Hints::default();
@@ -204,10 +246,23 @@ impl Alone {
             waiting.overdue(context).map_or(Poll::Pending, |failure| Poll::Ready(Err(failure.into())))
         });
         let response = answer.await?;
+        let length = http_body::Body::size_hint(response.body()).exact();
+        self.can_part = self.is_bare && is_bodiless && length.is_some_and(|length| length >= LONG);
+        if self.can_part {
+            let is_last = response.version() != Version::HTTP_11 || closes(response.headers());
+            self.goes_on = !asks_to_close && !is_last;
+        }
         progress.reach(Stage::Body);
         progress.rest();
         Ok(Answered { response: response.map(Incoming::from), progress })
     }
+}
+
+/// Whether a head says that its connection ends with its message (RFC 9112, section 9.6).
+fn closes(fields: &http::HeaderMap) -> bool {
+    let mut options =
+        fields.get_all(header::CONNECTION).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
 }
 
 /// Says how a body comes whose length nobody knows. The codec says so by itself, but not for methods that seldom have one:

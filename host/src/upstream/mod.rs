@@ -18,6 +18,7 @@ mod preface;
 mod progress;
 mod race;
 mod reach;
+mod rest;
 mod shared;
 mod socket;
 mod speak;

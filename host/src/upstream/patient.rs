@@ -13,16 +13,18 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub(super) struct Patient<S> {
     stream: S,
     is_deaf: bool,
+    /// The codec has written since it last flushed, so it may have more.
+    is_owing: bool,
 }
 
 impl<S> Patient<S> {
     pub(super) const fn of(stream: S) -> Self {
-        Self { stream, is_deaf: false }
+        Self { stream, is_deaf: false, is_owing: false }
     }
 
-    /// The stream itself.
-    pub(super) fn into_inner(self) -> S {
-        self.stream
+    /// The stream itself, and whether all that the codec had to say was written.
+    pub(super) fn into_inner(self) -> (S, bool) {
+        (self.stream, !self.is_deaf && !self.is_owing)
     }
 }
 
@@ -59,6 +61,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         if self.is_deaf {
             return Poll::Pending;
         }
+        self.is_owing = true;
         let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.written(polled)
     }
@@ -71,6 +74,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         if self.is_deaf {
             return Poll::Pending;
         }
+        self.is_owing = true;
         let polled = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
         self.written(polled)
     }
@@ -87,6 +91,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         match Pin::new(&mut self.stream).poll_flush(context) {
             Poll::Ready(Err(error)) if is_refusal(&error) => {
                 self.is_deaf = true;
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Ok(())) => {
+                self.is_owing = false;
                 Poll::Ready(Ok(()))
             }
             polled => polled,

@@ -2,10 +2,11 @@
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::tls;
@@ -30,6 +31,39 @@ impl Socket {
         match self {
             Self::Tcp(stream) => (stream.local_addr().ok(), stream.peer_addr().ok()),
             Self::Unix(_) => (None, None),
+        }
+    }
+
+    /// Reads by a system call, when there is something: `take` is told the socket.
+    pub(super) fn poll_take(
+        &self,
+        context: &mut Context<'_>,
+        mut take: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let taken = match self {
+                Self::Tcp(stream) => {
+                    ready!(stream.poll_read_ready(context))?;
+                    stream.try_io(Interest::READABLE, || take(stream.as_fd()))
+                }
+                Self::Unix(stream) => {
+                    ready!(stream.poll_read_ready(context))?;
+                    stream.try_io(Interest::READABLE, || take(stream.as_fd()))
+                }
+            };
+            if !taken.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+                return Poll::Ready(taken);
+            }
+        }
+    }
+}
+
+impl Stream {
+    /// The socket whose bytes are the stream's.
+    pub(super) const fn bare(&self) -> Option<&Socket> {
+        match self {
+            Self::Bare(socket) => Some(socket),
+            Self::Secured(_) => None,
         }
     }
 }

@@ -32,6 +32,11 @@ impl<S> Counted<S> {
     pub(super) const fn of(stream: S, place: Place) -> Self {
         Self { stream, _leaves: Leaves(place) }
     }
+
+    /// The stream itself.
+    pub(super) const fn get(&self) -> &S {
+        &self.stream
+    }
 }
 
 impl Drop for Leaves {

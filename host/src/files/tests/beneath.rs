@@ -2,8 +2,9 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{OpenOptionsExt as _, symlink};
+use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
+use std::thread;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
@@ -126,9 +127,6 @@ fn what_is_no_regular_file_is_not_opened() {
         for name in ["fifo", "socket", "to-fifo", "fifo/", "fifo/x"] {
             assert_eq!(served.kind(name).await, Err(Kind::NoFile), "{name}");
         }
-        // Had anybody opened the reading end, the writing end could be opened now, or could have been for a moment.
-        let writer = fs::OpenOptions::new().write(true).custom_flags(libc_nonblock()).open(path("fifo"));
-        assert_eq!(writer.unwrap_err().raw_os_error(), Some(rustix::io::Errno::NXIO.raw_os_error()));
         let devices = Served::anew(root("/dev".as_ref()));
         for name in ["null", "zero", "tty", "full"] {
             assert_eq!(devices.kind(name).await, Err(Kind::NoFile), "{name}");
@@ -148,8 +146,23 @@ fn what_is_no_regular_file_is_not_opened() {
     });
 }
 
-fn libc_nonblock() -> i32 {
-    i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap()
+#[test]
+fn who_writes_to_a_fifo_is_left_waiting() {
+    let tree = Tree::new();
+    let fifo = tree.path("srv/fifo");
+    mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let path = fifo.clone();
+    // It waits in `open` for somebody to read.
+    let writer = thread::spawn(move || fs::OpenOptions::new().write(true).open(path).is_ok());
+    run(async {
+        let served = Served::anew(tree.root());
+        for _ in 0..1000 {
+            assert_eq!(served.kind("fifo").await, Err(Kind::NoFile));
+        }
+    });
+    assert!(!writer.is_finished());
+    let _reader = fs::File::open(&fifo).unwrap();
+    assert!(writer.join().unwrap());
 }
 
 #[test]
@@ -169,7 +182,7 @@ fn names_are_bytes() {
     ] {
         fs::write(tree.path("srv").join(OsStr::from_bytes(name)), name).unwrap();
         run(async {
-            let served = Served::anew(tree.root());
+            let served = Served::anew(Root { hidden: true, ..tree.root() });
             let text = served.text(name).await.unwrap();
             assert_eq!(text, String::from_utf8_lossy(name), "{}", name.escape_ascii());
         });

@@ -34,7 +34,13 @@ fn a_directory_is_its_index_or_its_listing_or_forbidden() {
         assert_eq!(field(&head, "content-type"), Some("text/html"));
         let listing = Served::anew(Root { index: index(), listing: true, ..tree.root() });
         assert_eq!(listing.text("both/").await.unwrap(), "html");
-        assert!(listing.text("none/").await.unwrap().contains("<a href=\"x\">x</a><td>1<td>1994-11-06 08:49:37"));
+        assert!(
+            listing
+                .text("none/")
+                .await
+                .unwrap()
+                .contains("<a href=\"x\">x</a><td align=\"right\">1<td>1994-11-06 08:49:37")
+        );
     });
 }
 
@@ -119,19 +125,5 @@ fn listings_in_json() {
         let (head, body) = served.ask(Request::of(Method::HEAD).with("accept", "application/json"), b"").await.unwrap();
         assert_eq!(field(&head, "content-length"), Some(text.len().to_string().as_str()));
         assert_eq!(read(body).await.unwrap(), "");
-    });
-}
-
-#[test]
-fn listings_are_bounded() {
-    let tree = Tree::new();
-    for number in 0..10_001 {
-        fs::File::create(tree.path("srv").join(number.to_string())).unwrap();
-    }
-    run(async {
-        let served = Served::anew(Root { listing: true, ..tree.root() });
-        let page = served.text("").await.unwrap();
-        assert_eq!(page.matches("<a href").count(), 10_000);
-        assert!(page.contains("There is more"));
     });
 }

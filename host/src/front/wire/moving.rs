@@ -29,6 +29,8 @@ pub(super) struct Slot {
     waiting: RefCell<Option<Waker>>,
     failure: RefCell<Option<Failure>>,
     is_cut: Cell<bool>,
+    /// Bytes that went since the connection's task had its turn.
+    gone: Cell<usize>,
 }
 
 /// A piece on its way.
@@ -46,10 +48,19 @@ impl Wire {
         self.slot.window.is_some()
     }
 
-    /// Ready when no piece is on its way.
+    /// The connection's task has its turn. Within one the codec would go on for as long as the client takes everything.
+    pub(in crate::front) fn take_turn(&self) {
+        self.slot.gone.set(0);
+    }
+
+    /// Ready when no piece is on its way, and others had their turn since the last.
     pub(in crate::front) fn poll_moved(&self, context: &Context<'_>) -> Poll<()> {
         if self.slot.moving.borrow().is_none() {
-            return Poll::Ready(());
+            if self.slot.gone.get() < Window::LENGTH {
+                return Poll::Ready(());
+            }
+            context.waker().wake_by_ref();
+            return Poll::Pending;
         }
         *self.slot.waiting.borrow_mut() = Some(context.waker().clone());
         Poll::Pending
@@ -95,7 +106,13 @@ impl Slot {
             waiting: RefCell::default(),
             failure: RefCell::default(),
             is_cut: Cell::default(),
+            gone: Cell::default(),
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn gone(&self) -> usize {
+        self.gone.get()
     }
 
     /// Why the answer broke off, when it was not the client.
@@ -138,10 +155,13 @@ impl Slot {
         let polled = stream.poll_send(context, |socket| moving.send(socket, length));
         match &polled {
             Poll::Ready(Ok(0)) => {
-                self.cut(moving, stream, "the file became shorter while it was sent".into());
+                self.cut(moving, stream, "there was less of it than there had been".into());
                 return Poll::Ready(Err(ErrorKind::UnexpectedEof.into()));
             }
-            Poll::Ready(Ok(sent)) => moving.sent += sent,
+            Poll::Ready(Ok(sent)) => {
+                moving.sent += sent;
+                self.gone.update(|gone| gone.saturating_add(*sent));
+            }
             Poll::Ready(Err(error)) if !is_of_socket(error) => self.cut(moving, stream, error.to_string().into()),
             Poll::Pending | Poll::Ready(Err(_)) => {}
         }
@@ -165,7 +185,11 @@ impl Slot {
 
     /// The answer cannot be made whole: its exchange is told why, and the client by a reset.
     fn cut(&self, moving: &mut Moving, stream: &Stream, why: Cow<'static, str>) {
-        let failure = Failure::of(Kind::FileCut, why);
+        let kind = match moving.piece {
+            Piece::Piped(_) => Kind::ResponseCut,
+            Piece::Extent(_) | Piece::Frame(_) => Kind::FileCut,
+        };
+        let failure = Failure::of(kind, why);
         moving.give_up(&failure);
         *self.failure.borrow_mut() = Some(failure);
         self.is_cut.set(true);
@@ -184,8 +208,9 @@ impl Moving {
     }
 
     fn send(&mut self, socket: BorrowedFd<'_>, length: usize) -> io::Result<usize> {
-        match &self.piece {
+        match &mut self.piece {
             Piece::Extent(extent) => kernel::send_file(socket, &extent.file, extent.offset + self.sent as u64, length),
+            Piece::Piped(pipe) => pipe.drain(socket, length),
             Piece::Frame(_) => Err(ErrorKind::Unsupported.into()),
         }
     }

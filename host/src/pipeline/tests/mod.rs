@@ -1,5 +1,6 @@
 //! Whole exchanges as fronts hand them over, with a member that lives in the same thread.
 
+mod accel;
 mod connect;
 mod doors;
 mod grpc;

@@ -2,6 +2,7 @@
 
 mod endings;
 mod permits;
+mod pieces;
 mod shared;
 
 use std::cell::RefCell;
