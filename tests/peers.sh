@@ -18,6 +18,7 @@ need h2load nghttp2-client
 need nginx nginx
 need chromium-headless-shell chromium-headless-shell
 need python3 python3
+need strace strace
 python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || missing="$missing python3-venv"
 
 if [ -n "$missing" ]; then

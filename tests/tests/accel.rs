@@ -538,6 +538,15 @@ fn the_upstreams_body_is_read_to_its_end_or_its_connection_closed() {
     }));
     assert_eq!(world.gateway.get("/x").expect(200).text(), "0123456789");
     eventually("the endless one is closed too", || (world.app.open_connections() == 0).then_some(()));
+    world.app.next(behaviour::does(|exchange| {
+        exchange.write_head(200, &[("X-Accel-Redirect", "/protected/a.txt"), ("Content-Length", "10000")])?;
+        while exchange.write(b"x").is_ok() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(Then::Close)
+    }));
+    assert_eq!(world.gateway.get("/x").expect(200).text(), "0123456789");
+    eventually("and so is the one that drips", || (world.app.open_connections() == 0).then_some(()));
 }
 
 #[test]

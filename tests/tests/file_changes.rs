@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use weir_tests::{Config, Framing, Gateway, Tree, byte_at, eventually};
+use weir_tests::{Client, Config, Framing, Gateway, PATIENCE, Signal, Tree, byte_at, eventually};
 
 /// How long the gateway believes what it knows of a file.
 const FRESH: Duration = Duration::from_millis(200);
@@ -125,13 +125,34 @@ fn open_files_are_bounded_and_those_that_are_gone_are_closed() {
 }
 
 #[test]
+fn open_files_leave_descriptors_for_clients() {
+    let tree = Tree::fresh();
+    for number in 0..200 {
+        tree.counted(&format!("{number}"), 20_000);
+    }
+    let text = "threads = 2\ncache-directory = \"off\"\n[listener.web]\nbind = \"127.0.0.1:0\"\n\
+        [site.all]\nroute = [{ root = \"{tree}\" }]\n";
+    let few = "import os, resource, sys\n\
+        resource.setrlimit(resource.RLIMIT_NOFILE, (160, 160))\n\
+        os.execv(sys.argv[1], sys.argv[1:])";
+    let gateway = Gateway::become_by(&Config::text(text).fill("tree", &tree.path("")), few);
+    // On several connections, so that every thread has some of them.
+    let mut clients: Vec<Client> = (0..8).map(|_| gateway.client()).collect();
+    for (number, client) in (0..200).flat_map(|number| [number, 199 - number]).zip((0..8).cycle()) {
+        assert_eq!(clients[client].get(&format!("/{number}")).expect(200).body.len(), 20_000);
+    }
+    assert!(gateway.descriptors() < 120, "{} of 160 are open", gateway.descriptors());
+    gateway.get("/7").expect(200);
+}
+
+#[test]
 fn a_file_that_is_deleted_or_replaced_while_it_is_sent_is_sent_to_its_end() {
     const LENGTH: u64 = 32 << 20;
     for change in ["delete", "replace", "rename"] {
         let tree = Tree::fresh();
         tree.counted("big.bin", LENGTH);
         let gateway = serves(&tree, "revalidate = \"10ms\"");
-        let mut client = weir_tests::Client::connect_narrow(&gateway.addr("web"));
+        let mut client = Client::connect_narrow(&gateway.addr("web"));
         client.send("GET /big.bin HTTP/1.1\r\nHost: x\r\n\r\n");
         assert_eq!(client.response_head().0, 200);
         match change {
@@ -161,10 +182,80 @@ fn a_file_that_grows_while_it_is_sent_ends_where_it_was_said_to_end() {
     let tree = Tree::fresh();
     tree.counted("big.bin", LENGTH).file("a.txt", "after");
     let gateway = serves(&tree, "revalidate = \"10ms\"");
-    let mut client = weir_tests::Client::connect_narrow(&gateway.addr("web"));
+    let mut client = Client::connect_narrow(&gateway.addr("web"));
     client.send("GET /big.bin HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(client.response_head().0, 200);
     tree.cut("big.bin", LENGTH * 2);
     assert_eq!(client.drain(Framing::Length(LENGTH)).expect("all of it"), LENGTH);
     assert_eq!(client.get("/a.txt").expect(200).text(), "after");
+}
+
+#[test]
+fn a_link_that_is_turned_to_another_release_is_seen_as_soon_as_files_are() {
+    let tree = Tree::fresh();
+    for release in ["one", "two"] {
+        let at = |name: &str| format!("{release}/{name}");
+        tree.file(&at("a.txt"), release)
+            .file(&at("sub/index.html"), release)
+            .file(&at(&format!("only-{release}")), release);
+    }
+    tree.link("current", "one").link("next", "two");
+    for files in ["revalidate = \"200ms\"", "revalidate = \"0s\"", "open = 0\nrevalidate = \"200ms\""] {
+        let text = format!(
+            "[listener.web]\nbind = \"127.0.0.1:0\"\n[files]\n{files}\n[site.all]\nroute = [{{ root = \"{}\" }}]\n",
+            tree.path("current")
+        );
+        let gateway = Gateway::start(&Config::text(&text));
+        assert_eq!(gateway.get("/a.txt").expect(200).text(), "one");
+        assert_eq!(gateway.get("/sub/").expect(200).text(), "one");
+        gateway.get("/only-one").expect(200);
+        tree.exchange("current", "next");
+        seen(&gateway, "/a.txt", files, 200, "two");
+        seen(&gateway, "/sub/", files, 200, "two");
+        seen(&gateway, "/only-one", files, 404, "");
+        seen(&gateway, "/only-two", files, 200, "two");
+        // A root may be away for a while.
+        tree.rename("current", "away");
+        eventually("nothing is there", || (gateway.get("/a.txt").status >= 400).then_some(()));
+        tree.rename("away", "current");
+        seen(&gateway, "/a.txt", files, 200, "two");
+        tree.exchange("current", "next");
+        seen(&gateway, "/a.txt", files, 200, "one");
+    }
+}
+
+#[test]
+fn downloads_outlive_the_config_that_they_began_with_and_a_shutdown_waits_for_them() {
+    const LENGTH: u64 = 16 << 20;
+    let (tree, other) = (Tree::fresh(), Tree::fresh());
+    tree.counted("big.bin", LENGTH);
+    other.file("a.txt", "other");
+    let config = |tree: &Tree| {
+        let text = "shutdown-timeout = \"20s\"\n[listener.web]\nbind = \"127.0.0.1:0\"\n[site.all]\nroute = [{ root = \"{tree}\" }]\n";
+        Config::text(text).fill("tree", &tree.path(""))
+    };
+    let mut gateway = Gateway::start(&config(&tree));
+    let begin = |gateway: &Gateway| {
+        let mut client = Client::connect_narrow(&gateway.addr("web"));
+        client.send("GET /big.bin HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert_eq!(client.response_head().0, 200);
+        client
+    };
+    let mut first = begin(&gateway);
+    gateway.rewrite_config(&config(&other));
+    gateway.signal(Signal::Reload);
+    gateway.logged("\"reloaded\"");
+    gateway.get("/big.bin").expect(404);
+    assert_eq!(gateway.get("/a.txt").expect(200).text(), "other");
+    assert_eq!(first.drain(Framing::Length(LENGTH)).expect("all of it"), LENGTH);
+    gateway.rewrite_config(&config(&tree));
+    gateway.signal(Signal::Reload);
+    eventually("it is there again", || {
+        (gateway.client().request("HEAD", "/big.bin", &[], b"").status == 200).then_some(())
+    });
+    let mut second = begin(&gateway);
+    gateway.signal(Signal::Terminate);
+    gateway.logged("draining");
+    assert_eq!(second.drain(Framing::Length(LENGTH)).expect("all of it"), LENGTH);
+    assert_eq!(gateway.wait_exit(PATIENCE), Some(0));
 }

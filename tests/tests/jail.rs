@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use weir_tests::origin::{Behaviour, Then};
-use weir_tests::{Client, Config, Gateway, Origin, Response, Tree, behaviour, eventually};
+use weir_tests::{Client, Config, Gateway, Origin, Place, Response, Tree, behaviour, eventually, weir};
 
 const SECRET: &str = "what nobody may see";
 const INSIDE: &str = "what everybody may see";
@@ -29,10 +29,7 @@ accel = true
 path = "{tree}/linked"
 symlinks = "beneath"
 accel = true
-[root.proc]
-path = "/proc"
-symlinks = "beneath"
-accel = true
+temporary = true
 [site.all]
 [[site.all.route]]
 path = "/deny"
@@ -43,10 +40,6 @@ path = "/beneath"
 root = "beneath"
 strip-prefix = true
 [[site.all.route]]
-path = "/proc"
-root = "proc"
-strip-prefix = true
-[[site.all.route]]
 path = "/internal/deny"
 root = "deny"
 strip-prefix = true
@@ -54,11 +47,6 @@ internal = true
 [[site.all.route]]
 path = "/internal/beneath"
 root = "beneath"
-strip-prefix = true
-internal = true
-[[site.all.route]]
-path = "/internal/proc"
-root = "proc"
 strip-prefix = true
 internal = true
 [[site.all.route]]
@@ -103,11 +91,7 @@ impl World {
         let request = match by {
             By::Client => format!("GET /{root}/{path} HTTP/1.1\r\nHost: x\r\n\r\n"),
             By::Sendfile => {
-                let directory = match root {
-                    "deny" => self.tree.path("www"),
-                    "beneath" => self.tree.path("linked"),
-                    _ => "/proc".to_owned(),
-                };
+                let directory = self.tree.path(if root == "deny" { "www" } else { "linked" });
                 format!("GET /app HTTP/1.1\r\nHost: x\r\nSay: X-Sendfile: {directory}/{path}\r\n\r\n")
             }
             By::Redirect => {
@@ -401,27 +385,49 @@ fn a_writer_at_the_other_end_of_a_pipe_is_not_heard() {
 }
 
 #[test]
-fn magic_links_of_proc_are_none() {
-    let world = World::stand();
-    let pid = world.gateway.pid();
-    let config = world.gateway.place().path().join("weir.toml").display().to_string();
-    let mut names = vec![
-        "self/root/etc/passwd".to_owned(),
-        "self/cwd/weir.toml".to_owned(),
-        "self/exe".to_owned(),
-        "thread-self/root/etc/passwd".to_owned(),
-        format!("{pid}/root/etc/passwd"),
-        format!("{pid}/root{config}"),
-        format!("{pid}/cwd/weir.toml"),
-        format!("self/task/{pid}/root/etc/passwd"),
-        "self/ns/net".to_owned(),
-    ];
-    names.extend((0..20).map(|descriptor| format!("self/fd/{descriptor}")));
-    for by in WAYS {
-        for name in &names {
-            world.refuses(by, "proc", name);
-        }
+fn what_the_kernel_makes_up_is_no_file_even_where_everything_is_a_root() {
+    let text = "threads = 1\n[listener.web]\nbind = \"127.0.0.1:0\"\n[root.all]\npath = \"/\"\naccel = false\nhidden = true\n\
+        [site.all]\nroute = [{ root = \"all\" }]\n";
+    let gateway = Gateway::start(&Config::text(text));
+    let (pid, home) = (gateway.pid(), gateway.place().path().display().to_string());
+    assert!(gateway.get(&format!("{home}/weir.toml")).expect(200).text().contains("[root.all]"));
+    let mut names: Vec<String> = [
+        "/proc/self/environ",
+        "/proc/self/root/etc/passwd",
+        "/proc/self/cwd/weir.toml",
+        "/proc/self/exe",
+        "/proc/version",
+        "/proc/thread-self/root/etc/passwd",
+        "/proc/self/ns/net",
+        "/proc/self/mem",
+        "/proc/kcore",
+        "/proc/kmsg",
+        "/sys/kernel/notes",
+        "/dev/zero",
+        "/dev/random",
+        "/dev/null",
+        "/dev/fd/0",
+        "/dev/stdin",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    names.extend([
+        format!("/proc/{pid}/environ"),
+        format!("/proc/{pid}/root{home}/weir.toml"),
+        format!("/proc/{pid}/cwd/weir.toml"),
+        format!("/proc/self/task/{pid}/root/etc/passwd"),
+    ]);
+    names.extend((0..20).map(|descriptor| format!("/proc/self/fd/{descriptor}")));
+    for name in &names {
+        let response = gateway.get(name);
+        assert!(REFUSED.contains(&response.status), "{name}: {response}");
+        harmless(&response, name);
     }
+    // As a root of its own it is refused before anything is served.
+    let place = Place::fresh();
+    place.write("weir.toml", text.replace("path = \"/\"", "path = \"/proc\""));
+    let check = weir(&place, &["check", "-c", "weir.toml"]);
+    assert!(check.code != Some(0) && check.all().contains("/proc"), "{}", check.all());
 }
 
 #[test]
@@ -560,17 +566,46 @@ fn a_directory_that_moves_out_while_a_link_climbs_through_it() {
 }
 
 #[test]
-fn a_root_that_is_moved_away_stays_the_root_it_was() {
-    let world = World::stand();
-    for by in WAYS {
-        world.ask(by, "deny", "a.txt").expect(200);
+fn nothing_outside_is_deleted_when_a_temporary_file_was_sent() {
+    let world = World::with("threads = 1");
+    world.tree.directory("linked/real").file("outside/f", SECRET).file("linked/.f", SECRET);
+    world.tree.link("linked/swapped", "real").link("linked/away", &world.tree.path("outside"));
+    let temporary = |path: &str| world.said(&format!("X-Sendfile-Temporary: {}/{path}", world.tree.path("linked")));
+    // What may not be sent is not deleted either.
+    for path in
+        ["../outside/f", "%2e%2e/outside/f", "away/f", "absolute", "relative", ".f", "hard/x", "pipe", "directory"]
+    {
+        let response = temporary(path);
+        assert!(REFUSED.contains(&response.status), "{path}: {response}");
+        harmless(&response, path);
     }
-    world.tree.rename("www", "moved").link("www", "outside");
-    for by in WAYS {
-        for path in ["a.txt", "sub/deep/a.txt", "secret"] {
-            harmless(&world.ask(by, "deny", path), path);
+    for path in ["outside/f", "outside/secret", "linked/.f", "linked/absolute", "linked/relative", "linked/pipe"] {
+        assert!(world.tree.is_there(path), "{path} is gone");
+    }
+    let (over, start) = (AtomicBool::new(false), Instant::now());
+    let sent = thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                world.tree.exchange("linked/swapped", "linked/away");
+            }
+        });
+        let mut sent = 0;
+        while start.elapsed() < Duration::from_secs(1) {
+            world.tree.file("linked/real/f", INSIDE);
+            let response = temporary("swapped/f");
+            harmless(&response, "swapped/f");
+            assert!(response.status == 200 || REFUSED.contains(&response.status), "{response}");
+            sent += usize::from(response.status == 200);
+            assert!(world.tree.is_there("outside/f"), "a file outside was deleted");
         }
-    }
+        over.store(true, Ordering::Relaxed);
+        sent
+    });
+    assert!(sent > 0, "it was never sent");
+    world.tree.file("linked/real/f", INSIDE);
+    assert_eq!(temporary("real/f").expect(200).text(), INSIDE);
+    eventually("it is deleted", || (!world.tree.is_there("linked/real/f")).then_some(()));
+    assert!(world.tree.is_there("outside/f"));
 }
 
 #[test]

@@ -55,10 +55,7 @@ impl World {
         }
         tree.directory("bare").pipe("pipe").socket("socket").link("within", "a.txt").link("within-directory", "sub");
         tree.link("loop", "loop").link("nowhere", "missing").link("out", "/etc/hostname");
-        let nginx = Nginx::serving(&format!(
-            "root {};\nabsolute_redirect off;\nsendfile on;\nkeepalive_requests 1000000;",
-            tree.path("")
-        ));
+        let nginx = Nginx::serving(&format!("root {};\nabsolute_redirect off;\nsendfile on;", tree.path("")));
         let text = "[listener.web]\nbind = \"127.0.0.1:0\"\n[root.www]\npath = \"{tree}\"\nhidden = true\n\
             [site.all]\nroute = [{ root = \"www\" }]\n";
         let gateway = Gateway::start(&Config::text(text).fill("tree", &tree.path("")));
@@ -66,12 +63,11 @@ impl World {
     }
 
     fn pair(&self) -> Pair<'_> {
-        Pair { nginx: Client::connect(&self.nginx.address()), weir: self.gateway.client(), world: self }
+        Pair { weir: self.gateway.client(), world: self }
     }
 }
 
 struct Pair<'a> {
-    nginx: Client,
     weir: Client,
     world: &'a World,
 }
@@ -79,10 +75,8 @@ struct Pair<'a> {
 impl Pair<'_> {
     /// What each of them says.
     fn ask(&mut self, asked: &Asked) -> (Response, Response) {
-        let nginx = answered(&mut self.nginx, asked);
-        if nginx.says_close() {
-            self.nginx = Client::connect(&self.world.nginx.address());
-        }
+        // It closes connections after some refusals without having said so.
+        let nginx = answered(&mut Client::connect(&self.world.nginx.address()), asked);
         let weir = answered(&mut self.weir, asked);
         if weir.says_close() {
             self.weir = self.world.gateway.client();
@@ -244,7 +238,6 @@ fn whole_files() {
         "/sub/../../a.txt",
         "/%2e%2e/a.txt",
         "/pipe",
-        "/socket",
         "/nowhere",
         "/%00",
         "/a.txt%00",
@@ -323,7 +316,6 @@ fn ranges() {
         "bytes=20000000-,30000000-",
         "Bytes=3-5",
         "bytes= 3-5",
-        "bytes=3 - 5",
         "lines=1-2",
         "bytes",
         "none",
@@ -409,6 +401,7 @@ type Difference = (&'static str, &'static str, &'static [(&'static str, &'static
 
 const DIFFERENT: &[Difference] = &[
     ("GET", "/sub%2Fb.html", &[], 200, 404, "an escaped slash parts nothing: what routes match is what is opened"),
+    ("GET", "/socket", &[], 500, 404, "it is no file, which is nobody's fault"),
     ("GET", "/out", &[], 200, 404, "links never lead out of a root"),
     (
         "GET",
@@ -420,8 +413,15 @@ const DIFFERENT: &[Difference] = &[
     ),
     ("HEAD", "/10.bin", &[("Range", "bytes=0-3")], 206, 200, "RFC 9110, section 14.2: ranges are for GET"),
     ("GET", "/10.bin", &[("Range", "bytes=5-3")], 416, 200, "RFC 9110, section 14.2: what is no range is ignored"),
+    (
+        "GET",
+        "/10.bin",
+        &[("Range", "bytes=3 - 5")],
+        206,
+        200,
+        "as above: RFC 9110, section 14.1.1, knows no spaces there",
+    ),
     ("GET", "/10.bin", &[("Range", "bytes=x")], 416, 200, "as above"),
-    ("GET", "/10.bin", &[("Range", "bytes=")], 416, 200, "as above"),
     ("GET", "/10.bin", &[("Range", "bytes=0-1,x")], 416, 200, "as above"),
 ];
 

@@ -14,11 +14,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::sync::oneshot::Receiver;
 
 use super::Piece;
 use crate::failure::{Failure, Kind};
-use crate::kernel::{self, Residency};
+use crate::kernel::{self, Residency, blocking};
 
 /// A part of an open file.
 #[derive(Debug, Clone)]
@@ -45,14 +45,17 @@ pub enum Part {
 pub struct Parts {
     parts: VecDeque<Part>,
     errand: Option<Errand>,
+    /// Some of it was not in memory. What comes behind that is being read ahead, so it is in memory by name and not yet by
+    /// content, and only a thread that may wait can tell.
+    is_cold: bool,
     /// What must live as long as they do.
     _guard: Option<Box<dyn Any>>,
 }
 
-/// What a thread that may wait does for the first of the parts. One that nobody waits for any more ends by itself.
+/// What a thread that may wait does for the first of the parts. What has not begun when nobody waits for it is not done.
 enum Errand {
-    Read(JoinHandle<io::Result<Vec<u8>>>),
-    Warm(JoinHandle<io::Result<()>>),
+    Read(Receiver<io::Result<Vec<u8>>>),
+    Warm(Receiver<io::Result<()>>),
 }
 
 /// Bytes that are read at once.
@@ -103,7 +106,7 @@ impl Parts {
                 Err(_) => {
                     let extent = extent.clone();
                     let read = move || kernel::read_waiting(&extent.file, extent.offset, extent.chunk());
-                    self.errand = Some(Errand::Read(spawn_blocking(read)));
+                    self.errand = Some(Errand::Read(blocking::begin(read)));
                     return self.poll_read(context);
                 }
             },
@@ -134,10 +137,13 @@ impl Parts {
                 self.errand = None;
             }
             Some(Errand::Read(_)) | None => {
-                if kernel::residency(&piece.file, piece.offset, piece.length) != Residency::Resident {
+                // What is being read begins here, where the body is past in a moment.
+                self.errand = None;
+                if self.is_cold || kernel::residency(&piece.file, piece.offset, piece.length) != Residency::Resident {
+                    self.is_cold = true;
                     let cold = piece.clone();
                     let warm = move || kernel::warm(&cold.file, cold.offset, cold.length);
-                    self.errand = Some(Errand::Warm(spawn_blocking(warm)));
+                    self.errand = Some(Errand::Warm(blocking::begin(warm)));
                     return self.poll_piece(context, most);
                 }
             }
@@ -269,6 +275,17 @@ mod tests {
         };
         assert_eq!((got, failure.kind), (bytes.len(), Kind::FileCut));
         assert!(!parts.is_over());
+    }
+
+    #[tokio::test]
+    async fn whoever_asks_for_bytes_and_for_pieces_in_turns_gets_none_twice() {
+        let (file, bytes) = file(100_000);
+        let mut parts = Parts::of([extent(&file, 0, 100_000)]);
+        let from = file.clone();
+        parts.errand = Some(Errand::Read(blocking::begin(move || kernel::read_waiting(&from, 0, 10))));
+        let piece = poll_fn(|context| parts.poll_piece(context, 20_000)).await.unwrap().unwrap();
+        assert!(matches!(piece, Piece::Extent(Extent { offset: 0, length: 20_000, .. })));
+        assert!(read(&mut parts).await.unwrap() == bytes[20_000..]);
     }
 
     #[tokio::test]

@@ -16,8 +16,7 @@ use crate::message::{Method, RequestHead, Status};
 /// What is done. Places are those of the candidates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
-    /// Ask the origin as the client asks. After `VaryMiss`, `validate::ask` with all candidates may still save the
-    /// content.
+    /// Ask the origin as the client asks. After `VaryMiss`, `validate::ask_variants` may still save the content.
     Nothing(Forward),
     /// Answer with this one (`reply::reply`).
     Use {
@@ -85,7 +84,10 @@ fn choose<T: Borrow<Stored>>(
     if request.method == Method::HEAD && stored.head.status == Status::PARTIAL_CONTENT {
         return Found::Nothing(Forward::Partial);
     }
+    let is_here = reply::is_answered(stored, request);
     let (is_stale, revalidate) = match stored.policy.decide(wishes, now) {
+        // That it still holds would not bring what is missing.
+        Decision::Validate | Decision::ValidateForRequest if !is_here => return Found::Nothing(Forward::Partial),
         Decision::Fresh => (false, false),
         Decision::Stale => (true, false),
         Decision::Revalidate => (true, true),
@@ -93,7 +95,7 @@ fn choose<T: Borrow<Stored>>(
         Decision::Validate => return Found::Validate { at, why: Forward::Stale },
         Decision::Unavailable => return Found::Unavailable,
     };
-    if reply::is_answered(stored, request) { Found::Use { at, is_stale, revalidate } } else { Found::Complete { at } }
+    if is_here { Found::Use { at, is_stale, revalidate } } else { Found::Complete { at } }
 }
 
 /// The latest of those that the request's fields choose (section 4.1); among those in the language that it likes best only

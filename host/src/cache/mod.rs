@@ -21,6 +21,9 @@ pub mod vary;
 mod weights;
 
 #[cfg(test)]
+mod tests;
+
+#[cfg(test)]
 mod testing;
 
 pub use self::directives::{Directives, FOREVER, Reach, RequestDirectives, SURROGATE_CONTROL};

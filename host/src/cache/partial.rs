@@ -5,6 +5,7 @@
 
 use http::header;
 
+use super::Knobs;
 use super::stored::Stored;
 use crate::message::ranges::Range;
 use crate::message::{Fields, Status, Value};
@@ -181,23 +182,24 @@ pub fn rest(stored: &Stored) -> Option<Rest> {
 /// A stored response and a part that has just come, as one; `None` if they are not known to be of one content. The new
 /// part's fields count where both have them (section 3.4), and what is whole is a 200.
 #[must_use]
-pub fn combine(stored: &Stored, part: &Stored) -> Option<Stored> {
+pub fn combine(stored: &Stored, part: &Stored, knobs: &Knobs) -> Option<Stored> {
     let mine = strong(stored)?;
     let is_same = stored.selection == part.selection && strong(part).is_some_and(|other| other == mine);
     let is_partial = part.head.status == Status::PARTIAL_CONTENT;
     let held = if is_same && is_partial { stored.held.with(&part.held)? } else { return None };
-    let mut both = part.clone();
+    let mut head = part.head.clone();
     for name in stored.head.fields.names() {
-        if !both.head.fields.contains(name) && *name != header::AGE {
-            stored.head.fields.lines(name).for_each(|line| both.head.fields.append(name.clone(), line.clone()));
+        if !head.fields.contains(name) && *name != header::AGE {
+            stored.head.fields.lines(name).for_each(|line| head.fields.append(name.clone(), line.clone()));
         }
     }
-    both.head.fields.remove(header::CONTENT_RANGE);
-    both.head.fields.remove(header::CONTENT_LENGTH);
+    head.fields.remove(header::CONTENT_RANGE);
+    head.fields.remove(header::CONTENT_LENGTH);
     if held.is_whole() {
-        both.head.status = Status::OK;
-        both.head.fields.set(header::CONTENT_LENGTH, Value::from(held.complete()));
+        head.status = Status::OK;
+        head.fields.set(header::CONTENT_LENGTH, Value::from(held.complete()));
     }
+    let mut both = Stored::of(head, part.times, part.selection.clone(), part.origin.clone(), knobs);
     both.held = held;
     Some(both)
 }

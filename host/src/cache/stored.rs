@@ -60,6 +60,14 @@ impl Stored {
         Ok(())
     }
 
+    /// The same for another request: a variant that the origin has named by its tag, or one that is in the right language.
+    /// `None` if its `Vary` lets nothing choose it.
+    #[must_use]
+    pub fn also_for(&self, request: &Fields) -> Option<Self> {
+        let selection = Selection::of(&self.head.fields, request)?;
+        Some(Self { selection, ..self.clone() })
+    }
+
     /// Keeps it for validation only: a soft purge, or an unsafe request (RFC 9111, section 4.4).
     pub fn invalidate(&mut self) {
         self.policy.must_ask = true;

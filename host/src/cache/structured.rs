@@ -250,7 +250,8 @@ mod tests {
     #[test]
     fn dictionaries() {
         let int = Item::Integer;
-        let cases: &[(&str, Option<&[(&str, Item)]>)] = &[
+        type Members<'a> = Option<&'a [(&'a str, Item)]>;
+        let cases: &[(&str, Members<'_>)] = &[
             ("", Some(&[])),
             ("max-age=3600", Some(&[("max-age", int(3600))])),
             ("foobar, max-age=3600", Some(&[("foobar", Item::Boolean(true)), ("max-age", int(3600))])),

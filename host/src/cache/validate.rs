@@ -47,57 +47,65 @@ const OF_CLIENT: [Name; 6] = [
     header::RANGE,
 ];
 
-/// Makes a request for the origin conditional on these stored responses (section 4.3.1): one, or all variants of a key when
-/// none fits. Whether there was anything to ask with; if not, the request asks for the whole.
-pub fn ask<T: Borrow<Stored>>(request: &mut Fields, candidates: &[T]) -> bool {
+/// Makes a request for the origin conditional on a stored response (section 4.3.1), in place of the client's own conditions
+/// and range. Without anything to ask with, `false`, and the request stays as the client made it.
+pub fn ask(request: &mut Fields, stored: &Stored) -> bool {
+    let tag = stored.validators.etag.clone().filter(is_tag);
+    let modified =
+        stored.head.fields.get(header::LAST_MODIFIED).filter(|_| stored.validators.modified.is_some()).cloned();
+    if tag.is_none() && modified.is_none() {
+        return false;
+    }
     OF_CLIENT.iter().for_each(|name| {
         request.remove(name);
     });
-    let mut tags: Vec<&Value> = Vec::new();
-    for tag in candidates.iter().filter_map(|stored| stored.borrow().validators.etag.as_ref()).filter(|tag| is_tag(tag))
-    {
-        if tags.len() < MOST_TAGS && !tags.contains(&tag) {
-            tags.push(tag);
+    for (name, value) in [(header::IF_NONE_MATCH, tag), (header::IF_MODIFIED_SINCE, modified)] {
+        if let Some(value) = value {
+            request.set(name, value);
         }
     }
-    let list = tags.iter().map(|tag| tag.as_bytes()).collect::<Vec<_>>().join(&b", "[..]);
-    if let Some(list) = Value::from_bytes(&list).ok().filter(|list| !list.is_empty()) {
-        request.set(header::IF_NONE_MATCH, list);
-    }
-    if let [stored] = candidates {
-        let stored = stored.borrow();
-        let modified = stored.head.fields.get(header::LAST_MODIFIED).filter(|_| stored.validators.modified.is_some());
-        if let Some(modified) = modified {
-            request.set(header::IF_MODIFIED_SINCE, modified.clone());
-        }
-    }
-    request.contains(header::IF_NONE_MATCH) || request.contains(header::IF_MODIFIED_SINCE)
+    true
 }
 
-/// Which of the stored responses that were asked about a 304 is about (section 4.3.4). Empty: none of them, and the origin
-/// is to be asked again without a condition.
-#[must_use]
-pub fn meant<T: Borrow<Stored>>(candidates: &[T], answer: &ResponseHead) -> Vec<usize> {
-    let stored = || candidates.iter().map(Borrow::borrow).enumerate();
-    let latest = |fits: &dyn Fn(&Stored) -> bool| {
-        let found = stored().filter(|(_, stored)| fits(stored)).max_by_key(|(_, stored)| stored.policy.date);
-        found.map(|(at, _)| at).into_iter().collect()
-    };
-    let tag = answer.fields.get(header::ETAG);
-    let modified = answer.fields.get(header::LAST_MODIFIED);
-    match (tag, modified) {
-        (Some(tag), _) if !is_weak(tag) => {
-            let same = stored().filter(|(_, stored)| stored.validators.etag.as_ref() == Some(tag));
-            same.map(|(at, _)| at).collect()
+/// The same on all variants of a key, when a request fits none: the answer may be one of them all the same (section 4.1).
+/// Only tags tell variants apart. A client with a condition or a range of its own asks for itself.
+pub fn ask_variants<T: Borrow<Stored>>(request: &mut Fields, variants: &[T]) -> bool {
+    let mut tags: Vec<&[u8]> = Vec::new();
+    for tag in variants.iter().filter_map(|stored| stored.borrow().validators.etag.as_ref()).filter(|tag| is_tag(tag)) {
+        if tags.len() < MOST_TAGS && !tags.contains(&tag.as_bytes()) {
+            tags.push(tag.as_bytes());
         }
-        (Some(tag), _) => {
-            latest(&|stored| stored.validators.etag.as_ref().is_some_and(|etag| opaque(etag) == opaque(tag)))
-        }
-        (None, Some(modified)) => latest(&|stored| stored.head.fields.get(header::LAST_MODIFIED) == Some(modified)),
-        // One was asked about, and the condition on it was false: then it is meant, though the origin forgot to say so.
-        (None, None) if candidates.len() == 1 => vec![0],
-        (None, None) => Vec::new(),
     }
+    if tags.is_empty() || OF_CLIENT.iter().any(|name| request.contains(name)) {
+        return false;
+    }
+    let list = Value::from_bytes(&tags.join(&b", "[..])).expect("field values and commas make a field value");
+    request.set(header::IF_NONE_MATCH, list);
+    true
+}
+
+/// Whether a 304 to `ask` is about the response that was asked about (section 4.3.4). If not, the origin is to be asked
+/// again without a condition.
+#[must_use]
+pub fn is_meant(stored: &Stored, answer: &ResponseHead) -> bool {
+    match (answer.fields.get(header::ETAG), answer.fields.get(header::LAST_MODIFIED)) {
+        (Some(tag), _) => is_same(stored, tag),
+        (None, Some(modified)) => stored.head.fields.get(header::LAST_MODIFIED) == Some(modified),
+        // One was asked about, and the condition on it was false: then it is meant, though the origin forgot to say so.
+        (None, None) => true,
+    }
+}
+
+/// Which variants a 304 to `ask_variants` is about (section 4.3.4): all with its tag if that is strong, the latest if it is
+/// weak. Empty: none of them.
+#[must_use]
+pub fn meant<T: Borrow<Stored>>(variants: &[T], answer: &ResponseHead) -> Vec<usize> {
+    let Some(tag) = answer.fields.get(header::ETAG) else { return Vec::new() };
+    let same = variants.iter().map(Borrow::borrow).enumerate().filter(|(_, stored)| is_same(stored, tag));
+    if is_weak(tag) {
+        return same.max_by_key(|(_, stored)| stored.policy.date).map(|(at, _)| at).into_iter().collect();
+    }
+    same.map(|(at, _)| at).collect()
 }
 
 /// The stored response with what a 304 says (sections 3.2 and 4.3.4). `request` is what the origin was asked.
@@ -119,8 +127,10 @@ pub fn freshen(
         fields.lines(name).for_each(|line| head.fields.append(name.clone(), line.clone()));
     }
     let directives = Directives::of(&head.fields, &knobs.targets, knobs.surrogate);
-    let varies = answer.fields.contains(header::VARY);
-    let selection = if varies { Selection::of(&head.fields, &request.fields) } else { Some(stored.selection.clone()) };
+    // A variant that was found by its tag is still for those that it was for.
+    let is_known = stored.selection.is_of(&head.fields);
+    let selection =
+        if is_known { Some(stored.selection.clone()) } else { Selection::of(&head.fields, &request.fields) };
     let refusal = match &selection {
         None => Some(Refusal::Vary),
         Some(_) => forbidden(request, &head, &directives, knobs),
@@ -165,6 +175,12 @@ pub(super) fn is_tag(value: &Value) -> bool {
         Some(inner) => inner.iter().all(is_tagged),
         None => !text.is_empty() && text.iter().all(|byte| is_tagged(byte) && *byte != b',' && *byte < 0x7f),
     }
+}
+
+/// A strong tag names what has the very same; a weak one all that is equivalent.
+fn is_same(stored: &Stored, tag: &Value) -> bool {
+    let known = stored.validators.etag.as_ref();
+    known.is_some_and(|known| if is_weak(tag) { opaque(known) == opaque(tag) } else { known == tag })
 }
 
 fn is_weak(tag: &Value) -> bool {

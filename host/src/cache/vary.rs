@@ -60,6 +60,14 @@ impl Selection {
         !languages.is_empty() && is_best() && rest.iter().all(|(name, value)| normal(name, request) == *value)
     }
 
+    /// Whether a response's `Vary` names these fields.
+    #[must_use]
+    pub fn is_of(&self, response: &Fields) -> bool {
+        let Some(mut names) = named(response) else { return false };
+        names.sort_by(|one, other| one.as_str().cmp(other.as_str()));
+        self.0.iter().map(|(name, _)| name).eq(&names)
+    }
+
     /// Whether nothing but the key chooses.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -189,7 +197,11 @@ mod tests {
         assert_eq!(Selection::of(&fields(&[("vary", many.leak())]), &Fields::default()), None);
         assert!(Selection::of(&fields(&[("vary", "")]), &Fields::default()).unwrap().is_empty());
         let (one, other) = (fields(&[("vary", "B, a, b")]), fields(&[("vary", "A"), ("vary", "b")]));
-        assert_eq!(Selection::of(&one, &one), Selection::of(&other, &one));
+        let selection = Selection::of(&one, &one).unwrap();
+        assert_eq!(Some(&selection), Selection::of(&other, &one).as_ref());
+        for (vary, expected) in [("b, A", true), ("a", false), ("a, b, c", false), ("*", false)] {
+            assert_eq!(selection.is_of(&fields(&[("vary", vary)])), expected, "{vary}");
+        }
     }
 
     #[test]

@@ -222,7 +222,7 @@ impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cold | Self::Moved => f.write_str("it is moved all the time"),
-            Self::Special => f.write_str("neither a regular file nor a directory"),
+            Self::Special => f.write_str("neither a regular file nor a directory, or made up by the kernel"),
             Self::Refused(Errno::XDEV) => f.write_str("a link leads out of the root, or is absolute"),
             Self::Refused(Errno::LOOP) => f.write_str("a link, where none is followed, or too many"),
             // The text without its number.

@@ -4,7 +4,6 @@
 //! (conditions, ranges, codings) is decided in `message/`; here it is found, opened, and put together.
 
 mod answer;
-mod blocking;
 mod door;
 mod jail;
 mod kept;
@@ -20,6 +19,8 @@ mod types;
 
 use std::borrow::Cow;
 
+use rustix::process::{Resource, getrlimit};
+
 use self::answer::Chosen;
 use self::door::{Door, Doors};
 use self::jail::Trouble;
@@ -29,6 +30,7 @@ use self::temporary::Temporary;
 use crate::body::{Body, Part, Parts};
 use crate::config;
 use crate::failure::{Failure, Kind};
+use crate::kernel::blocking;
 use crate::message::{Coding, Fields, Method, RequestHead, ResponseHead, Status, Value, name};
 
 /// What a thread knows of files.
@@ -46,7 +48,8 @@ pub struct Asked<'a> {
     pub path: &'a [u8],
     /// Who asks, and how.
     pub request: &'a RequestHead,
-    /// The path by which a client knows a directory, when it is to be told of the slash that is missing at its end.
+    /// The path by which a client knows a directory, when it is to be told of the slash that is missing at the end of this
+    /// path, or of the other one.
     pub known_as: Option<&'a str>,
     /// What the answer says whatever the file is: it stands in the place of the file's own fields, and of its validators
     /// too if there are some among it.
@@ -56,11 +59,12 @@ pub struct Asked<'a> {
 }
 
 impl Files {
-    /// A thread's.
+    /// A thread's, one of so many that serve.
     #[must_use]
-    pub fn start(plan: &config::Files) -> Self {
+    pub fn start(plan: &config::Files, threads: usize) -> Self {
         blocking::bound(plan.threads);
-        Self { doors: Doors::start(plan.fresh), open: Open::start(plan) }
+        let open = plan.open.min(affordable(threads));
+        Self { doors: Doors::start(plan.fresh), open: Open::start(&config::Files { open, ..plan.clone() }) }
     }
 
     /// The answer to a request for a file.
@@ -139,6 +143,13 @@ impl Files {
         }
         listing::answer(door, path, asked).await
     }
+}
+
+/// How many files each of so many threads may keep open: all of them together no more than a quarter of the process's
+/// descriptors, for clients and upstreams come first.
+fn affordable(threads: usize) -> usize {
+    let most = getrlimit(Resource::Nofile).current.and_then(|most| usize::try_from(most).ok());
+    most.map_or(usize::MAX, |most| most / 4 / threads.max(1))
 }
 
 /// The redirect to a directory's path with its slash, where a client knows one (RFC 9110, section 15.4.2).

@@ -110,7 +110,10 @@ impl Open {
             (Ok(Fetched::Same), Some(opened)) => Ok(Found::File(opened)),
             (Ok(Fetched::Same), None) => Err(Trouble::Moved),
             (Ok(Fetched::Directory), _) => Ok(Found::Directory),
-            (Ok(Fetched::File(stand, content)), _) => Ok(Found::file(door, path, stand, content)),
+            (Ok(Fetched::File(stand, content)), _) => Ok(match self.0.same(door, path, &stand) {
+                Some(opened) => Found::File(opened),
+                None => Found::file(door, path, stand, content),
+            }),
             (Err(trouble), _) => Err(trouble),
         };
         self.0.keep(door, path, now, &found);
@@ -159,6 +162,12 @@ impl Shelves {
             Some((at, trouble)) if is_fresh(at) => Known::Fresh(trouble.map_or(Ok(Found::Directory), Err)),
             _ => Known::Nothing,
         }
+    }
+
+    /// The file as somebody opened it who asked at the same time: one open file is enough for all of them.
+    fn same(&self, door: &Door, path: &[u8], stand: &Stand) -> Option<Rc<Opened>> {
+        let (_, opened) = self.files.borrow_mut().get(door.index, path)?;
+        (opened.stand == *stand && opened.said.is_settled).then_some(opened)
     }
 
     fn keep(&self, door: &Door, path: &[u8], now: Instant, found: &Result<Found, Trouble>) {

@@ -52,7 +52,7 @@ fn with_charset(kind: Value, charset: &str) -> Value {
 
 /// Types whose bytes are characters, written in more than one charset.
 fn is_text(kind: &str) -> bool {
-    let of_application = |kind: &str| matches!(kind, "javascript" | "json" | "xml") || kind.ends_with("+xml");
+    let of_application = |kind: &str| matches!(kind, "javascript" | "xml") || kind.ends_with("+xml");
     kind.starts_with("text/") || kind.strip_prefix("application/").is_some_and(of_application)
 }
 
@@ -110,7 +110,7 @@ mod tests {
         for (path, expected) in [
             (&b"a.html"[..], "text/html; charset=utf-8"),
             (b"a.js", "text/javascript; charset=utf-8"),
-            (b"a.json", "application/json; charset=utf-8"),
+            (b"a.json", "application/json"),
             (b"a.app", "application/javascript; charset=utf-8"),
             (b"a.feed", "application/rss+xml; charset=utf-8"),
             (b"a.own", "text/html; Charset=koi8-r"),

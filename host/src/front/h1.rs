@@ -110,6 +110,7 @@ async fn speak(
                 codec.as_mut().graceful_shutdown();
             }
         }
+        wire.take_turn();
         codec.as_mut().poll(context)
     })
     .await

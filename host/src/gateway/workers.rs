@@ -51,15 +51,13 @@ impl Workers {
     pub(super) fn start(threads: usize, current: &Arc<Current>, access: &AccessLog) -> io::Result<Self> {
         let (farewells, ended) = mpsc::unbounded_channel();
         let mut workers = Self { orders: Vec::new(), ended, at_work: threads };
-        // Each worker's share of the threads that wait for disks.
-        let waiting = (current.load().plan.files.threads / threads.max(1)).max(1);
         for number in 0..threads {
             let (orders, taken) = mpsc::unbounded_channel();
             let farewell = Farewell { number, to: farewells.clone() };
             let (current, access) = (current.clone(), access.clone());
             thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
                 let _farewell = farewell;
-                work(current, &access, taken, waiting);
+                work(current, &access, taken);
             })?;
             workers.orders.push(orders);
         }
@@ -111,10 +109,9 @@ impl Drop for Farewell {
     }
 }
 
-fn work(current: Arc<Current>, access: &AccessLog, orders: mpsc::UnboundedReceiver<Order>, waiting: usize) {
+fn work(current: Arc<Current>, access: &AccessLog, orders: mpsc::UnboundedReceiver<Order>) {
     let mut builder = tokio::runtime::Builder::new_current_thread();
-    builder.enable_all().event_interval(EVENT_INTERVAL).max_blocking_threads(waiting);
-    match builder.build_local(LocalOptions::default()) {
+    match builder.enable_all().event_interval(EVENT_INTERVAL).build_local(LocalOptions::default()) {
         Ok(runtime) => runtime.block_on(obey(current, access, orders)),
         Err(error) => tracing::error!(%error, "a worker thread has no runtime"),
     }

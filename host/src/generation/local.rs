@@ -58,7 +58,7 @@ impl Local {
     #[must_use]
     pub fn of(generation: Arc<Generation>, thread: Rc<Thread>) -> Rc<Self> {
         let instances = Instances::of(&generation.engine);
-        let files = Files::start(&generation.plan.files);
+        let files = Files::start(&generation.plan.files, generation.plan.threads);
         Rc::new(Self { generation, instances, files, thread })
     }
 }

@@ -1,7 +1,9 @@
-//! System calls that move bytes without bringing them to user space, and what has to be known of pages and pipes for that.
+//! System calls that move bytes without bringing them to user space, what has to be known of pages and pipes for that, and
+//! threads for those calls that wait.
 //!
 //! Everything that leaves this room is safe to call. It knows descriptors and lengths, never what they belong to.
 
+pub mod blocking;
 mod pages;
 mod pipe;
 mod send;

@@ -12,14 +12,16 @@ use std::sync::OnceLock;
 use rustix::fs::{Advice, fadvise, sendfile};
 use rustix::io::retry_on_intr;
 
+use super::Window;
+
 /// Whether a part of a file is in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Residency {
-    /// All of it is, or was a moment ago.
+    /// All of it is, was a moment ago, or is on its way: what the system is reading already counts.
     Resident,
     /// Some of it is not.
     Cold,
-    /// The system does not say (Linux before 6.5, some file systems).
+    /// The system does not say (some file systems).
     Unknown,
 }
 
@@ -42,7 +44,12 @@ struct Cachestat {
     recently_evicted: u64,
 }
 
-/// Whether a part of a file is in memory; its end counts as its last page's. It costs one call and looks at no byte.
+/// How far apart pages are that are asked for one by one: less than the least that is read ahead (128 KiB by default), so
+/// that few pages are missing between two that are there.
+const STEP: usize = 64 << 10;
+
+/// Whether a part of a file is in memory; its end counts as its last page's. It looks at no byte, and costs one call where
+/// the system tells whoever asks. It may tell only those who could write the file (Linux since 6.13).
 #[must_use]
 pub fn residency(file: &File, offset: u64, length: u64) -> Residency {
     if length == 0 {
@@ -54,10 +61,31 @@ pub fn residency(file: &File, offset: u64, length: u64) -> Residency {
     let failed =
         unsafe { libc::syscall(CACHESTAT, file.as_raw_fd(), &raw const range, &raw mut found, 0 as libc::c_uint) } != 0;
     if failed {
-        return Residency::Unknown;
+        return sampled(file, offset, length);
     }
     let pages = (offset + length - 1) / page() - offset / page() + 1;
     if found.cached >= pages { Residency::Resident } else { Residency::Cold }
+}
+
+/// The same of some of its pages. Each is asked for without waiting, to a place where nothing can be written: a page that is
+/// there comes as far as that (`EFAULT`), and no byte of it further.
+fn sampled(file: &File, offset: u64, length: u64) -> Residency {
+    let Some(window) = Window::open() else { return Residency::Unknown };
+    let nowhere = libc::iovec { iov_base: window.show(1).as_ptr().cast_mut().cast(), iov_len: 1 };
+    let last = offset.saturating_add(length - 1);
+    for place in (offset..last).step_by(STEP).chain([last]) {
+        let Ok(from) = libc::off_t::try_from(place) else { return Residency::Unknown };
+        // SAFETY: `nowhere` names a byte that belongs to the window, which nobody can write, the kernel included.
+        let read = unsafe { libc::preadv2(file.as_raw_fd(), &raw const nowhere, 1, from, libc::RWF_NOWAIT) };
+        match io::Error::last_os_error().raw_os_error() {
+            // The file ends before that, and nothing is to be waited for.
+            _ if read == 0 => {}
+            Some(libc::EFAULT) => {}
+            Some(libc::EAGAIN) => return Residency::Cold,
+            _ => return Residency::Unknown,
+        }
+    }
+    Residency::Resident
 }
 
 /// Brings a part of a file into memory, without a copy of it, and has the system begin with as much behind it, so that the
@@ -168,6 +196,42 @@ mod tests {
         }
         let at_once = read_now(&file, 10, 100).map(|bytes| bytes.len());
         assert!(matches!(&at_once, Ok(100)) || at_once.is_err_and(|error| error.kind() == ErrorKind::Unsupported));
+    }
+
+    #[test]
+    fn whoever_may_only_read_a_file_is_told_too() {
+        let file = std::sync::Arc::new(file("told", 300_000));
+        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+        let asked = |file: &std::sync::Arc<File>| {
+            let file = file.clone();
+            let asks = move || {
+                // SAFETY: the call changes whose files this thread may write, and no memory. Without the right to it,
+                // nothing changes: the file is then of who runs the tests.
+                unsafe { libc::setfsuid(65534) };
+                residency(&file, 0, 300_000)
+            };
+            std::thread::spawn(asks).join().unwrap()
+        };
+        assert_eq!(read_waiting(&file, 0, 300_000).unwrap().len(), 300_000);
+        assert!(matches!(asked(&file), Residency::Resident));
+        chill(&file);
+        assert_eq!(asked(&file), residency(&file, 0, 300_000));
+    }
+
+    #[test]
+    fn samples_say_the_same_as_all_pages() {
+        let file = file("samples", 300_000);
+        read_waiting(&file, 0, 300_000).unwrap();
+        let told = sampled(&file, 0, 300_000);
+        if told == Residency::Unknown {
+            return;
+        }
+        for (offset, length) in [(0, 300_000), (1, 1), (299_999, 1), (65_536, 65_536), (4_095, 2), (299_999, 100_000)] {
+            assert_eq!(sampled(&file, offset, length), Residency::Resident, "{offset} {length}");
+        }
+        chill(&file);
+        assert_eq!(sampled(&file, 0, 300_000), residency(&file, 0, 300_000));
+        assert_eq!(sampled(&file, u64::MAX - 5, 5), Residency::Unknown);
     }
 
     #[test]

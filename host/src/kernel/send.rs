@@ -3,10 +3,14 @@
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
+use std::os::unix::fs::FileExt as _;
 
 use rustix::fs::sendfile;
-use rustix::io::retry_on_intr;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+
+/// Bytes that are copied at once where they cannot be moved.
+const COPIED: usize = 64 << 10;
 
 /// Sends bytes that more will follow at once, so that the kernel puts both into the same packet. How many it took.
 ///
@@ -27,7 +31,19 @@ pub fn send_file(socket: BorrowedFd<'_>, file: &File, offset: u64, length: usize
         let mut from = offset;
         sendfile(socket, file, Some(&mut from), length)
     };
-    Ok(retry_on_intr(send)?)
+    match retry_on_intr(send) {
+        // Some file systems give their bytes to readers only.
+        Err(Errno::INVAL | Errno::NOSYS) => copy(socket, file, offset, length),
+        sent => Ok(sent?),
+    }
+}
+
+fn copy(socket: BorrowedFd<'_>, file: &File, offset: u64, length: usize) -> io::Result<usize> {
+    let mut bytes = vec![0; length.min(COPIED)];
+    let read = file.read_at(&mut bytes, offset)?;
+    let read = bytes.get(..read).unwrap_or_default();
+    let send = || sendmsg(socket, &[IoSlice::new(read)], &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL);
+    Ok(if read.is_empty() { 0 } else { retry_on_intr(send)? })
 }
 
 #[cfg(test)]
@@ -49,10 +65,12 @@ mod tests {
         assert_eq!(send_file(ours.as_fd(), &file, 3, 4).unwrap(), 4);
         assert_eq!(send_file(ours.as_fd(), &file, 8, 100).unwrap(), 2);
         assert_eq!(send_file(ours.as_fd(), &file, 10, 100).unwrap(), 0);
+        assert_eq!(copy(ours.as_fd(), &file, 7, 2).unwrap(), 2);
+        assert_eq!(copy(ours.as_fd(), &file, 10, 2).unwrap(), 0);
         drop(ours);
         let mut got = String::new();
         theirs.read_to_string(&mut got).unwrap();
-        assert_eq!(got, "head 345689");
+        assert_eq!(got, "head 34568978");
     }
 
     #[test]

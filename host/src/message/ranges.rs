@@ -161,8 +161,9 @@ fn asked(line: &[u8], length: u64) -> Option<Ranges> {
     }
     match ranges.is_empty() {
         false => Some(Ranges::Some(ranges)),
-        // The end of nothing is nothing: it is there, but `Content-Range` has no words for it.
-        true if specs.iter().any(|spec| matches!(spec, Spec::Suffix(1..))) => None,
+        // The beginning and the end of nothing are nothing: they are there, but `Content-Range` has no words for them. Some
+        // clients ask for the beginning of everything, and get all of it here as from nginx.
+        true if specs.iter().any(|spec| spec.is_of_nothing()) && length == 0 => None,
         true => Some(Ranges::Unsatisfiable),
     }
 }
@@ -177,6 +178,11 @@ enum Spec {
 }
 
 impl Spec {
+    /// Whether it is there even where there is nothing.
+    const fn is_of_nothing(self) -> bool {
+        matches!(self, Self::From(0, _) | Self::Suffix(1..))
+    }
+
     fn of(text: &[u8]) -> Option<Self> {
         let hyphen = text.iter().position(|&byte| byte == b'-')?;
         let (first, last) = text.split_at_checked(hyphen)?;

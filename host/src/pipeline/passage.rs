@@ -5,6 +5,7 @@ use std::ops::ControlFlow::{self, Break, Continue};
 use super::{Answer, Exchange, files};
 use crate::body::Body;
 use crate::chain::{Chain, Step};
+use crate::clock::Duration;
 use crate::failure::Kind;
 use crate::generation::{Generation, RouteKey};
 use crate::message::{ResponseHead, accel};
@@ -112,11 +113,13 @@ async fn answered(exchange: &mut Exchange, mut head: ResponseHead, content: Cont
 pub(super) fn give_up(mut body: Body) {
     /// More than error pages have; beyond it a new connection costs less.
     const MOST: u64 = 64 << 10;
+    /// What is this short is there as soon as its head is, but for a round trip or two. Each byte may be slower than this.
+    const LONGEST: Duration = Duration::from_secs(2);
     let hint = http_body::Body::size_hint(&body);
     if body.is_over() || hint.lower() > MOST {
         return;
     }
-    tokio::task::spawn_local(async move {
+    tokio::task::spawn_local(tokio::time::timeout(LONGEST, async move {
         let mut read = 0;
         while let Some(Ok(frame)) =
             std::future::poll_fn(|context| http_body::Body::poll_frame(std::pin::Pin::new(&mut body), context)).await
@@ -126,5 +129,5 @@ pub(super) fn give_up(mut body: Body) {
                 return;
             }
         }
-    });
+    }));
 }

@@ -10,7 +10,7 @@ use super::arrive::Asked;
 use super::limited::Limited;
 use super::{Answer, Exchange, Interim, https, tunnel};
 use crate::body::{Body, Replay};
-use crate::config::{Action, PrefixChange, Respond};
+use crate::config::{Action, PathMatch, PrefixChange, Respond};
 use crate::failure::{Failure, Kind};
 use crate::generation::RouteKey;
 use crate::message::forwarding::{self, Inward, Peer};
@@ -152,8 +152,13 @@ pub(super) fn act(exchange: &mut Exchange, routed: Routed) -> ControlFlow<Answer
     let pool = match &route.action {
         Action::Pool(pool) => *pool,
         Action::Files(root) => {
-            let known_as = exchange.facts.request.target().clone();
+            let mut known_as = exchange.facts.request.target().clone();
             change_prefix(exchange, route.prefix.as_ref())?;
+            let target = exchange.facts.request.target();
+            // With another slash at its end, a path that a route is for alone would be nobody's.
+            if matches!(route.path, PathMatch::Exact(_)) && target.path().ends_with('/') {
+                known_as = target.clone();
+            }
             return Continue(Goal::Files(Place { root: *root, known_as }));
         }
         Action::Respond(respond) => return Break(respond_with(exchange, respond)),

@@ -1,3 +1,5 @@
+//! Tables of how directives are read.
+
 use super::*;
 use crate::cache::testing::fields;
 

@@ -1,3 +1,5 @@
+//! Tables of lifetimes, ages and decisions.
+
 use super::*;
 use crate::cache::testing::{at, date, response, secs};
 

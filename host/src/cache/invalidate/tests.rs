@@ -1,3 +1,5 @@
+//! Tables of what is invalidated, and of tags.
+
 use super::*;
 use crate::cache::testing::{fields, request};
 

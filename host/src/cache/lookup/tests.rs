@@ -1,3 +1,5 @@
+//! Tables of what is done with what is stored.
+
 use super::*;
 use crate::cache::storable::storable;
 use crate::cache::testing::{at, get, request, response, times};
@@ -57,6 +59,11 @@ fn from_what_is_stored_to_what_is_done() {
     let deaf = Knobs { ignore_request: true, ..Knobs::default() };
     assert_eq!(look(&fresh, &get(&[("cache-control", "no-store, no-cache")]), at(3), &deaf), use_it(0));
     assert_eq!(look(&fresh, &get(&[]), at(100), &knobs), Found::Validate { at: 0, why: Forward::Stale });
+    let partial = Found::Nothing(Forward::Partial);
+    assert_eq!(look(&part, &get(&[]), at(100), &knobs), partial);
+    assert_eq!(look(&part, &get(&[("range", "bytes=4-5")]), at(100), &knobs), partial);
+    let stale = Found::Validate { at: 0, why: Forward::Stale };
+    assert_eq!(look(&part, &get(&[("range", "bytes=0-4")]), at(100), &knobs), stale);
     let mut purged = fresh[0].clone();
     purged.invalidate();
     assert_eq!(look(&[purged], &get(&[]), at(3), &knobs), Found::Validate { at: 0, why: Forward::Stale });
@@ -95,7 +102,7 @@ fn a_variant_nobody_has_may_be_one_that_is_stored() {
     let all = [stored("1", "\"a\""), stored("2", "\"b\"")];
     let mut asked = get(&[("abc", "3")]);
     assert_eq!(look(&all, &asked, at(1), &Knobs::default()), Found::Nothing(Forward::VaryMiss));
-    assert!(validate::ask(&mut asked.fields, &all));
+    assert!(validate::ask_variants(&mut asked.fields, &all));
     assert_eq!(asked.fields.get("if-none-match").unwrap(), "\"a\", \"b\"");
     assert_eq!(validate::meant(&all, &response(304, &[("etag", "\"b\"")])), [1]);
 }

@@ -1,3 +1,7 @@
+//! Tables of parts and how they come together.
+
+use std::time::Duration;
+
 use super::*;
 use crate::cache::storable::storable;
 use crate::cache::testing::{date, fields, get, response, times};
@@ -117,16 +121,18 @@ fn what_is_missing_is_asked_for_under_a_strong_validator() {
 #[test]
 fn parts_are_combined_under_one_strong_validator() {
     let tag = ("etag", "\"a\"");
+    let knobs = Knobs::default();
     let first = part("bytes 0-4/10", 5, &[tag, ("a", "1"), ("b", "1"), ("age", "100"), ("content-length", "5")]);
     let last = part("bytes 5-9/10", 5, &[tag, ("a", "2"), ("c", "2"), ("content-length", "5")]);
-    let both = combine(&first, &last).unwrap();
+    let both = combine(&first, &last, &knobs).unwrap();
     assert!(both.held.is_whole());
     assert_eq!(both.head.status, Status::OK);
     for (name, value) in [("a", "2"), ("b", "1"), ("c", "2"), ("content-length", "10")] {
         assert_eq!(both.head.fields.get(name).unwrap(), value, "{name}");
     }
     assert!(!both.head.fields.contains("content-range") && !both.head.fields.contains("age"));
-    let middle = combine(&first, &part("bytes 4-6/10", 3, &[tag])).unwrap();
+    assert_eq!((both.policy.age, both.policy.lifetime), (Duration::ZERO, Duration::from_secs(3600)));
+    let middle = combine(&first, &part("bytes 4-6/10", 3, &[tag]), &knobs).unwrap();
     assert_eq!((middle.head.status, middle.held.ranges()), (Status::PARTIAL_CONTENT, &[range(0, 6)][..]));
     for other in [
         part("bytes 5-9/10", 5, &[("etag", "\"b\"")]),
@@ -135,11 +141,11 @@ fn parts_are_combined_under_one_strong_validator() {
         part("bytes 5-9/11", 5, &[tag]),
         part("bytes 5-9/10", 4, &[tag]),
     ] {
-        assert!(combine(&first, &other).is_none(), "{other:?}");
+        assert!(combine(&first, &other, &knobs).is_none(), "{other:?}");
     }
     let weak = part("bytes 0-4/10", 5, &[("etag", "W/\"a\"")]);
-    assert!(combine(&weak, &weak).is_none());
+    assert!(combine(&weak, &weak, &knobs).is_none());
     let mut elsewhere = last.clone();
     elsewhere.selection = crate::cache::vary::Selection::of(&fields(&[("vary", "a")]), &fields(&[])).unwrap();
-    assert!(combine(&first, &elsewhere).is_none());
+    assert!(combine(&first, &elsewhere, &knobs).is_none());
 }

@@ -1,3 +1,5 @@
+//! Tables of answers from the store.
+
 use super::*;
 use crate::cache::Knobs;
 use crate::cache::storable::storable;
@@ -12,7 +14,9 @@ fn stored(status: u16, length: u64, lines: &[(&'static str, &'static str)]) -> S
 }
 
 /// Status, `Content-Range`, bytes from the store.
-fn seen(stored: &Stored, asked: &RequestHead) -> Option<(u16, Option<String>, Vec<(u64, u64)>)> {
+type Seen = (u16, Option<String>, Vec<(u64, u64)>);
+
+fn seen(stored: &Stored, asked: &RequestHead) -> Option<Seen> {
     let Reply { head, pieces } = reply(stored, asked, at(3), 0)?;
     // A refusal is nobody's stored response, and has no age.
     assert!(head.status == Status::RANGE_NOT_SATISFIABLE || head.fields.get("age").unwrap() == "3");

@@ -1,3 +1,5 @@
+//! Tables of what is stored and what is not.
+
 use super::*;
 use crate::cache::testing::{at, date, get, request, response, secs, times};
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 
+use super::super::open::Content;
 use super::*;
 
 #[test]
@@ -62,6 +63,51 @@ fn a_file_that_is_the_same_stays_open() {
         let held = served.files.open.kept(0, b"recent").unwrap();
         served.text("recent").await.unwrap();
         assert_ne!(kept(&served, "recent"), Rc::as_ptr(&held));
+    });
+}
+
+#[test]
+fn who_asks_at_once_for_what_nobody_knows_shares_one_open_file() {
+    // A file system without a disk is not known to be one until somebody has looked, so everybody waits here.
+    let shm = Path::new("/dev/shm").join(format!("weir-shared-{}", process::id()));
+    if fs::create_dir(&shm).is_err() {
+        return;
+    }
+    fs::write(shm.join("big"), "b".repeat(100_000)).unwrap();
+    date(&shm.join("big"), 784_111_777);
+    let served = Rc::new(Served::once(root(&shm)));
+    run(async {
+        // What was changed a moment ago is shared by nobody: it may have changed once more.
+        tokio::time::sleep(Duration::from_millis(2100)).await;
+        let ask = |_| {
+            let served = served.clone();
+            tokio::task::spawn_local(async move { served.ask(Request::get(), b"big").await.unwrap().1 })
+        };
+        let asking: Vec<_> = (0..50).map(ask).collect();
+        let mut bodies = Vec::new();
+        for asked in asking {
+            bodies.push(asked.await.unwrap());
+        }
+        let kept = served.files.open.kept(0, b"big").unwrap();
+        let Content::File(file) = &kept.content else { panic!("it is not small") };
+        assert_eq!(Arc::strong_count(file), 1 + bodies.len());
+    });
+    fs::remove_dir_all(&shm).unwrap();
+}
+
+#[test]
+fn files_that_are_not_in_memory_are_read_all_the_same() {
+    let tree = Tree::new();
+    run(async {
+        let served = Served::anew(tree.root());
+        for (name, length) in [("small", 16 << 10), ("page", 4096), ("large", 200_000)] {
+            tree.write(name, "c".repeat(length));
+            let file = fs::File::open(tree.path("srv").join(name)).unwrap();
+            file.sync_all().unwrap();
+            rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+            let text = served.text(name).await.unwrap();
+            assert!(text.len() == length && text.bytes().all(|byte| byte == b'c'), "{name}");
+        }
     });
 }
 

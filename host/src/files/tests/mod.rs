@@ -94,7 +94,7 @@ struct Served {
 
 impl Served {
     fn of(roots: &[Root], plan: &config::Files) -> Self {
-        Self { roots: Roots::open(roots).unwrap(), files: Files::start(plan) }
+        Self { roots: Roots::open(roots).unwrap(), files: Files::start(plan, 1) }
     }
 
     /// With everything looked at for every request.

@@ -29,6 +29,8 @@ pub(super) struct Slot {
     waiting: RefCell<Option<Waker>>,
     failure: RefCell<Option<Failure>>,
     is_cut: Cell<bool>,
+    /// Bytes that went since the connection's task had its turn.
+    gone: Cell<usize>,
 }
 
 /// A piece on its way.
@@ -46,10 +48,19 @@ impl Wire {
         self.slot.window.is_some()
     }
 
-    /// Ready when no piece is on its way.
+    /// The connection's task has its turn. Within one the codec would go on for as long as the client takes everything.
+    pub(in crate::front) fn take_turn(&self) {
+        self.slot.gone.set(0);
+    }
+
+    /// Ready when no piece is on its way, and others had their turn since the last.
     pub(in crate::front) fn poll_moved(&self, context: &Context<'_>) -> Poll<()> {
         if self.slot.moving.borrow().is_none() {
-            return Poll::Ready(());
+            if self.slot.gone.get() < Window::LENGTH {
+                return Poll::Ready(());
+            }
+            context.waker().wake_by_ref();
+            return Poll::Pending;
         }
         *self.slot.waiting.borrow_mut() = Some(context.waker().clone());
         Poll::Pending
@@ -95,7 +106,13 @@ impl Slot {
             waiting: RefCell::default(),
             failure: RefCell::default(),
             is_cut: Cell::default(),
+            gone: Cell::default(),
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn gone(&self) -> usize {
+        self.gone.get()
     }
 
     /// Why the answer broke off, when it was not the client.
@@ -141,7 +158,10 @@ impl Slot {
                 self.cut(moving, stream, "there was less of it than there had been".into());
                 return Poll::Ready(Err(ErrorKind::UnexpectedEof.into()));
             }
-            Poll::Ready(Ok(sent)) => moving.sent += sent,
+            Poll::Ready(Ok(sent)) => {
+                moving.sent += sent;
+                self.gone.update(|gone| gone.saturating_add(*sent));
+            }
             Poll::Ready(Err(error)) if !is_of_socket(error) => self.cut(moving, stream, error.to_string().into()),
             Poll::Pending | Poll::Ready(Err(_)) => {}
         }

@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::fs::File;
+use std::future::poll_fn;
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use crate::config;
 use crate::failure::{Failure, Kind};
 use crate::front::h1::{Answering, codec};
 use crate::front::socket::{Listening, Socket};
+use crate::kernel::Window;
 use crate::pipeline::Outgoing;
 
 /// Longer than any test takes that works.
@@ -52,7 +54,7 @@ fn serve<F: Future<Output = (Vec<u8>, bool)>>(
         let address = socket.local_addr().unwrap();
         let listening = Listening::of(Socket::Tcp(socket)).unwrap();
         let client = TcpStream::connect(address).await.unwrap();
-        let (stream, _) = std::future::poll_fn(|context| listening.poll_accept(context)).await.unwrap();
+        let (stream, _) = poll_fn(|context| listening.poll_accept(context)).await.unwrap();
         let wire = Wire::of(stream, &listener, &ticker);
         let shared = wire.clone();
         let service = service_fn(move |_| {
@@ -64,7 +66,16 @@ fn serve<F: Future<Output = (Vec<u8>, bool)>>(
             std::future::ready(Ok::<_, Infallible>(answer))
         });
         let near = async {
-            let _ = codec(&listener).serve_connection(TokioIo::new(Transport(wire.clone())), service).await;
+            let transport = TokioIo::new(Transport(wire.clone()));
+            let mut codec = Box::pin(codec(&listener).serve_connection(transport, service));
+            let _ = poll_fn(|context| {
+                wire.take_turn();
+                let polled = codec.as_mut().poll(context);
+                assert!(wire.slot.gone() < 2 * Window::LENGTH, "the others on the thread get their turn");
+                polled
+            })
+            .await;
+            drop(codec);
             let failure = wire.broken();
             drop(wire);
             failure

@@ -44,10 +44,13 @@ fn ranges() {
         ("bytes=1000-1001,5000-", 1000, Unsatisfiable),
         ("bytes=99999999999999999999999999-", u64::MAX, Unsatisfiable),
         ("bytes=-0", 1000, Unsatisfiable),
-        ("bytes=0-", 0, Unsatisfiable),
-        ("bytes=0-0,-0", 0, Unsatisfiable),
+        ("bytes=0-", 0, Whole),
+        ("bytes=0-0,-0", 0, Whole),
         ("bytes=-1", 0, Whole),
         ("bytes=0-,-1", 0, Whole),
+        ("bytes=5-,0-3", 0, Whole),
+        ("bytes=1-", 0, Unsatisfiable),
+        ("bytes=-0", 0, Unsatisfiable),
         // More than there is.
         ("bytes=0-,0-", 1000, Whole),
         ("bytes=0-,-1", 1000, Whole),
@@ -193,7 +196,7 @@ fn answers() {
 
 /// What a set of ranges means, done as plainly as can be: by strings, by numbers that cannot overflow, byte by byte.
 fn plainly(set: &str, data: &[u8]) -> Option<Result<Vec<Vec<u8>>, ()>> {
-    let (mut found, mut any, mut suffix) = (Vec::new(), false, false);
+    let (mut found, mut any, mut edge) = (Vec::new(), false, false);
     for member in set.split(',').map(|member| member.trim_matches([' ', '\t'])).filter(|member| !member.is_empty()) {
         any = true;
         let (first, last) = member.split_once('-')?;
@@ -204,7 +207,7 @@ fn plainly(set: &str, data: &[u8]) -> Option<Result<Vec<Vec<u8>>, ()>> {
         if first.zip(last).is_some_and(|(first, last)| last < first) {
             return None;
         }
-        suffix |= first.is_none() && last > Some(0);
+        edge |= first == Some(0) || first.is_none() && last > Some(0);
         let is_in = |at: u128| match first {
             Some(first) => first <= at && last.is_none_or(|last| at <= last),
             None => at + last.unwrap() >= data.len() as u128,
@@ -215,7 +218,7 @@ fn plainly(set: &str, data: &[u8]) -> Option<Result<Vec<Vec<u8>>, ()>> {
     }
     match found.is_empty() {
         _ if !any || found.iter().map(Vec::len).sum::<usize>() > data.len() => None,
-        true if suffix => None,
+        true if data.is_empty() && edge => None,
         true => Some(Err(())),
         false => Some(Ok(found)),
     }
