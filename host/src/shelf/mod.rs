@@ -10,6 +10,7 @@ mod disk;
 mod flights;
 mod follow;
 mod format;
+mod growth;
 mod index;
 mod memory;
 mod object;
@@ -70,6 +71,10 @@ pub struct FlightSizes {
 }
 
 /// All shelves of one cache.
+///
+/// An exchange looks at `at_hand`, then at `find`. When nothing there is for it, it boards the flight of its key; a leader
+/// looks once more, fetches, and gives itself to `write`, so that all who wait follow. Who is told `Stored` looks again, and
+/// boards again if the object has left meanwhile.
 #[derive(Debug, Clone)]
 pub struct Shelf {
     memory: Option<Arc<Memory>>,
@@ -116,7 +121,7 @@ impl Shelf {
     pub async fn find(&self, key: &[u8], now: SystemTime) -> Vec<Object> {
         let mut objects = self.at_hand(key).map_or_else(Vec::new, |objects| objects.to_vec());
         if let Some(disk) = &self.disk {
-            for object in disk.find(key, now).await {
+            for object in disk.find(key, now, self.memory.as_ref()).await {
                 if !objects.iter().any(|held| held.label().is_same(object.label())) {
                     objects.push(object);
                 }

@@ -129,7 +129,7 @@ fn what_cannot_be_stored_is_waited_for_once() {
         async move {
             let boarding = flights.board(&"/a".into(), now);
             if waiting.fetch_add(1, Ordering::SeqCst) + 1 == THREADS * TASKS {
-                leader.lock().unwrap().take().unwrap().uncacheable();
+                leader.lock().unwrap().take().unwrap().uncacheable(now);
             }
             match boarding {
                 Boarding::Waiter(waiter) => matches!(waiter.wait(LONG).await, Landing::Uncacheable),
@@ -151,7 +151,7 @@ async fn who_waits_is_the_next_leader_times_out_or_leaves() {
     let (flights, now, key) = (Flights::of(3, LONG, 100), crate::clock::now(), Bytes::from("/a"));
     let board = || flights.board(&key, now);
     let Boarding::Leader(first) = board() else { panic!("there is nobody else") };
-    assert!(flights.lead(&key, now).is_none());
+    assert!(flights.lead(&key).is_none());
     let waiters: [Boarding; 3] = std::array::from_fn(|_| board());
     assert!(matches!(board(), Boarding::Alone), "only three may wait");
     let [Boarding::Waiter(gone), Boarding::Waiter(late), Boarding::Waiter(next)] = waiters else {
