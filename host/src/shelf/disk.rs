@@ -160,9 +160,11 @@ impl Disk {
         let (disk, open, memory) = (self.clone(), open.clone(), memory.clone());
         self.threads.give(move || {
             if let Ok(content) = open.read() {
-                // With the label that it has by now.
-                let label = disk.open.get(&open.sequence).map_or_else(|| open.label.clone(), |open| open.label.clone());
-                memory.put(&Object::of(open.sequence, label, content), begun, &disk.bans);
+                memory.put(&Object::of(open.sequence, open.label.clone(), content), begun, &disk.bans);
+                // Whatever else came for this label meanwhile looks at the disk first and at memory then.
+                if !disk.is_still(&open) {
+                    memory.withdraw(&open.label, open.sequence);
+                }
             }
             open.is_rising.store(false, Ordering::Relaxed);
         });
@@ -310,6 +312,12 @@ impl Disk {
             // Too many open files, for one: it may be had later.
             Err(_) => None,
         }
+    }
+
+    /// Whether it is what its label means, and has no later label.
+    fn is_still(&self, open: &Open) -> bool {
+        let is_there = self.index().sequence(&open.label) == Some(open.sequence);
+        is_there && self.open.get(&open.sequence).is_some_and(|held| Arc::ptr_eq(&held.label, &open.label))
     }
 
     /// Somebody broke it, or took it away.

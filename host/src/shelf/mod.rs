@@ -143,8 +143,8 @@ impl Shelf {
         let disk = self.disk.as_ref().is_some_and(|disk| disk.takes(&label, length));
         if !label.is_storable() || !memory && !disk {
             let number = self.number();
-            self.memory.iter().for_each(|memory| memory.supersede(&label, number));
             self.disk.iter().for_each(|disk| disk.supersede(&label, number));
+            self.memory.iter().for_each(|memory| memory.supersede(&label, number));
             return Err(leader);
         }
         Ok(Writing::begin(self, label, expected, Takes { memory, disk }, leader))
@@ -155,8 +155,8 @@ impl Shelf {
     pub fn relabel(&self, object: &Object, label: Label) {
         let (number, label) = (object.number(), Arc::new(label));
         if label.is_storable() {
-            self.memory.iter().for_each(|memory| memory.relabel(number, &label));
             self.disk.iter().for_each(|disk| drop(disk.relabel(number, &label)));
+            self.memory.iter().for_each(|memory| memory.relabel(number, &label));
         }
     }
 

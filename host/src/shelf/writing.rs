@@ -257,13 +257,9 @@ impl Growing {
 
     /// It is whole: onto the shelves with it.
     fn shelve(self: &Arc<Self>, content: Option<Vec<Bytes>>, leader: Option<Leader>) {
-        match (content, &self.memory) {
-            (Some(pieces), Some(memory)) => {
-                let object = Object::of(self.number, self.label.clone(), Content::compact(&pieces));
-                memory.put(&object, self.begun, &self.bans);
-            }
-            (None, Some(memory)) => memory.supersede(&self.label, self.number),
-            (_, None) => {}
+        if let (Some(pieces), Some(memory)) = (content, &self.memory) {
+            let object = Object::of(self.number, self.label.clone(), Content::compact(&pieces));
+            memory.put(&object, self.begun, &self.bans);
         }
         let mut state = self.state();
         let (is_in_memory, is_for_disk) = (state.is_in_memory, state.feed.is_wanted);
@@ -283,12 +279,16 @@ impl Growing {
             Some(leader) => leader.alone(),
             None => {}
         }
-        if !is_for_disk {
-            self.disk.iter().for_each(|disk| disk.supersede(&self.label, self.number));
-        }
+        self.supersede(!is_for_disk);
         let mut state = self.state();
         self.leave_memory(&mut state);
         state.trim(self.behind());
+    }
+
+    /// Earlier objects of this label are of no use any more. First on the disk: what comes from there into memory looks back.
+    fn supersede(&self, is_not_on_disk: bool) {
+        self.disk.iter().filter(|_| is_not_on_disk).for_each(|disk| disk.supersede(&self.label, self.number));
+        self.memory.iter().for_each(|memory| memory.supersede(&self.label, self.number));
     }
 
     /// Has a thread work on the file, unless one does.
@@ -346,8 +346,8 @@ impl Growing {
         let published = spool.publish(self.begun);
         if let (Err(_), Some(disk)) = (&published, &self.disk) {
             write::failed(disk);
-            disk.supersede(&self.label, self.number);
         }
+        self.supersede(published.is_err());
         let leader = {
             let mut state = self.state();
             state.feed.is_wanted = false;
@@ -364,16 +364,16 @@ impl Growing {
     /// It cannot be written.
     fn failed(&self) {
         self.disk.iter().for_each(|disk| write::failed(disk));
-        let (wake, leader) = {
+        let (wake, leader, end) = {
             let mut state = self.state();
             (state.feed.is_wanted, state.feed.is_busy) = (false, false);
             state.trim(self.behind());
-            if let (End::Whole, Some(disk)) = (state.end, &self.disk) {
-                disk.supersede(&self.label, self.number);
-            }
-            (state.wake(), state.leader.take())
+            (state.wake(), state.leader.take(), state.end)
         };
         wake.all();
+        if end == End::Whole {
+            self.supersede(true);
+        }
         leader.into_iter().for_each(Leader::alone);
     }
 
