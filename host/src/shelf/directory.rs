@@ -18,7 +18,7 @@ pub(super) struct Directory {
     /// Whether the machine has not been started again since the last run: then what was written is what was meant to be,
     /// on the disk or on its way there.
     pub(super) is_same_boot: bool,
-    _lock: File,
+    lock: File,
 }
 
 const LOCK: &str = "lock";
@@ -49,7 +49,7 @@ impl Directory {
         for name in [WRITTEN, OBJECTS] {
             make(&root.join(name))?;
         }
-        Ok(Self { root: root.to_owned(), run, is_same_boot, _lock: lock })
+        Ok(Self { root: root.to_owned(), run, is_same_boot, lock })
     }
 
     /// The first number of this run. Four billion are before the first one of a run that begins a second later.
@@ -111,6 +111,14 @@ impl Directory {
         let folder = self.root.join(OBJECTS).join(folder(byte));
         let all = numbered(&folder).map(|(number, _)| number);
         all.filter(|number| number & 0xff == byte && *number < self.first()).collect()
+    }
+}
+
+/// A program that is being started has the file too, for a moment; closing it would not be enough.
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // Closing does it then, a moment later.
+        let _ = self.lock.unlock();
     }
 }
 

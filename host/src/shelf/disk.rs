@@ -8,6 +8,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +21,7 @@ use super::counters::Count;
 use super::directory::Directory;
 use super::format::{self, Found};
 use super::index::{Card, Index};
+use super::memory::Memory;
 use super::object::{Content, Label, Object};
 use super::sweep;
 use super::tags::{Bans, Moment, Purge, Target};
@@ -68,6 +70,8 @@ pub(super) struct Shelved<'l> {
     pub(super) label: &'l Label,
     pub(super) sequence: u64,
     pub(super) size: u64,
+    /// When it was last of use, if that is not now.
+    pub(super) used: Option<SystemTime>,
     /// Room that was held for it.
     pub(super) reserved: u64,
 }
@@ -80,6 +84,8 @@ struct Open {
     label: Arc<Label>,
     at: u64,
     length: u64,
+    /// Whether it is on its way to the shelf in memory.
+    is_rising: AtomicBool,
 }
 
 /// Work that waits for a thread: with more, nothing more is written, and what is asked for has to be fetched.
@@ -115,12 +121,22 @@ impl Disk {
         Ok(disk)
     }
 
-    /// The objects of a key, the latest first. Cancellation safe.
-    pub(super) async fn find(self: &Arc<Self>, key: &[u8], now: SystemTime) -> Vec<Object> {
-        let now = seconds(now);
+    /// The objects of a key, the latest first. Those that were asked for before go into memory, too. Cancellation safe.
+    pub(super) async fn find(
+        self: &Arc<Self>,
+        key: &[u8],
+        now: SystemTime,
+        memory: Option<&Arc<Memory>>,
+    ) -> Vec<Object> {
+        let (now, begun) = (seconds(now), self.bans.moment());
         self.seconds.fetch_max(now, Ordering::Relaxed);
         let known = self.index().find(key, now);
         let mut found: Vec<_> = known.into_iter().map(|known| (known, self.open.get(&known.0))).collect();
+        for ((_, is_stale), open) in &found {
+            if let (false, Some(open), Some(memory)) = (is_stale, open, memory) {
+                self.raise(open, memory, begun);
+            }
+        }
         let closed: Vec<u64> =
             found.iter().filter(|(_, open)| open.is_none()).map(|((number, _), _)| *number).collect();
         if !closed.is_empty() {
@@ -133,6 +149,25 @@ impl Disk {
         let objects = found.into_iter().filter_map(|((_, is_stale), open)| Some((open?, is_stale)));
         let ours = objects.filter(|(open, _)| *open.label.key == *key);
         ours.map(|(open, is_stale)| open.object().stale(is_stale)).collect()
+    }
+
+    /// Puts what was asked for more than once into memory too. It was found after that moment.
+    fn raise(self: &Arc<Self>, open: &Arc<Open>, memory: &Arc<Memory>, begun: Moment) {
+        let is_worth_it = open.length <= memory.most() && self.threads.waiting() < BUSY;
+        if !is_worth_it || open.is_rising.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (disk, open, memory) = (self.clone(), open.clone(), memory.clone());
+        self.threads.give(move || {
+            if let Ok(content) = open.read() {
+                memory.put(&Object::of(open.sequence, open.label.clone(), content), begun, &disk.bans);
+                // Whatever else came for this label meanwhile looks at the disk first and at memory then.
+                if !disk.is_still(&open) {
+                    memory.withdraw(&open.label, open.sequence);
+                }
+            }
+            open.is_rising.store(false, Ordering::Relaxed);
+        });
     }
 
     /// Whether so much more can be written now, and ever.
@@ -148,8 +183,7 @@ impl Disk {
             return None;
         }
         if let Some(open) = self.open.get(&sequence) {
-            let Open { file, at, length, .. } = &*open;
-            let open = Open { sequence, file: file.clone(), label: label.clone(), at: *at, length: *length };
+            let open = Open::of(sequence, open.file.clone(), label.clone(), (open.at, open.length));
             self.open.insert(sequence, Arc::new(open));
         }
         let (disk, label) = (self.clone(), label.clone());
@@ -240,7 +274,8 @@ impl Disk {
     /// for the disk.
     pub(super) fn shelve(&self, file: &Shelved<'_>, was_stale: bool, begun: Moment) -> bool {
         let now = self.seconds.load(Ordering::Relaxed);
-        let mut card = Card::of(file.label, file.sequence, file.size, now, seconds(file.label.expires));
+        let used = file.used.map_or(now, seconds).min(now);
+        let mut card = Card::of(file.label, file.sequence, file.size, used, seconds(file.label.expires));
         let (left, purge) = {
             // What is purged from now on waits, and finds it.
             let mut index = self.index();
@@ -268,7 +303,7 @@ impl Disk {
         let read = self.directory.open(sequence).and_then(|file| Ok((format::read(&file, sequence)?, file)));
         match read {
             Ok((Some(Found { label, at, length, .. }), file)) => {
-                let open = Arc::new(Open { sequence, file: Arc::new(file), label: Arc::new(label), at, length });
+                let open = Arc::new(Open::of(sequence, Arc::new(file), Arc::new(label), (at, length)));
                 self.open.insert(sequence, open.clone());
                 Some(open)
             }
@@ -277,6 +312,12 @@ impl Disk {
             // Too many open files, for one: it may be had later.
             Err(_) => None,
         }
+    }
+
+    /// Whether it is what its label means, and has no later label.
+    fn is_still(&self, open: &Open) -> bool {
+        let is_there = self.index().sequence(&open.label) == Some(open.sequence);
+        is_there && self.open.get(&open.sequence).is_some_and(|held| Arc::ptr_eq(&held.label, &open.label))
     }
 
     /// Somebody broke it, or took it away.
@@ -320,6 +361,16 @@ impl Disk {
 }
 
 impl Open {
+    fn of(sequence: u64, file: Arc<File>, label: Arc<Label>, (at, length): (u64, u64)) -> Self {
+        Self { sequence, file, label, at, length, is_rising: AtomicBool::new(false) }
+    }
+
+    fn read(&self) -> io::Result<Content> {
+        let mut bytes = vec![0; usize::try_from(self.length).map_err(io::Error::other)?];
+        self.file.read_exact_at(&mut bytes, self.at)?;
+        Ok(Content::Whole(bytes.into()))
+    }
+
     fn object(&self) -> Object {
         let extent = Extent { file: self.file.clone(), offset: self.at, length: self.length };
         Object::of(self.sequence, self.label.clone(), Content::File(extent))

@@ -51,7 +51,6 @@ pub struct Leader {
     flights: Arc<Shared>,
     key: Bytes,
     number: u64,
-    begun: Instant,
     is_over: bool,
 }
 
@@ -108,7 +107,7 @@ impl Flights {
         let number = shard.numbers;
         let Some(flight) = shard.flights.get_mut(key) else {
             shard.flights.insert(key.clone(), Flight { number, ..Flight::default() });
-            return Boarding::Leader(self.0.leader(key, number, now));
+            return Boarding::Leader(self.0.leader(key, number));
         };
         let (sender, landing) = oneshot::channel();
         match &flight.written {
@@ -127,7 +126,7 @@ impl Flights {
 
     /// A flight of one's own, for whoever confirms what is stale while others use it. `None` if somebody does already.
     #[must_use]
-    pub fn lead(&self, key: &Bytes, now: Instant) -> Option<Leader> {
+    pub fn lead(&self, key: &Bytes) -> Option<Leader> {
         let mut shard = self.0.shard(key);
         if shard.flights.contains_key(key) {
             return None;
@@ -135,7 +134,7 @@ impl Flights {
         shard.numbers += 1;
         let number = shard.numbers;
         shard.flights.insert(key.clone(), Flight { number, ..Flight::default() });
-        Some(self.0.leader(key, number, now))
+        Some(self.0.leader(key, number))
     }
 
     /// Nothing of this key could be stored: from now on, for a while, nobody waits for anybody.
@@ -158,8 +157,8 @@ impl Leader {
     }
 
     /// What was fetched is for nobody else, and so will be what is fetched next: all go their own ways at once.
-    pub fn uncacheable(mut self) {
-        self.flights.alone.insert(self.key.clone(), self.begun + self.flights.remember);
+    pub fn uncacheable(mut self, now: Instant) {
+        self.flights.alone.insert(self.key.clone(), now + self.flights.remember);
         self.land(|| Landing::Uncacheable);
     }
 
@@ -208,7 +207,7 @@ impl Leader {
         };
         drop(shard);
         // If it left just now, the leader in the message is dropped, and so is found the one after it.
-        let _ = sender.send(Landing::Leader(self.flights.leader(&self.key, number, self.begun)));
+        let _ = sender.send(Landing::Leader(self.flights.leader(&self.key, number)));
     }
 }
 
@@ -240,8 +239,8 @@ impl Drop for Waiter {
 }
 
 impl Shared {
-    fn leader(self: &Arc<Self>, key: &Bytes, number: u64, begun: Instant) -> Leader {
-        Leader { flights: self.clone(), key: key.clone(), number, begun, is_over: false }
+    fn leader(self: &Arc<Self>, key: &Bytes, number: u64) -> Leader {
+        Leader { flights: self.clone(), key: key.clone(), number, is_over: false }
     }
 
     fn shard(&self, key: &Bytes) -> MutexGuard<'_, Shard> {

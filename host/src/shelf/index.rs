@@ -3,6 +3,7 @@
 //! Pure: no files, no clock. Heads are not here, so an object costs some hundred bytes, and what all cost together is
 //! bounded as well as what they take on the disk. Who leaves is the one used longest ago of a few taken at random.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
@@ -112,7 +113,7 @@ impl Index {
             card.used = card.used.max(now);
             found.push((card.sequence, card.is_stale));
         }
-        found.sort_unstable_by(|one, other| other.0.cmp(&one.0));
+        found.sort_unstable_by_key(|(sequence, _)| Reverse(*sequence));
         found
     }
 
@@ -154,12 +155,12 @@ impl Index {
         let mut best: Option<(bool, u32, u32)> = None;
         let mut seen = 0;
         let begin = self.chance.usize(..self.slots.len().max(1));
-        for round in 0..self.slots.len() {
+        for round in 0..4 * SAMPLE + self.slots.len() {
             // At random at first; where the slots are nearly empty, one after the other.
             let at = if round < 4 * SAMPLE {
-                self.chance.usize(..self.slots.len())
+                self.chance.usize(..self.slots.len().max(1))
             } else {
-                (begin + round) % self.slots.len()
+                (begin + round) % self.slots.len().max(1)
             };
             let Some(Some(card)) = self.slots.get(at) else { continue };
             let worth = (card.expires > now, card.used, u32::try_from(at).unwrap_or(u32::MAX));

@@ -143,6 +143,11 @@ impl Memory {
         });
     }
 
+    /// An object that came from the disk is not to be here after all.
+    pub(super) fn withdraw(&self, label: &Label, number: u64) {
+        self.forget(&label.key, Purge::Hard, |held| held.number() == number);
+    }
+
     /// Forgets, and says of how many objects.
     pub(super) fn purge(&self, target: &Target, purge: Purge) -> u64 {
         let keys = self.known.keys().select(target);

@@ -10,6 +10,7 @@ mod disk;
 mod flights;
 mod follow;
 mod format;
+mod growth;
 mod index;
 mod memory;
 mod object;
@@ -70,6 +71,10 @@ pub struct FlightSizes {
 }
 
 /// All shelves of one cache.
+///
+/// An exchange looks at `at_hand`, then at `find`. When nothing there is for it, it boards the flight of its key; a leader
+/// looks once more, fetches, and gives itself to `write`, so that all who wait follow. Who is told `Stored` looks again, and
+/// boards again if the object has left meanwhile.
 #[derive(Debug, Clone)]
 pub struct Shelf {
     memory: Option<Arc<Memory>>,
@@ -116,7 +121,7 @@ impl Shelf {
     pub async fn find(&self, key: &[u8], now: SystemTime) -> Vec<Object> {
         let mut objects = self.at_hand(key).map_or_else(Vec::new, |objects| objects.to_vec());
         if let Some(disk) = &self.disk {
-            for object in disk.find(key, now).await {
+            for object in disk.find(key, now, self.memory.as_ref()).await {
                 if !objects.iter().any(|held| held.label().is_same(object.label())) {
                     objects.push(object);
                 }
@@ -138,8 +143,8 @@ impl Shelf {
         let disk = self.disk.as_ref().is_some_and(|disk| disk.takes(&label, length));
         if !label.is_storable() || !memory && !disk {
             let number = self.number();
-            self.memory.iter().for_each(|memory| memory.supersede(&label, number));
             self.disk.iter().for_each(|disk| disk.supersede(&label, number));
+            self.memory.iter().for_each(|memory| memory.supersede(&label, number));
             return Err(leader);
         }
         Ok(Writing::begin(self, label, expected, Takes { memory, disk }, leader))
@@ -150,8 +155,8 @@ impl Shelf {
     pub fn relabel(&self, object: &Object, label: Label) {
         let (number, label) = (object.number(), Arc::new(label));
         if label.is_storable() {
-            self.memory.iter().for_each(|memory| memory.relabel(number, &label));
             self.disk.iter().for_each(|disk| drop(disk.relabel(number, &label)));
+            self.memory.iter().for_each(|memory| memory.relabel(number, &label));
         }
     }
 

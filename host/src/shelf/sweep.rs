@@ -52,6 +52,7 @@ fn shelve(disk: &Disk, number: u64, found: &Found) {
     if !disk.reserve(found.size) {
         return disk.discard(number);
     }
-    let file = Shelved { label: &found.label, sequence: number, size: found.size, reserved: found.size };
+    let Found { label, size, .. } = found;
+    let file = Shelved { label, sequence: number, size: *size, used: Some(label.stored), reserved: *size };
     disk.shelve(&file, found.is_stale, Moment::default());
 }

@@ -82,7 +82,7 @@ impl Spool {
         self.disk.directory.publish(self.sequence)?;
         self.is_whole = true;
         let size = format::rounded(self.at + self.length);
-        let file = Shelved { label: &self.label, sequence: self.sequence, size, reserved: self.reserved };
+        let file = Shelved { label: &self.label, sequence: self.sequence, size, used: None, reserved: self.reserved };
         Ok(self.disk.shelve(&file, false, begun))
     }
 }

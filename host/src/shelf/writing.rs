@@ -5,10 +5,9 @@
 //! any more, its writer goes on and waits for nobody. Invariant: an object that did not come to its end leaves nothing
 //! behind, and whoever reads it learns that.
 
-use std::collections::{HashMap, VecDeque};
-use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
@@ -16,10 +15,12 @@ use super::Shelf;
 use super::disk::Disk;
 use super::flights::Leader;
 use super::follow::Source;
+use super::growth::{BACKLOG, BATCH, End, Feed, Next, Reader, State};
 use super::memory::Memory;
 use super::object::{Content, Label, Object};
 use super::tags::{Bans, Moment};
 use super::write::{self, Spool};
+use crate::clock;
 
 /// The writing end. Dropped before `finish`, the object was broken off.
 #[derive(Debug)]
@@ -49,80 +50,6 @@ pub(super) struct Growing {
     begun: Moment,
     state: Mutex<State>,
 }
-
-/// What a reader gets next.
-#[derive(Debug)]
-pub(super) enum Next {
-    /// These bytes.
-    Piece(Bytes),
-    /// What the file has: from there, so many.
-    File(Arc<File>, u64, usize),
-    /// Nothing yet.
-    Nothing,
-    /// No more.
-    End,
-    /// No more, and it is not whole; or what comes next is not here any more.
-    Broken,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    /// With where they begin.
-    pieces: VecDeque<(u64, Bytes)>,
-    length: u64,
-    end: End,
-    /// Whether all pieces are kept for the shelf in memory, and how many bytes it was told of.
-    is_in_memory: bool,
-    grown: u64,
-    feed: Feed,
-    readers: HashMap<u64, Reader>,
-    last_reader: u64,
-    writer: Option<Waker>,
-    /// Told when the file is whole.
-    leader: Option<Leader>,
-}
-
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum End {
-    #[default]
-    Open,
-    Whole,
-    Broken,
-}
-
-/// The way to the disk.
-#[derive(Debug, Default)]
-struct Feed {
-    /// Whether the object is still to become a file.
-    is_wanted: bool,
-    /// Whether a thread works on it, or will.
-    is_busy: bool,
-    /// Here as long as no thread works on it.
-    spool: Option<Spool>,
-    /// What was written can be read there.
-    place: Option<(Arc<File>, u64)>,
-    written: u64,
-}
-
-#[derive(Debug, Default)]
-struct Reader {
-    at: u64,
-    waker: Option<Waker>,
-}
-
-/// Who was made to wait; woken without the lock.
-#[derive(Default)]
-#[must_use]
-struct Wake(Vec<Waker>);
-
-/// So much goes to the disk at once; less waits for more, or for the end.
-const BATCH: u64 = 256 << 10;
-
-/// So much may wait for the disk, before the writer is asked to.
-const BACKLOG: u64 = 4 << 20;
-
-/// Read from the file at once.
-const READ: usize = 256 << 10;
 
 /// What readers may be behind when the object is on no shelf: who is further behind is cut off, since the rest is nowhere.
 const BEHIND: u64 = 4 << 20;
@@ -241,7 +168,7 @@ impl Writing {
     /// Nobody has to wait for what will be on no shelf.
     fn lose(&mut self) {
         if self.leader.is_some() && !self.is_kept() {
-            self.leader.take().into_iter().for_each(Leader::uncacheable);
+            self.leader.take().into_iter().for_each(|leader| leader.uncacheable(clock::now()));
         }
     }
 }
@@ -330,13 +257,9 @@ impl Growing {
 
     /// It is whole: onto the shelves with it.
     fn shelve(self: &Arc<Self>, content: Option<Vec<Bytes>>, leader: Option<Leader>) {
-        match (content, &self.memory) {
-            (Some(pieces), Some(memory)) => {
-                let object = Object::of(self.number, self.label.clone(), Content::compact(&pieces));
-                memory.put(&object, self.begun, &self.bans);
-            }
-            (None, Some(memory)) => memory.supersede(&self.label, self.number),
-            (_, None) => {}
+        if let (Some(pieces), Some(memory)) = (content, &self.memory) {
+            let object = Object::of(self.number, self.label.clone(), Content::compact(&pieces));
+            memory.put(&object, self.begun, &self.bans);
         }
         let mut state = self.state();
         let (is_in_memory, is_for_disk) = (state.is_in_memory, state.feed.is_wanted);
@@ -356,12 +279,16 @@ impl Growing {
             Some(leader) => leader.alone(),
             None => {}
         }
-        if !is_for_disk {
-            self.disk.iter().for_each(|disk| disk.supersede(&self.label, self.number));
-        }
+        self.supersede(!is_for_disk);
         let mut state = self.state();
         self.leave_memory(&mut state);
         state.trim(self.behind());
+    }
+
+    /// Earlier objects of this label are of no use any more. First on the disk: what comes from there into memory looks back.
+    fn supersede(&self, is_not_on_disk: bool) {
+        self.disk.iter().filter(|_| is_not_on_disk).for_each(|disk| disk.supersede(&self.label, self.number));
+        self.memory.iter().for_each(|memory| memory.supersede(&self.label, self.number));
     }
 
     /// Has a thread work on the file, unless one does.
@@ -369,7 +296,13 @@ impl Growing {
         let Some(disk) = self.disk.as_ref().filter(|_| !state.feed.is_busy) else { return };
         state.feed.is_busy = true;
         let (growing, spool) = (self.clone(), state.feed.spool.take());
-        disk.threads.give(move || growing.feed(spool));
+        disk.threads.give(move || {
+            let feed = AssertUnwindSafe(|| growing.clone().feed(spool));
+            if catch_unwind(feed).is_err() {
+                // Whoever waits for the file must not wait for ever.
+                growing.failed();
+            }
+        });
     }
 
     /// One batch to the disk; then the next one gets in line, or the file is whole. On a thread that may wait.
@@ -413,8 +346,8 @@ impl Growing {
         let published = spool.publish(self.begun);
         if let (Err(_), Some(disk)) = (&published, &self.disk) {
             write::failed(disk);
-            disk.supersede(&self.label, self.number);
         }
+        self.supersede(published.is_err());
         let leader = {
             let mut state = self.state();
             state.feed.is_wanted = false;
@@ -431,16 +364,16 @@ impl Growing {
     /// It cannot be written.
     fn failed(&self) {
         self.disk.iter().for_each(|disk| write::failed(disk));
-        let (wake, leader) = {
+        let (wake, leader, end) = {
             let mut state = self.state();
             (state.feed.is_wanted, state.feed.is_busy) = (false, false);
             state.trim(self.behind());
-            if let (End::Whole, Some(disk)) = (state.end, &self.disk) {
-                disk.supersede(&self.label, self.number);
-            }
-            (state.wake(), state.leader.take())
+            (state.wake(), state.leader.take(), state.end)
         };
         wake.all();
+        if end == End::Whole {
+            self.supersede(true);
+        }
         leader.into_iter().for_each(Leader::alone);
     }
 
@@ -450,83 +383,5 @@ impl Growing {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    fn is_kept(&self) -> bool {
-        self.is_in_memory || self.feed.is_wanted
-    }
-
-    /// Where the pieces in memory begin.
-    fn first(&self) -> u64 {
-        self.pieces.front().map_or(self.length, |(at, _)| *at)
-    }
-
-    fn next(&self, at: u64) -> Next {
-        if self.end == End::Broken {
-            return Next::Broken;
-        }
-        if at >= self.length {
-            return if self.end == End::Whole { Next::End } else { Next::Nothing };
-        }
-        if at >= self.first() {
-            let index = self.pieces.partition_point(|(begin, _)| *begin <= at).saturating_sub(1);
-            let piece = self.pieces.get(index).map(|(begin, piece)| {
-                let from = usize::try_from(at - begin).unwrap_or(piece.len()).min(piece.len());
-                piece.slice(from..)
-            });
-            return piece.map_or(Next::Broken, Next::Piece);
-        }
-        match &self.feed.place {
-            Some((file, begin)) if at < self.feed.written => {
-                let most = usize::try_from(self.feed.written - at).unwrap_or(READ).min(READ);
-                Next::File(file.clone(), begin + at, most)
-            }
-            _ => Next::Broken,
-        }
-    }
-
-    /// Lets go of pieces that nobody needs from here.
-    fn trim(&mut self, behind: u64) {
-        if self.is_in_memory {
-            return;
-        }
-        let in_file = if self.feed.place.is_some() { self.feed.written } else { 0 };
-        let readers = self.readers.values().map(|reader| reader.at.max(in_file)).min();
-        let needed = if self.feed.is_wanted {
-            in_file
-        } else {
-            let needed = readers.unwrap_or(self.length);
-            if self.end == End::Open { needed.max(self.length.saturating_sub(behind)) } else { needed }
-        };
-        while self.pieces.front().is_some_and(|(at, piece)| at + piece.len() as u64 <= needed) {
-            self.pieces.pop_front();
-        }
-    }
-
-    /// What is to be written next.
-    fn batch(&self) -> Vec<Bytes> {
-        let from = self.pieces.partition_point(|(at, _)| *at < self.feed.written);
-        let mut size = 0;
-        let pieces = self.pieces.iter().skip(from).map(|(_, piece)| piece.clone());
-        let batch = pieces.take_while(|piece| {
-            let is_wanted = size < 4 * BATCH;
-            size += piece.len() as u64;
-            is_wanted
-        });
-        if self.feed.is_wanted { batch.collect() } else { Vec::new() }
-    }
-
-    fn wake(&mut self) -> Wake {
-        let mut wakers: Vec<Waker> = self.readers.values_mut().filter_map(|reader| reader.waker.take()).collect();
-        wakers.extend(self.writer.take());
-        Wake(wakers)
-    }
-}
-
-impl Wake {
-    fn all(self) {
-        self.0.into_iter().for_each(Waker::wake);
     }
 }

@@ -238,3 +238,24 @@ async fn a_disk_that_fails_costs_objects_and_nothing_else() {
     assert!(found(&shelf, "/a").await.is_empty());
     assert_eq!(shelf.counts().disk.bytes, 0);
 }
+
+#[tokio::test]
+async fn what_is_asked_for_again_comes_into_memory() {
+    let place = Place::make();
+    let sizes = Sizes { memory: in_memory(1 << 20, 1000).memory, ..on_disk(&place, 1 << 20, 1 << 20) };
+    let shelf = open(&sizes);
+    store(&shelf, label("/a", "", &["t"]), &[b"small"]);
+    store(&shelf, label("/b", "", &[]), &[&[1; 1001]]);
+    close(shelf);
+    let shelf = reopen(&sizes);
+    for (round, is_there) in [(0, false), (1, true), (2, true)] {
+        assert_eq!((found(&shelf, "/a").await.len(), found(&shelf, "/b").await.len()), (1, 1));
+        settle(&shelf);
+        let at_hand = shelf.at_hand(b"/a");
+        assert_eq!(at_hand.is_some(), is_there, "{round}");
+        assert!(at_hand.iter().all(|objects| !objects[0].is_in_file()));
+        assert!(shelf.at_hand(b"/b").is_none());
+    }
+    assert_eq!(shelf.purge(&Target::Tag("t".into()), Purge::Hard).count, 2);
+    assert!(found(&shelf, "/a").await.is_empty());
+}

@@ -13,29 +13,24 @@ const THREADS: usize = 4;
 const LONG: Duration = Duration::from_secs(60);
 
 /// Has as many tasks run, and says what became of all.
-fn together<T: Send + 'static, F: Future<Output = T>>(task: impl Fn(usize) -> F + Send + Clone + 'static) -> Vec<T> {
+fn together<T: Send + 'static, F: Future<Output = T> + 'static>(
+    task: impl Fn(usize) -> F + Send + Clone + 'static,
+) -> Vec<T> {
     let start = Arc::new(Barrier::new(THREADS));
     let threads: Vec<_> = (0..THREADS)
         .map(|thread| {
             let (task, start) = (task.clone(), start.clone());
             thread::spawn(move || {
                 start.wait();
-                runtime().block_on(async {
-                    let mut tasks: Vec<_> = (0..TASKS).map(|at| Box::pin(task(thread * TASKS + at))).collect();
+                let tasks = tokio::task::LocalSet::new();
+                let running: Vec<_> = (0..TASKS).map(|at| tasks.spawn_local(task(thread * TASKS + at))).collect();
+                runtime().block_on(tasks.run_until(async {
                     let mut done = Vec::new();
-                    poll_fn(|context| {
-                        tasks.retain_mut(|task| match task.as_mut().poll(context) {
-                            std::task::Poll::Ready(result) => {
-                                done.push(result);
-                                false
-                            }
-                            std::task::Poll::Pending => true,
-                        });
-                        if tasks.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-                    })
-                    .await;
+                    for task in running {
+                        done.push(task.await.unwrap());
+                    }
                     done
-                })
+                }))
             })
         })
         .collect();
@@ -106,7 +101,8 @@ fn a_thousand_and_one_fetch() {
                 async move { fetch(&shelf, now, &fetched, leave).await }
             });
             assert_eq!(got.len(), THREADS * TASKS);
-            assert!(got.iter().all(|got| *got == answer()));
+            let answer = answer();
+            assert!(got.iter().all(|got| *got == answer));
             assert_eq!(fetched.load(Ordering::SeqCst), leave + 1);
             settle(&shelf);
             assert_eq!(shelf.flights().count(), 0);
@@ -129,7 +125,7 @@ fn what_cannot_be_stored_is_waited_for_once() {
         async move {
             let boarding = flights.board(&"/a".into(), now);
             if waiting.fetch_add(1, Ordering::SeqCst) + 1 == THREADS * TASKS {
-                leader.lock().unwrap().take().unwrap().uncacheable();
+                leader.lock().unwrap().take().unwrap().uncacheable(now);
             }
             match boarding {
                 Boarding::Waiter(waiter) => matches!(waiter.wait(LONG).await, Landing::Uncacheable),
@@ -151,7 +147,7 @@ async fn who_waits_is_the_next_leader_times_out_or_leaves() {
     let (flights, now, key) = (Flights::of(3, LONG, 100), crate::clock::now(), Bytes::from("/a"));
     let board = || flights.board(&key, now);
     let Boarding::Leader(first) = board() else { panic!("there is nobody else") };
-    assert!(flights.lead(&key, now).is_none());
+    assert!(flights.lead(&key).is_none());
     let waiters: [Boarding; 3] = std::array::from_fn(|_| board());
     assert!(matches!(board(), Boarding::Alone), "only three may wait");
     let [Boarding::Waiter(gone), Boarding::Waiter(late), Boarding::Waiter(next)] = waiters else {
