@@ -31,7 +31,9 @@ pub(super) fn read(name: &str, table: &Table<'_>) -> Cache {
         status_ttl: table.item("status-ttl").map(|item| status_ttl(&item)).unwrap_or_default(),
         last_modified_factor: table.item("last-modified-factor").and_then(|item| factor(&item)).unwrap_or(100),
         last_modified_most: table.duration_or_none("last-modified-most", Duration::from_secs(86_400)),
-        statuses: table.item("statuses").map(|item| item.list().unwrap_or_default().iter().filter_map(status).collect()),
+        statuses: table
+            .item("statuses")
+            .map(|item| item.list().unwrap_or_default().iter().filter_map(status).collect()),
         query: methods(table),
         ignore_request: table.boolean("ignore-request", false),
         store_private: table.boolean("store-private", false),
@@ -75,7 +77,9 @@ fn check(table: &Table<'_>, cache: &Cache) {
         item.problem("is less than min-ttl");
     }
     if let (Some(item), 0, None) = (table.item("memory"), cache.memory, &cache.disk) {
-        item.problem("without memory a cache needs a disk, such as disk = { path = \"/var/cache/weir\", size = \"1GiB\" }");
+        item.problem(
+            "without memory a cache needs a disk, such as disk = { path = \"/var/cache/weir\", size = \"1GiB\" }",
+        );
     }
     if let (Some(item), None) = (table.item("max-object"), &cache.disk)
         && cache.max_object > cache.memory
@@ -276,10 +280,10 @@ member = ["http://127.0.0.1:9001"]
         assert_eq!((cache.last_modified_factor, cache.last_modified_most), (100, Duration::from_secs(86_400)));
         assert_eq!((cache.cookies, &cache.key.query, cache.min_uses), (StoreCookies::Stated, &CacheQuery::Whole, 1));
         assert!(cache.cache_status && !cache.x_cache && cache.surrogate_control && cache.purge.is_empty());
-        assert_eq!(cache.targeted.iter().map(|name| name.as_str()).collect::<Vec<_>>(), [
-            "weir-cache-control",
-            "cdn-cache-control"
-        ]);
+        assert_eq!(
+            cache.targeted.iter().map(|name| name.as_str()).collect::<Vec<_>>(),
+            ["weir-cache-control", "cdn-cache-control"]
+        );
         assert_eq!(plan.sites[0].routes[0].cache, Some(0));
     }
 

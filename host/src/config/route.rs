@@ -3,21 +3,13 @@
 use super::table::{Item, Table};
 use super::whole::Names;
 use super::{
-    Action, CacheBypass, Fallback, PathMatch, PrefixChange, Route, StatusSet, accel, cache, condition, page, pool, reach,
-    respond,
+    Action, CacheBypass, Fallback, PathMatch, PrefixChange, Route, StatusSet, accel, cache, condition, page, pool,
+    reach, respond,
 };
 
 /// Keys about what is passed on.
-const IDLE_WITHOUT_POOL: [&str; 8] = [
-    "strip-prefix",
-    "replace-prefix",
-    "intercept-errors",
-    "upgrade",
-    "fallback",
-    "accel",
-    "cache",
-    "cache-bypass",
-];
+const IDLE_WITHOUT_POOL: [&str; 8] =
+    ["strip-prefix", "replace-prefix", "intercept-errors", "upgrade", "fallback", "accel", "cache", "cache-bypass"];
 
 /// A route, called by its name or path in problems.
 pub(super) fn read(item: &Item<'_>, names: &Names, intercepts: &[StatusSet]) -> Option<Route> {
@@ -112,7 +104,9 @@ fn cached(table: &Table<'_>, names: &Names) -> (Option<usize>, CacheBypass) {
 fn check_effects(table: &Table<'_>, action: &Action) {
     let (idle, why): (&[&'static str], _) = match action {
         Action::Pool(_) => return,
-        Action::Files(_) => (&["intercept-errors", "upgrade", "fallback", "accel", "cache", "cache-bypass"], "serves files"),
+        Action::Files(_) => {
+            (&["intercept-errors", "upgrade", "fallback", "accel", "cache", "cache-bypass"], "serves files")
+        }
         Action::Respond(_) => (&IDLE_WITHOUT_POOL, "responds itself"),
         Action::Exclude => (
             &[

@@ -57,8 +57,7 @@ pub(super) fn read<'d>(source: &'d Source<'d>, document: &'d Spanned<DeTable<'d>
     let caches = top.named("cache");
     let pools = top.named("pool");
     let filters = top.named("filter");
-    let names =
-        Names { pools: names_of(&pools), filters: names_of(&filters), caches: names_of(&caches), roots };
+    let names = Names { pools: names_of(&pools), filters: names_of(&filters), caches: names_of(&caches), roots };
     let cache_plans: Vec<_> = caches.iter().map(|(name, table)| cache::read(name, table)).collect();
     cache::check_disks(&caches, &cache_plans);
     let templates = pool::health::Templates::read(&top);

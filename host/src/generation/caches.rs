@@ -221,9 +221,8 @@ mod tests {
     use super::*;
 
     fn plan(caches: &str) -> Plan {
-        let text = format!(
-            "[listener.web]\nbind = \"127.0.0.1:0\"\n[site.main]\nroute = [{{ respond = {{}} }}]\n{caches}"
-        );
+        let text =
+            format!("[listener.web]\nbind = \"127.0.0.1:0\"\n[site.main]\nroute = [{{ respond = {{}} }}]\n{caches}");
         config::parse(&text, "weir.toml", Path::new("")).unwrap()
     }
 

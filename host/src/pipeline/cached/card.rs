@@ -189,7 +189,12 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let knobs = Knobs::default();
-        let lines = [("cache-control", "max-age=60"), ("vary", "accept-encoding, x-none"), ("set-cookie", "a"), ("set-cookie", "b")];
+        let lines = [
+            ("cache-control", "max-age=60"),
+            ("vary", "accept-encoding, x-none"),
+            ("set-cookie", "a"),
+            ("set-cookie", "b"),
+        ];
         let mut whole = stored(200, &lines);
         whole.finish(5).unwrap();
         let read = read(&write(&whole), Some(5), &knobs).unwrap();

@@ -118,7 +118,11 @@ pub(super) fn label(key: &[u8], stored: &Stored, more: &[Box<str>], knobs: &Knob
     let policy = &stored.policy;
     let stale = [policy.stale_while_revalidate, policy.stale_if_error, Some(knobs.stale_if_error)];
     let stale = stale.into_iter().flatten().max().unwrap_or_default();
-    let asking = if stored.validators.etag.is_some() || stored.validators.modified.is_some() { WORTH_ASKING } else { Duration::ZERO };
+    let asking = if stored.validators.etag.is_some() || stored.validators.modified.is_some() {
+        WORTH_ASKING
+    } else {
+        Duration::ZERO
+    };
     let left = policy.lifetime.saturating_sub(policy.age) + stale.max(asking);
     let expires = answered.checked_add(left).unwrap_or(answered);
     let own = stored.tags.iter().map(|tag| Box::<str>::from(tag.as_str()));

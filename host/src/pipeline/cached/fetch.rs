@@ -102,7 +102,7 @@ async fn ask(
         Continue(answer) => answer,
         // What leads elsewhere is not stored: files lie on a disk, and the other route may have its own cache.
         Break(answer) => {
-            leader.into_iter().for_each(Leader::uncacheable);
+            let_go(leader);
             return Continue(answer);
         }
     };
@@ -130,7 +130,8 @@ async fn ask(
             case.complete(exchange, joined, leader)
         }
         question => {
-            if let (Question::Whether(entry) | Question::Rest(entry), true) = (&question, client.method == Method::HEAD) {
+            if let (Question::Whether(entry) | Question::Rest(entry), true) = (&question, client.method == Method::HEAD)
+            {
                 case.see(entry, &answer.head);
             }
             case.keep(exchange, answer, leader)
@@ -169,7 +170,7 @@ impl Question {
     fn put(&self, request: &mut RequestHead) -> bool {
         match self {
             Self::Whole => false,
-            Self::Whether(entry) => validate::ask(&mut request.fields, &[entry.clone()]),
+            Self::Whether(entry) => validate::ask(&mut request.fields, entry.stored()),
             Self::Rest(entry) => {
                 let wants_whole = request.method == Method::GET && !request.fields.contains(header::RANGE);
                 let Some(rest) = partial::rest(entry.stored()).filter(|_| wants_whole) else { return false };
@@ -185,9 +186,7 @@ impl Question {
     fn is_unanswered(&self, head: &ResponseHead) -> bool {
         match self {
             Self::Whole => false,
-            Self::Whether(entry) => {
-                head.status == Status::NOT_MODIFIED && validate::meant(&[entry.clone()], head).is_empty()
-            }
+            Self::Whether(entry) => head.status == Status::NOT_MODIFIED && !validate::is_meant(entry.stored(), head),
             Self::Rest(entry) => match head.status {
                 Status::PARTIAL_CONTENT => !join::fits(entry, &head.fields),
                 Status::RANGE_NOT_SATISFIABLE | Status::NOT_MODIFIED => true,
@@ -245,7 +244,7 @@ impl Case<'_> {
         let fresh = entry.with(fresh);
         match is_stored {
             true => leader.into_iter().for_each(Leader::stored),
-            false => leader.into_iter().for_each(Leader::uncacheable),
+            false => let_go(leader),
         }
         let Some((mut head, body)) = fresh.answer(self.client, now) else {
             return Answer::of(exchange, &Kind::Internal.into());
@@ -313,7 +312,11 @@ impl Case<'_> {
             Ok(stored) => stored,
             Err(detail) => {
                 let is_passing = answer.head.status.is_server_error() || detail == MIN_USES;
-                leader.into_iter().for_each(if is_passing { Leader::alone } else { Leader::uncacheable });
+                if is_passing {
+                    leader.into_iter().for_each(Leader::alone)
+                } else {
+                    let_go(leader)
+                }
                 return self.pass(exchange, answer, Some(detail));
             }
         };
@@ -327,7 +330,7 @@ impl Case<'_> {
                 self.tell(exchange, answer, Done { is_stored: true, ttl, ..Done::forwarded(self.why) })
             }
             Err(leader) => {
-                leader.into_iter().for_each(Leader::uncacheable);
+                let_go(leader);
                 self.pass(exchange, answer, Some("too-large"))
             }
         }
@@ -364,10 +367,11 @@ const MIN_USES: &str = "min-uses";
 fn without_sessions(exchange: &Exchange, head: &ResponseHead) -> Option<ResponseHead> {
     let pool = exchange.facts.pool.as_deref()?;
     let pool = exchange.local.generation.pools().iter().find(|known| *known.plan.name == *pool)?;
-    let config::StickyBy::Insert(config::StickyInsert { name: cookie, .. }) = &pool.plan.sticky.as_ref()?.by else { return None };
-    let is_session = |line: &Value| {
-        line.as_bytes().strip_prefix(cookie.as_bytes()).is_some_and(|rest| rest.starts_with(b"="))
+    let config::StickyBy::Insert(config::StickyInsert { name: cookie, .. }) = &pool.plan.sticky.as_ref()?.by else {
+        return None;
     };
+    let is_session =
+        |line: &Value| line.as_bytes().strip_prefix(cookie.as_bytes()).is_some_and(|rest| rest.starts_with(b"="));
     if !head.fields.lines(header::SET_COOKIE).any(is_session) {
         return None;
     }
@@ -376,6 +380,13 @@ fn without_sessions(exchange: &Exchange, head: &ResponseHead) -> Option<Response
     let others = head.fields.lines(header::SET_COOKIE).filter(|line| !is_session(line));
     others.for_each(|line| plain.fields.append(header::SET_COOKIE, line.clone()));
     Some(plain)
+}
+
+/// What was fetched is for nobody else.
+fn let_go(leader: Option<Leader>) {
+    if let Some(leader) = leader {
+        leader.uncacheable(clock::now());
+    }
 }
 
 /// A filter's tags.

@@ -38,13 +38,7 @@ pub(super) fn fits(entry: &Entry, fields: &Fields) -> bool {
 }
 
 /// Puts a 206 to what is stored, and makes the client's answer of both.
-pub(super) async fn join(
-    knobs: &Knobs,
-    client: &RequestHead,
-    entry: &Entry,
-    answer: Answer,
-    times: Times,
-) -> Joined {
+pub(super) async fn join(knobs: &Knobs, client: &RequestHead, entry: &Entry, answer: Answer, times: Times) -> Joined {
     let is_short = answer.body.size_hint().exact().is_some_and(|length| length <= MOST);
     if !is_short || !fits(entry, &answer.head.fields) {
         return Joined::No(answer);
@@ -56,7 +50,7 @@ pub(super) async fn join(
         return Joined::No(Answer { head, body: broken(), upstream, said });
     };
     let again = || Answer { head: head.clone(), body: bytes.clone().into(), upstream, said: None };
-    match both(entry, part, &bytes).await {
+    match both(knobs, entry, part, &bytes).await {
         None => Joined::No(again()),
         Some((stored, content)) => match answer_from(&stored, &content, client, times) {
             Some((head, body)) => Joined::Yes { stored: Box::new(stored), content, head, body, upstream },
@@ -65,9 +59,9 @@ pub(super) async fn join(
     }
 }
 
-async fn both(entry: &Entry, mut part: Stored, bytes: &Bytes) -> Option<(Stored, Bytes)> {
+async fn both(knobs: &Knobs, entry: &Entry, mut part: Stored, bytes: &Bytes) -> Option<(Stored, Bytes)> {
     part.finish(bytes.len() as u64).ok()?;
-    let stored = partial::combine(entry.stored(), &part)?;
+    let stored = partial::combine(entry.stored(), &part, knobs)?;
     let [fresh] = part.held.ranges() else { return None };
     let mut content = BytesMut::new();
     for range in stored.held.ranges() {

@@ -104,7 +104,9 @@ pub(super) async fn act(exchange: &mut Exchange, mut routed: Routed) -> ControlF
         }
         let (question, why) = match found {
             Found::Use { at, is_stale, revalidate } => {
-                let Some(entry) = entries.get(at) else { return Answer::broken(exchange, crate::failure::Kind::Internal) };
+                let Some(entry) = entries.get(at) else {
+                    return Answer::broken(exchange, crate::failure::Kind::Internal);
+                };
                 match hit(exchange, &desk, entry, is_stale || revalidate, waits > 0) {
                     Some(answer) => {
                         if revalidate {
@@ -117,7 +119,9 @@ pub(super) async fn act(exchange: &mut Exchange, mut routed: Routed) -> ControlF
             }
             Found::Unavailable => return Break(unavailable(exchange)),
             Found::Nothing(why) => (Question::Whole, why),
-            Found::Validate { at, why } => (entries.get(at).map_or(Question::Whole, |entry| Question::Whether(entry.clone())), why),
+            Found::Validate { at, why } => {
+                (entries.get(at).map_or(Question::Whole, |entry| Question::Whether(entry.clone())), why)
+            }
             Found::Complete { at } => {
                 (entries.get(at).map_or(Question::Whole, |entry| Question::Rest(entry.clone())), Forward::Partial)
             }

@@ -61,7 +61,8 @@ impl Done {
 /// Says it.
 pub(super) fn tell(exchange: &mut Exchange, plan: &config::Cache, fields: &mut Fields, done: Done) {
     if plan.cache_status {
-        let status = CacheStatus { cache: NAME, outcome: done.outcome(), ttl: done.ttl, key: None, detail: done.detail };
+        let status =
+            CacheStatus { cache: NAME, outcome: done.outcome(), ttl: done.ttl, key: None, detail: done.detail };
         status.append(fields);
     }
     if plan.x_cache {
