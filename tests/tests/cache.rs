@@ -209,7 +209,7 @@ fn answers_are_for_requests_that_say_the_same_where_they_vary() {
 
 #[test]
 fn many_who_want_the_same_cost_the_upstream_one_request() {
-    const CLIENTS: usize = 200;
+    const CLIENTS: usize = 1000;
     let world = World::start();
     let gate = Gate::closed();
     world.app.on("/a", behaviour::waits_for(&gate, behaviour::answers_with(200, &[FRESH], "for all")));
@@ -586,4 +586,122 @@ fn threads_share_what_is_stored() {
         .collect();
     threads.into_iter().for_each(|thread| thread.join().unwrap());
     assert_eq!(app.count("/a"), 1);
+}
+
+#[test]
+fn filters_of_the_route_see_every_answer_and_those_of_the_pool_what_is_stored() {
+    let app = Origin::start();
+    let stamp = |name: &str, more: &str| {
+        format!(
+            "module = \"std:header-rules\"\nsettings = {{ response = [ {{ action = \"set\", name = \"{name}\", value = \"${{request.id}}\" }} {more} ] }}"
+        )
+    };
+    let ttl = ", { action = \"set\", name = \"Weir-Cache-Control\", value = \"max-age=60\" }";
+    let tables = format!(
+        "[filter.edge]\n{}\n[filter.inner]\n{}\n[filter.guard]\nmodule = \"std:url-rewrite\"\nsettings = {{ rule = [ {{ match = \"^/secret\", answer = \"forbidden\" }} ] }}\n[pool.inner]\nmember = [\"{}\"]\nfilters = [\"inner\"]",
+        stamp("X-Edge", ""),
+        stamp("X-Inner", ttl),
+        app.url()
+    );
+    let routes = r#"{ path = "/guarded", pool = "inner", cache = "pages", filters = ["guard", "edge"] },
+        { path = "/secret", pool = "inner", cache = "pages", filters = ["guard"] },"#;
+    let gateway = Gateway::start(&configured(&app, "", &tables, routes));
+    let (first, second) = (gateway.get("/guarded"), gateway.get("/guarded"));
+    assert_eq!((status(&second).as_str(), app.count("/guarded")), ("weir;hit", 1));
+    assert_eq!(first.field("x-inner"), second.field("x-inner"));
+    assert_ne!(first.field("x-edge"), second.field("x-edge"));
+    assert_eq!(second.fields.get("weir-cache-control"), None);
+    gateway.get("/secret").expect(403);
+}
+
+#[test]
+fn what_is_one_clients_own_is_not_stored() {
+    let app = Origin::start();
+    let tables = format!("[pool.sticky]\nmember = [\"{}\"]\nsticky = {{ insert = {{ name = \"WEIR\" }} }}", app.url());
+    let routes = "{ path = \"/sticky\", pool = \"sticky\", cache = \"pages\" },";
+    let gateway = Gateway::start(&configured(&app, "", &tables, routes));
+    app.on("/sticky", behaviour::answers_with(200, &[FRESH, ("Set-Cookie", "lang=de")], "x"));
+    let first = gateway.get("/sticky");
+    assert_eq!(first.fields.all("set-cookie").len(), 2, "{first}");
+    assert_eq!(status(&first), "weir;fwd=uri-miss;detail=private");
+    let session = first.fields.all("set-cookie")[1].split(';').next().unwrap_or_default().to_owned();
+    gateway.client().ask("/sticky", &[("Cookie", &session)]);
+    let second = gateway.get("/sticky");
+    assert_eq!((status(&second).as_str(), second.fields.all("set-cookie")), ("weir;hit", vec!["lang=de"]));
+}
+
+#[test]
+fn what_a_get_says_in_a_body_is_for_nobody_else() {
+    let world = World::start();
+    world.says("/a", &[FRESH], "x");
+    for _ in 0..2 {
+        let answer = world.gateway.client().request("GET", "/a", &[], b"poison");
+        assert_eq!(status(&answer), "weir;fwd=bypass");
+    }
+    assert_eq!(status(&world.get("/a", &[])), "weir;fwd=uri-miss;stored");
+}
+
+#[test]
+fn answers_to_queries_are_stored_by_what_was_asked() {
+    let world = World::with("methods = [\"GET\", \"QUERY\"]");
+    world.app.otherwise(behaviour::does(|exchange| {
+        exchange.read_body()?;
+        let body = exchange.request.body.clone();
+        exchange.write_head(200, &[FRESH, ("Content-Length", &body.len().to_string())])?;
+        exchange.write(body)?;
+        Ok(Then::Keep)
+    }));
+    let ask = |body: &[u8]| world.gateway.client().request("QUERY", "/q", &[("Content-Type", "text/plain")], body);
+    let long = vec![b'x'; 100_000];
+    for (body, first, second) in [
+        (&b"one"[..], "weir;fwd=uri-miss;stored", "weir;hit"),
+        (b"two", "weir;fwd=uri-miss;stored", "weir;hit"),
+        (&long, "weir;fwd=bypass", "weir;fwd=bypass"),
+    ] {
+        for expected in [first, second] {
+            let answer = ask(body);
+            assert_eq!((status(&answer).as_str(), answer.body.as_slice() == body), (expected, true));
+        }
+    }
+}
+
+#[test]
+fn heads_confirm_or_outdate_what_is_stored() {
+    let world = World::start();
+    world.says("/a", &STALE, "one");
+    world.get("/a", &[]);
+    world.app.on("/a", behaviour::answers_with(200, &[FRESH, ("ETag", "\"one\"")], "one"));
+    world.does("HEAD", "/a", &[]).expect(200);
+    assert_eq!((world.get("/a", &[]).text().as_str(), world.app.count("/a")), ("one", 2));
+    world.says("/b", &STALE, "one");
+    world.get("/b", &[]);
+    world.app.on("/b", behaviour::answers_with(200, &[FRESH, ("ETag", "\"two\"")], "two"));
+    world.does("HEAD", "/b", &[]);
+    assert_eq!((world.get("/b", &[]).text().as_str(), world.app.count("/b")), ("two", 3));
+}
+
+#[test]
+fn a_killed_gateway_finds_what_was_whole() {
+    let app = Origin::start();
+    let place = weir_tests::Place::fresh();
+    let disk = format!("disk = {{ path = \"{}/cache\", size = \"64MiB\" }}", place.path().display());
+    let gate = Gate::closed();
+    app.on("/whole", behaviour::answers_with(200, &[FRESH], "whole"));
+    app.on("/half", in_halves(&gate));
+    let mut gateway = Gateway::start(&config(&app, &disk));
+    gateway.get("/whole");
+    eventually("it is a file", || {
+        let files = std::fs::read_dir(place.join("cache")).ok()?.flatten();
+        (files.count() > 1).then_some(())
+    });
+    let mut half = gateway.client();
+    half.send("GET /half HTTP/1.1\r\nHost: any.example\r\n\r\n").response_head();
+    let killed = std::process::Command::new("kill").args(["-KILL", &gateway.pid().to_string()]).status();
+    assert!(killed.is_ok_and(|status| status.success()));
+    assert_eq!(gateway.wait_exit(std::time::Duration::from_secs(20)), None);
+    gate.open();
+    let gateway = Gateway::start(&config(&app, &disk));
+    eventually("what was whole is there", || (status(&gateway.get("/whole")) == "weir;hit").then_some(()));
+    assert_eq!(gateway.get("/whole").text(), "whole");
+    assert_eq!(status(&gateway.get("/half")), "weir;fwd=uri-miss;stored");
 }

@@ -64,6 +64,11 @@ impl Routed {
         !self.asked.upgrade.is_empty()
     }
 
+    /// Whether there is a body, or may be.
+    pub(super) fn has_body(&self) -> bool {
+        !self.asked.body.is_over()
+    }
+
     /// Its body, to be read before it goes on; `None` if the client waits for a word before it sends it.
     pub(super) fn take_body(&mut self) -> Option<Body> {
         (!self.asked.expects).then(|| std::mem::take(&mut self.asked.body))

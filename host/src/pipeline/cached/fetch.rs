@@ -110,12 +110,13 @@ async fn ask(
     count(&cache.store.tally.misses);
     case.obey(&answer);
     let failed = exchange.record.failure.is_some() || validate::is_failure(answer.head.status);
-    if failed && let Some(entry) = question.entry().filter(|entry| case.may_stand_in(entry)) {
-        if let Some(stale) = case.stand_in(exchange, entry, answer.head.status) {
-            leader.into_iter().for_each(Leader::alone);
-            passage::give_up(answer.body);
-            return Continue(stale);
-        }
+    if failed
+        && let Some(entry) = question.entry().filter(|entry| case.may_stand_in(entry))
+        && let Some(stale) = case.stand_in(exchange, entry, answer.head.status)
+    {
+        leader.into_iter().for_each(Leader::alone);
+        passage::give_up(answer.body);
+        return Continue(stale);
     }
     if !keeps || exchange.record.failure.is_some() {
         leader.into_iter().for_each(Leader::alone);
@@ -308,7 +309,7 @@ impl Case<'_> {
             let value = Value::from_str(&format!("max-age={ttl}")).unwrap_or(Value::from_static("no-store"));
             answer.head.fields.set(WEIR_CACHE_CONTROL, value);
         }
-        let stored = match self.storable(exchange, &answer) {
+        let stored = match self.storable(&answer) {
             Ok(stored) => stored,
             Err(detail) => {
                 let is_passing = answer.head.status.is_server_error() || detail == MIN_USES;
@@ -336,15 +337,14 @@ impl Case<'_> {
         }
     }
 
-    fn storable(&self, exchange: &Exchange, answer: &Answer) -> Result<Stored, &'static str> {
+    fn storable(&self, answer: &Answer) -> Result<Stored, &'static str> {
         let knobs: &Knobs = &self.cache.knobs;
         let length = http_body::Body::size_hint(&answer.body).lower();
         if length > self.plan.max_object {
             return Err("too-large");
         }
-        let plain = without_sessions(exchange, &answer.head);
-        let head = plain.as_ref().unwrap_or(&answer.head);
-        let stored = storable::storable(self.client, head, self.times, knobs).map_err(|refusal| refusal.word())?;
+        let stored =
+            storable::storable(self.client, &answer.head, self.times, knobs).map_err(|refusal| refusal.word())?;
         if self.cache.store.is_used(self.key, self.plan.min_uses) { Ok(stored) } else { Err(MIN_USES) }
     }
 
@@ -362,25 +362,6 @@ impl Case<'_> {
 
 /// Why nothing is stored yet.
 const MIN_USES: &str = "min-uses";
-
-/// The head without cookies by which the gateway knows a client's session: they are for one client.
-fn without_sessions(exchange: &Exchange, head: &ResponseHead) -> Option<ResponseHead> {
-    let pool = exchange.facts.pool.as_deref()?;
-    let pool = exchange.local.generation.pools().iter().find(|known| *known.plan.name == *pool)?;
-    let config::StickyBy::Insert(config::StickyInsert { name: cookie, .. }) = &pool.plan.sticky.as_ref()?.by else {
-        return None;
-    };
-    let is_session =
-        |line: &Value| line.as_bytes().strip_prefix(cookie.as_bytes()).is_some_and(|rest| rest.starts_with(b"="));
-    if !head.fields.lines(header::SET_COOKIE).any(is_session) {
-        return None;
-    }
-    let mut plain = head.clone();
-    plain.fields.remove(header::SET_COOKIE);
-    let others = head.fields.lines(header::SET_COOKIE).filter(|line| !is_session(line));
-    others.for_each(|line| plain.fields.append(header::SET_COOKIE, line.clone()));
-    Some(plain)
-}
 
 /// What was fetched is for nobody else.
 fn let_go(leader: Option<Leader>) {
