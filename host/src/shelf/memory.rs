@@ -114,8 +114,12 @@ impl Memory {
             if held.iter().any(is_late) {
                 return None;
             }
+            // What is purged from now on waits for this lock, and finds it.
+            let purge = bans.since(begun, object.label());
+            let object = object.clone().stale(object.is_stale() || purge == Some(Purge::Soft));
             let others = held.iter().filter(|held| !held.label().is_same(object.label()));
-            let all = std::iter::once(object).chain(others).take(MOST_VARIANTS);
+            let all = Some(&object).filter(|_| purge != Some(Purge::Hard)).into_iter();
+            let all = all.chain(others).take(MOST_VARIANTS);
             let fits = all.scan(0, |sum, object| {
                 *sum += object.weight();
                 (*sum <= u64::from(u32::MAX).min(self.capacity)).then(|| object.clone())
@@ -126,9 +130,6 @@ impl Memory {
         });
         if weight >= HEAVY {
             self.entries.run_pending_tasks();
-        }
-        if let Some(purge) = bans.since(begun, object.label()) {
-            self.forget(&object.label().key, purge, |held| held.number() == object.number());
         }
     }
 
@@ -182,16 +183,17 @@ impl Memory {
         count
     }
 
-    /// Changes the objects of a key, one change after the other; `None` changes nothing.
+    /// Changes the objects of a key, one change after the other and none beside a look into the index; `None` changes nothing.
     fn compute(&self, key: &Bytes, change: impl FnOnce(&[Object]) -> Option<Vec<Object>>) {
         self.entries.entry(key.clone()).and_compute_with(|held| {
             let held = held.map(moka::Entry::into_value);
+            let mut keys = self.known.keys();
             match change(held.as_ref().map_or(&[], |held| &held.objects)) {
                 None => Op::Nop,
                 // Its leaving takes it out of the index.
                 Some(objects) if objects.is_empty() => Op::Remove,
                 Some(objects) => {
-                    let version = self.known.arrives(key, &objects);
+                    let version = self.known.arrives(&mut keys, key, &objects);
                     Op::Put(Entry { weight: weigh(&objects), objects: objects.into(), version })
                 }
             }
@@ -201,9 +203,8 @@ impl Memory {
 
 impl Known {
     /// Before it stands in the table: whoever leaves earlier has another version.
-    fn arrives(&self, key: &Bytes, objects: &[Object]) -> u64 {
+    fn arrives(&self, keys: &mut Keys, key: &Bytes, objects: &[Object]) -> u64 {
         let version = self.versions.fetch_add(1, Ordering::Relaxed);
-        let mut keys = self.keys();
         let tags: Vec<u64> = objects.iter().flat_map(|object| keys.tags.numbers(object.label())).collect();
         keys.remove(key);
         keys.tags.add(&tags, key);

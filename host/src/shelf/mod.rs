@@ -16,6 +16,7 @@ mod memory;
 mod object;
 mod sweep;
 mod tags;
+mod tee;
 mod threads;
 mod write;
 mod writing;
@@ -36,6 +37,7 @@ pub use self::flights::{Boarding, Flights, Landing, Leader, Waiter};
 pub use self::follow::{Follow, Source};
 pub use self::object::{Label, Object};
 pub use self::tags::{Purge, Target};
+pub use self::tee::Tee;
 pub use self::writing::Writing;
 use self::{disk::Disk, memory::Memory, tags::Bans, writing::Takes};
 
@@ -190,7 +192,8 @@ impl Shelf {
 }
 
 impl Purged {
-    /// Ends when a restart would not bring anything of it back.
+    /// Ends when a restart would not bring anything of it back; as long as the shelf is not complete (`is_complete`), a file
+    /// that was not read yet may still come back by one.
     pub async fn written(self) {
         if let Some(written) = self.written {
             // An error is a thread that is gone, and the shelf with it.

@@ -200,7 +200,7 @@ fn killed_again_and_again() {
     let runtime = runtime();
     let mut chance = fastrand::Rng::with_seed(7);
     let mut seen = 0;
-    for round in 0..12 {
+    for round in 0..20 {
         let child = Command::new(env::current_exe().unwrap())
             .args(["--exact", "shelf::tests::kill::writes_until_it_is_killed", "--ignored"])
             .env(DIRECTORY, &place.0)

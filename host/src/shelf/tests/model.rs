@@ -112,7 +112,7 @@ fn simulate(seed: u64, sizes: &Sizes, place: &Place, is_all: bool) {
 fn shelves_are_what_a_model_says() {
     let place = Place::make();
     let both = Sizes { memory: in_memory(64 << 10, 8 << 10).memory, ..on_disk(&place, 64 << 20, 1 << 20) };
-    for seed in 0..6 {
+    for seed in 0..12 {
         simulate(seed, &in_memory(64 << 20, 1 << 20), &place, true);
         simulate(seed, &on_disk(&place, 64 << 20, 1 << 20), &place, true);
         simulate(seed, &both, &place, true);
@@ -123,7 +123,7 @@ fn shelves_are_what_a_model_says() {
 fn shelves_that_are_too_small_say_less_and_nothing_wrong() {
     let place = Place::make();
     let both = Sizes { memory: in_memory(48 << 10, 8 << 10).memory, ..on_disk(&place, 128 << 10, 30 << 10) };
-    for seed in 0..6 {
+    for seed in 0..12 {
         simulate(seed, &in_memory(96 << 10, 1 << 20), &place, false);
         simulate(seed, &on_disk(&place, 128 << 10, 30 << 10), &place, false);
         simulate(seed, &both, &place, false);
