@@ -302,6 +302,6 @@ member = ["http://127.0.0.1:9001"]
         assert_eq!((*query, *memory, disk.path.to_str()), (true, 0, Some("/etc/weir/pages")));
         assert_eq!((disk.size, disk.sync, purge.len()), (1 << 30, false, 1));
         assert_eq!(key.query, CacheQuery::Without(vec!["utm_*".to_owned()]));
-        assert_eq!((&key.variables[0][..], &key.session_ids[0][..]), ("device", "jsessionid"));
+        assert_eq!((key.variables[0].as_str(), key.session_ids[0].as_str()), ("device", "jsessionid"));
     }
 }
