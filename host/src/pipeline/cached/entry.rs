@@ -10,9 +10,9 @@ use http::header;
 use super::card;
 use crate::body::{Body, Part, Parts};
 use crate::cache::reply::{self, Reply};
-use crate::cache::{Knobs, Stored};
+use crate::cache::{Knobs, Stored, validate};
 use crate::message::ranges::{Piece, Range};
-use crate::message::{RequestHead, ResponseHead};
+use crate::message::{Fields, RequestHead, ResponseHead};
 use crate::shelf::{Label, Object, Shelf};
 
 /// A stored response with its content.
@@ -55,6 +55,11 @@ impl Entry {
             Reading::Shared(stored) => (**stored).as_ref().expect("an entry is made of what could be read"),
             Reading::Own(stored) => stored,
         }
+    }
+
+    /// Whether the origin can be asked if it still holds.
+    pub(super) fn can_be_asked_about(&self) -> bool {
+        validate::ask(&mut Fields::default(), self.stored())
     }
 
     /// The same content under another head.

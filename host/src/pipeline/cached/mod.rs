@@ -192,7 +192,8 @@ impl Desk {
             && !request.fields.contains(header::IF_MODIFIED_SINCE);
         let is_whole = match question {
             Question::Whole => is_plain,
-            Question::Whether(_) => true,
+            // Our own condition takes the place of the client's.
+            Question::Whether(entry) => is_plain || entry.can_be_asked_about(),
             Question::Rest(_) => false,
         };
         may_wait && is_whole && request.method == Method::GET

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::super::route::Routed;
-use super::super::{Exchange, Interim, arrive, either, passage};
+use super::super::{Exchange, Interim, arrive, either, files, passage};
 use super::Desk;
 use super::entry::Entry;
 use super::fetch::{self, Errand, Question};
@@ -30,6 +30,7 @@ pub(super) fn begin(exchange: &Exchange, desk: &Desk, key: Bytes, entry: &Entry,
     facts.request_id.clone_from(&exchange.facts.request_id);
     facts.request = exchange.facts.request.clone();
     facts.request.method = Method::GET;
+    files::forget_conditions(&mut facts.request.fields);
     facts.site.clone_from(&exchange.facts.site);
     facts.route.clone_from(&exchange.facts.route);
     facts.variables.clone_from(&exchange.facts.variables);
