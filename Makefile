@@ -9,11 +9,11 @@ EXAMPLES = $(wildcard examples/filters/*/Cargo.toml)
 IN_FILTERS = --manifest-path filters/Cargo.toml
 
 .DEFAULT_GOAL = help
-.PHONY: help run test lint fmt filters guests peers build bench ci clean tools
+.PHONY: help run test lint fmt filters guests peers build bench conformance ci clean tools
 
 help: ## This list
 	@echo "make TARGET"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # A test target is named so that dependencies get the features that `make test` builds them with, and are built once.
 run: filters ## Build, and run a gateway in front of two small servers on 127.0.0.1:8080 (PORT=8081 for another port)
@@ -52,6 +52,9 @@ build: filters ## The optimised program with the standard filters inside: target
 
 bench: build ## CPU time of a proxied request beside nginx and HAProxy
 	tests/bench/run
+
+conformance: build ## http-tests/cache-tests against the optimised program (CACHE_TESTS=path of a checkout, RESULTS=file to keep)
+	tests/conformance.sh "$(CACHE_TESTS)" $(RESULTS)
 
 ci: ## What every change has to pass, as .ci/run does it
 	.ci/run

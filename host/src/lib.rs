@@ -4,6 +4,7 @@
 
 pub mod balance;
 pub mod body;
+pub mod cache;
 pub mod chain;
 pub mod cli;
 pub mod clock;
@@ -20,6 +21,7 @@ pub mod message;
 pub mod pipeline;
 pub mod pool;
 pub mod routes;
+pub mod shelf;
 pub mod tls;
 pub mod upstream;
 pub mod wasm;

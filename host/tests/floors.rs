@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[&[&str]] = &[
     &["clock", "failure", "kernel", "message"],
     &["body", "config"],
-    &["balance", "files", "fitness", "log", "routes", "tls", "wasm"],
+    &["balance", "cache", "files", "fitness", "log", "routes", "shelf", "tls", "wasm"],
     &["upstream"],
     &["chain", "pool"],
     &["generation"],
@@ -47,7 +47,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("tokio_rustls", &["tls/", "upstream/"]),
     ("x509_parser", &["tls/"]),
     ("mime_guess", &["files/"]),
-    ("moka", &["pool/"]),
+    ("moka", &["pool/", "shelf/"]),
     ("rustix", &["files/", "kernel/", "pool/local/process.rs"]),
     ("quinn", &["front/h3/"]),
     ("h3", &["front/h3/"]),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{failed, wrong};
 use crate::config;
-use crate::generation::{Generation, Lasting};
+use crate::generation::{Generation, Lasting, Stores};
 use crate::log::OperatorLog;
 use crate::wasm::{Engine, EngineOptions};
 
@@ -20,7 +20,7 @@ pub(super) fn check(file: &Path) -> u8 {
         Ok(engine) => engine,
         Err(error) => return failed(format_args!("the filter engine does not start: {error}")),
     };
-    match Generation::build(plan, &engine, &Lasting::default(), 0) {
+    match Generation::build(plan, &engine, &Lasting { caches: Stores::dry(), ..Lasting::default() }, 0) {
         Ok(_) => {
             println!("{}: ok", file.display());
             0

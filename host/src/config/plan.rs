@@ -9,12 +9,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod cache;
 mod files;
 mod listener;
 mod pool;
 
 use regex::Regex;
 
+pub use self::cache::*;
 pub use self::files::*;
 pub use self::listener::*;
 pub use self::pool::*;
@@ -42,6 +44,8 @@ pub struct Plan {
     pub files: Files,
     /// In the order written, and behind them those of routes that name a path.
     pub roots: Vec<Root>,
+    /// In the order written.
+    pub caches: Vec<Cache>,
     /// In the order written.
     pub listeners: Vec<Arc<Listener>>,
     /// In the order written.
@@ -290,6 +294,10 @@ pub struct Route {
     pub internal: bool,
     /// What upstreams may say of files, in place of the pool's word.
     pub accel: Option<Accel>,
+    /// Index of the cache that answers go through: into `Plan::caches`.
+    pub cache: Option<usize>,
+    /// Requests that go past it.
+    pub cache_bypass: CacheBypass,
     /// What is done.
     pub action: Action,
     /// Where it was written.

@@ -3,12 +3,13 @@
 use super::table::{Item, Table};
 use super::whole::Names;
 use super::{
-    Action, Fallback, PathMatch, PrefixChange, Route, StatusSet, accel, condition, page, pool, reach, respond,
+    Action, CacheBypass, Fallback, PathMatch, PrefixChange, Route, StatusSet, accel, cache, condition, page, pool,
+    reach, respond,
 };
 
 /// Keys about what is passed on.
-const IDLE_WITHOUT_POOL: [&str; 6] =
-    ["strip-prefix", "replace-prefix", "intercept-errors", "upgrade", "fallback", "accel"];
+const IDLE_WITHOUT_POOL: [&str; 8] =
+    ["strip-prefix", "replace-prefix", "intercept-errors", "upgrade", "fallback", "accel", "cache", "cache-bypass"];
 
 /// A route, called by its name or path in problems.
 pub(super) fn read(item: &Item<'_>, names: &Names, intercepts: &[StatusSet]) -> Option<Route> {
@@ -33,6 +34,7 @@ pub(super) fn read(item: &Item<'_>, names: &Names, intercepts: &[StatusSet]) -> 
         reach::check_internal(&table, &methods);
     }
     let accel = table.item("accel").and_then(|item| accel::read(&item, &names.roots));
+    let (cache, cache_bypass) = cached(&table, names);
     let action = action(&table, names);
     if let (Some(item), Some(Fallback::Pool(one)), Some(Action::Pool(other))) = (&fallback_item, &fallback, &action)
         && one == other
@@ -62,6 +64,8 @@ pub(super) fn read(item: &Item<'_>, names: &Names, intercepts: &[StatusSet]) -> 
         fallback,
         internal,
         accel,
+        cache,
+        cache_bypass,
         action,
         place,
     })
@@ -87,11 +91,22 @@ fn action(table: &Table<'_>, names: &Names) -> Option<Action> {
     }
 }
 
+/// `cache` and `cache-bypass`.
+fn cached(table: &Table<'_>, names: &Names) -> (Option<usize>, CacheBypass) {
+    let (cache, bypass) = (table.item("cache"), table.item("cache-bypass"));
+    if let (None, Some(item)) = (&cache, &bypass) {
+        item.problem("there is no cache to go past; name one with cache");
+    }
+    (cache.and_then(|item| names.cache(&item)), bypass.map(|item| cache::bypass(&item)).unwrap_or_default())
+}
+
 /// Keys that do nothing beside the route's action are slips.
 fn check_effects(table: &Table<'_>, action: &Action) {
     let (idle, why): (&[&'static str], _) = match action {
         Action::Pool(_) => return,
-        Action::Files(_) => (&["intercept-errors", "upgrade", "fallback", "accel"], "serves files"),
+        Action::Files(_) => {
+            (&["intercept-errors", "upgrade", "fallback", "accel", "cache", "cache-bypass"], "serves files")
+        }
         Action::Respond(_) => (&IDLE_WITHOUT_POOL, "responds itself"),
         Action::Exclude => (
             &[
@@ -101,6 +116,8 @@ fn check_effects(table: &Table<'_>, action: &Action) {
                 "upgrade",
                 "fallback",
                 "accel",
+                "cache",
+                "cache-bypass",
                 "internal",
                 "filters",
                 "max-body",

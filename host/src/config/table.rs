@@ -194,6 +194,14 @@ impl<'d> Item<'d> {
         i64::from_str_radix(integer.as_str(), integer.radix()).ok()
     }
 
+    /// Any number, without a word when it is none.
+    pub(super) fn as_number(&self) -> Option<f64> {
+        match self.value {
+            DeValue::Float(number) => number.as_str().parse().ok(),
+            _ => self.as_integer().and_then(|number| i32::try_from(number).ok()).map(f64::from),
+        }
+    }
+
     pub(super) fn is_table(&self) -> bool {
         self.value.is_table()
     }

@@ -14,7 +14,7 @@ use super::files::Roots;
 use super::source::Source;
 use super::table::{Item, Table};
 use super::{AccessFormat, AccessLog, Log, LogFormat, LogOutput, Network, Plan};
-use super::{files, filter, listener, pool, similar, site, template};
+use super::{cache, files, filter, listener, pool, similar, site, template};
 
 /// A word in place of a path: nothing is kept or written.
 pub(super) const OFF: &str = "off";
@@ -37,6 +37,7 @@ pub(super) const MOST_THREADS: u32 = 1024;
 pub(super) struct Names {
     pub(super) pools: Vec<Arc<str>>,
     pub(super) filters: Vec<Arc<str>>,
+    pub(super) caches: Vec<Arc<str>>,
     pub(super) roots: Roots,
 }
 
@@ -53,9 +54,12 @@ pub(super) fn read<'d>(source: &'d Source<'d>, document: &'d Spanned<DeTable<'d>
     let files = files::read(&top);
     let listeners = listener::read_all(&top);
     let roots = Roots::read(&top);
+    let caches = top.named("cache");
     let pools = top.named("pool");
     let filters = top.named("filter");
-    let names = Names { pools: names_of(&pools), filters: names_of(&filters), roots };
+    let names = Names { pools: names_of(&pools), filters: names_of(&filters), caches: names_of(&caches), roots };
+    let cache_plans: Vec<_> = caches.iter().map(|(name, table)| cache::read(name, table)).collect();
+    cache::check_disks(&caches, &cache_plans);
     let templates = pool::health::Templates::read(&top);
     let pools: Vec<_> = pools.iter().map(|(name, table)| pool::read(name, table, &names, &templates)).collect();
     pool::check_fallbacks(&pools);
@@ -73,6 +77,7 @@ pub(super) fn read<'d>(source: &'d Source<'d>, document: &'d Spanned<DeTable<'d>
         access_log,
         files,
         roots: names.roots.into_all(),
+        caches: cache_plans,
         listeners: listeners.into_iter().map(|found| Arc::new(found.listener)).collect(),
         pools: pools.into_iter().map(|found| found.pool).collect(),
         filters,
@@ -86,6 +91,11 @@ impl Names {
     pub(super) fn chain(&self, table: &Table<'_>) -> Vec<usize> {
         let items = table.item("filters").and_then(|item| item.list()).unwrap_or_default();
         items.iter().filter_map(|item| find(item, "filter", &self.filters)).collect()
+    }
+
+    /// Index of the cache that a value names.
+    pub(super) fn cache(&self, item: &Item<'_>) -> Option<usize> {
+        find(item, "cache", &self.caches)
     }
 
     /// Index of the pool that a value names.

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::message::Value;
 
+mod cache;
 mod files;
 mod keys;
 mod listener;
@@ -26,6 +27,9 @@ impl Plan {
         files::write(&mut out, &self.files);
         for root in self.roots.iter().filter(|root| files::is_named(root)) {
             files::write_root(&mut out, root);
+        }
+        for cache in &self.caches {
+            cache::write(&mut out, cache);
         }
         for listener in &self.listeners {
             listener::write(&mut out, listener);
@@ -126,6 +130,12 @@ impl Plan {
                 }
                 if let Some(accel) = &route.accel {
                     out.key("accel", files::accel_value(self, accel));
+                }
+                if let Some(cache) = route.cache.and_then(|cache| self.caches.get(cache)) {
+                    out.text("cache", &cache.name);
+                    if !(route.cache_bypass.fields.is_empty() && route.cache_bypass.query.is_empty()) {
+                        out.key("cache-bypass", cache::bypass(&route.cache_bypass));
+                    }
                 }
             }
             Action::Files(root) => out.text("root", self.root_name(*root)),

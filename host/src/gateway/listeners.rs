@@ -290,6 +290,7 @@ mod tests {
             access_log: AccessLog { output: LogOutput::Stdout, format: AccessFormat::Off },
             files: crate::config::Files::default(),
             roots: Vec::new(),
+            caches: Vec::new(),
             listeners: listeners.iter().map(listener).collect(),
             pools: Vec::new(),
             filters: Vec::new(),

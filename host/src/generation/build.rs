@@ -25,14 +25,16 @@ impl Generation {
         let insecure = secure::members(&plan.pools);
         let doors = secure::doors(&plan, &lasting.tickets);
         let roots = Roots::open(&plan.roots);
-        let (doors, filters, roots) = match (doors, load(&plan, engine), roots) {
-            (Ok(doors), Ok(filters), Ok(roots)) if insecure.is_empty() => (doors, filters, roots),
-            (doors, loaded, roots) => {
+        let caches = lasting.caches.open(&plan);
+        let (doors, filters, roots, caches) = match (doors, load(&plan, engine), roots, caches) {
+            (Ok(doors), Ok(filters), Ok(roots), Ok(caches)) if insecure.is_empty() => (doors, filters, roots, caches),
+            (doors, loaded, roots, caches) => {
                 let mut problems = [
                     insecure,
                     doors.err().unwrap_or_default(),
                     loaded.err().unwrap_or_default(),
                     roots.err().unwrap_or_default(),
+                    caches.err().unwrap_or_default(),
                 ]
                 .concat();
                 problems.sort();
@@ -55,6 +57,7 @@ impl Generation {
             roots,
             format: Format::of(&plan.access_log.format),
             engine: engine.clone(),
+            caches,
             pools: plan.pools.iter().map(|pool| Pool::of(pool, &lasting.pools)).collect(),
             doors,
             route_chains,

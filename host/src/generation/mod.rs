@@ -4,12 +4,14 @@
 //! the access log) is `Local`, which never leaves that thread.
 
 mod build;
+mod caches;
 mod current;
 mod local;
 mod secure;
 
 use std::sync::Arc;
 
+pub use self::caches::{Cache, Store, Stores, Tally};
 pub use self::current::Current;
 pub use self::local::{Local, Thread};
 use crate::chain::Chain;
@@ -36,6 +38,7 @@ pub struct Generation {
     /// The access log's lines; `None` when it is off.
     pub format: Option<Format>,
     engine: Engine,
+    caches: Vec<Cache>,
     pools: Vec<Arc<Pool>>,
     /// By listener; none for those that speak cleartext.
     doors: Vec<Option<Arc<tls::Server>>>,
@@ -50,6 +53,8 @@ pub struct Lasting {
     pub pools: Registry,
     /// What clients' TLS sessions are taken up again with.
     pub tickets: tls::Tickets,
+    /// What caches hold.
+    pub caches: Stores,
 }
 
 /// A site and one of its routes, by position in the plan.
@@ -85,6 +90,13 @@ impl Generation {
     #[must_use]
     pub fn route_chain(&self, key: RouteKey) -> Option<&Chain> {
         self.route_chains.get(key.site)?.get(key.route).filter(|chain| !chain.is_empty())
+    }
+
+    /// The cache of a route, if it has one, with its plan.
+    #[must_use]
+    pub fn cache(&self, key: RouteKey) -> Option<(&Cache, &config::Cache)> {
+        let index = self.route(key)?.cache?;
+        Some((self.caches.get(index)?, self.plan.caches.get(index)?))
     }
 
     /// A pool.

@@ -41,6 +41,8 @@ pub(super) struct Exchange {
     pub(super) kept: Option<wasm::Exchange>,
     /// A member that granted another protocol, until the answer is on its way.
     pub(super) switched: Option<Box<Switched>>,
+    /// Nobody asked for it: it is in no log.
+    pub(super) is_quiet: bool,
     /// Set when the answer's head was handed on.
     pub(super) is_answered: bool,
 }
@@ -104,7 +106,9 @@ impl Drop for Exchange {
             self.fail(&Failure::of(Kind::ClientGone, "the client left before its answer was ready"));
             self.record.status = Kind::ClientGone.status();
         }
-        self.log();
+        if !self.is_quiet {
+            self.log();
+        }
         self.say_goodbye();
     }
 }

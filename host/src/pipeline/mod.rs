@@ -7,6 +7,7 @@ mod accel;
 mod answer;
 mod arrive;
 mod attempt;
+mod cached;
 mod exchange;
 mod fallback;
 mod files;
@@ -58,8 +59,16 @@ async fn edge(exchange: &mut Exchange, routed: Routed) -> Answer {
     edge.leave(exchange, answer).await
 }
 
-/// What the route says.
+/// What the route says, from its cache or through it, if it has one.
 async fn act(exchange: &mut Exchange, routed: Routed) -> ControlFlow<Answer, Answer> {
+    match exchange.local.generation.cache(routed.key) {
+        None => uncached(exchange, routed).await,
+        Some(_) => Box::pin(cached::act(exchange, routed)).await,
+    }
+}
+
+/// What the route says.
+async fn uncached(exchange: &mut Exchange, routed: Routed) -> ControlFlow<Answer, Answer> {
     let mut bound = match route::act(exchange, routed)? {
         Goal::Pool(bound) => bound,
         // Boxed, like everything beside the way to a pool and back: every exchange would carry the room for it otherwise.

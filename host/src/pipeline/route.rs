@@ -58,6 +58,35 @@ pub(super) struct Bound {
     is_forwarded: bool,
 }
 
+impl Routed {
+    /// Whether it asks for another protocol.
+    pub(super) fn is_for_tunnel(&self) -> bool {
+        !self.asked.upgrade.is_empty()
+    }
+
+    /// Whether there is a body, or may be.
+    pub(super) fn has_body(&self) -> bool {
+        !self.asked.body.is_over()
+    }
+
+    /// Its body, to be read before it goes on; `None` if the client waits for a word before it sends it.
+    pub(super) fn take_body(&mut self) -> Option<Body> {
+        (!self.asked.expects).then(|| std::mem::take(&mut self.asked.body))
+    }
+
+    /// What was read of it, and the rest.
+    pub(super) fn put_body(&mut self, body: Body) {
+        self.asked.body = body;
+    }
+
+    /// The same way for a request of the gateway's own.
+    pub(super) fn without_client(mut self, interim: Rc<dyn Interim>) -> Self {
+        let asked = &mut self.asked;
+        (asked.body, asked.interim, asked.expects, asked.length) = (Body::Empty, interim, false, None);
+        self
+    }
+}
+
 pub(super) fn choose(exchange: &mut Exchange, mut asked: Asked) -> ControlFlow<Answer, Routed> {
     let local = exchange.local.clone();
     let generation = &local.generation;

@@ -30,6 +30,8 @@ fn route(path: PathMatch) -> Route {
         fallback: None,
         internal: false,
         accel: None,
+        cache: None,
+        cache_bypass: crate::config::CacheBypass::default(),
         action: Action::Pool(0),
         place: place(),
     }
@@ -61,6 +63,7 @@ fn plan(sites: Vec<Site>, default_site: Option<usize>) -> Plan {
         access_log: AccessLog { output: LogOutput::Stdout, format: AccessFormat::Off },
         files: crate::config::Files::default(),
         roots: Vec::new(),
+        caches: Vec::new(),
         listeners: Vec::new(),
         pools: Vec::new(),
         filters: Vec::new(),

@@ -1,0 +1,290 @@
+//! What a response is stored under: the URL as far as it counts, and what else an operator or a filter adds.
+//!
+//! `HEAD` is looked up where `GET` is. A `QUERY` has a digest of its content in its key (RFC 10008, section 2.7), because
+//! its content is part of what is asked.
+
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
+
+use http::header;
+use sha2::{Digest as _, Sha256};
+
+use crate::message::{Authority, Fields, Name, RequestHead, Scheme, host};
+
+/// A primary key (RFC 9111, section 2).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Key {
+    url: Arc<str>,
+    extra: Arc<str>,
+}
+
+/// What keys are made of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recipe {
+    /// `http` and `https` are one.
+    pub any_scheme: bool,
+    /// All hosts are one.
+    pub any_host: bool,
+    /// Which parameters of the query count.
+    pub query: Query,
+    /// Parameters in another order are the same.
+    pub sort: bool,
+    /// `;jsessionid=..` at the end of the path, and parameters of these names, do not count.
+    pub sessions: Vec<String>,
+    /// Fields of the request that count.
+    pub fields: Vec<Name>,
+    /// Cookies that count.
+    pub cookies: Vec<String>,
+}
+
+/// Which parameters of a query count. A name that ends with `*` stands for all that begin so.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Query {
+    /// All.
+    #[default]
+    Whole,
+    /// None.
+    Nothing,
+    /// These.
+    Only(Vec<String>),
+    /// All but these.
+    Without(Vec<String>),
+}
+
+/// Of the content of a request, as it comes.
+#[derive(Debug, Clone)]
+pub struct Content(Sha256);
+
+impl Key {
+    /// The key of a request; `parts` are a filter's, and a `QUERY`'s content.
+    #[must_use]
+    pub fn of(request: &RequestHead, recipe: &Recipe, parts: &[(&str, &str)]) -> Self {
+        let url = recipe.url(request.scheme, &request.authority, request.path(), request.query());
+        let mut extra = String::new();
+        for name in &recipe.fields {
+            if let Some(value) = request.fields.joined(name) {
+                part(&mut extra, name.as_str(), &value);
+            }
+        }
+        for name in &recipe.cookies {
+            if let Some(value) = cookie(&request.fields, name) {
+                part(&mut extra, name, value);
+            }
+        }
+        parts.iter().for_each(|(name, value)| part(&mut extra, name, value.as_bytes()));
+        Self { url: url.into(), extra: extra.into() }
+    }
+
+    /// The URL in it: what is forgotten together when a URL is invalidated or purged.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// All beside the URL, as text; empty as a rule.
+    #[must_use]
+    pub fn extra(&self) -> &str {
+        &self.extra
+    }
+}
+
+/// As `Cache-Status` and the operator see it: the URL and then, with blanks between, the rest.
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.url, self.extra)
+    }
+}
+
+impl Recipe {
+    /// The URL as far as it counts: host in lower case, no port that goes without saying.
+    #[must_use]
+    pub fn url(&self, scheme: Scheme, authority: &Authority, path: &str, query: Option<&str>) -> String {
+        let mut url = String::with_capacity(16 + authority.as_str().len() + path.len() + query.map_or(0, str::len));
+        if !self.any_scheme {
+            url.push_str(scheme.as_str());
+            url.push(':');
+        }
+        url.push_str("//");
+        if !self.any_host {
+            url.push_str(&host::key(authority.host()));
+            if let Some(port) = authority.port().filter(|port| *port != scheme.default_port()) {
+                // Writing to a text cannot fail.
+                let _ = write!(url, ":{port}");
+            }
+        }
+        url.push_str(self.without_session(path));
+        if let Some(query) = query.and_then(|query| self.query(query)) {
+            url.push('?');
+            url.push_str(&query);
+        }
+        url
+    }
+
+    fn without_session<'a>(&self, path: &'a str) -> &'a str {
+        let last = path.rfind('/').unwrap_or_default();
+        let is_session = |parameter: &str| {
+            let name = parameter.split_once('=').map(|(name, _)| name);
+            name.is_some_and(|name| self.sessions.iter().any(|known| known == name))
+        };
+        let mut cuts = path.match_indices(';').filter(|(at, _)| *at > last);
+        let cut = cuts.find(|(at, _)| path.get(at + 1..).is_some_and(is_session));
+        cut.and_then(|(at, _)| path.get(..at)).unwrap_or(path)
+    }
+
+    fn query(&self, query: &str) -> Option<String> {
+        if self.query == Query::Whole && self.sessions.is_empty() && !self.sort {
+            return Some(query.to_owned());
+        }
+        let name = |parameter: &str| parameter.split_once('=').map_or(parameter, |(name, _)| name).to_owned();
+        let mut kept: Vec<(String, &str)> =
+            query.split('&').map(|one| (name(one), one)).filter(|(name, _)| self.counts(name)).collect();
+        if self.sort {
+            // Stable: the order of values of one name says something.
+            kept.sort_by(|one, other| one.0.cmp(&other.0));
+        }
+        let parameters: Vec<&str> = kept.into_iter().map(|(_, one)| one).collect();
+        (!parameters.is_empty()).then(|| parameters.join("&"))
+    }
+
+    fn counts(&self, name: &str) -> bool {
+        let is_in = |names: &[String]| names.iter().any(|known| stands_for(known, name));
+        let by_query = match &self.query {
+            Query::Whole => true,
+            Query::Nothing => false,
+            Query::Only(names) => is_in(names),
+            Query::Without(names) => !is_in(names),
+        };
+        by_query && !self.sessions.iter().any(|known| known == name)
+    }
+}
+
+impl Content {
+    /// Begins with what says how the content is to be read.
+    #[must_use]
+    pub fn of(fields: &Fields) -> Self {
+        let mut digest = Sha256::new();
+        for name in [header::CONTENT_TYPE, header::CONTENT_ENCODING, header::CONTENT_LANGUAGE] {
+            let value = fields.joined(name).unwrap_or_default();
+            let value = value.trim_ascii();
+            digest.update(u64::try_from(value.len()).unwrap_or(u64::MAX).to_be_bytes());
+            digest.update(value);
+        }
+        Self(digest)
+    }
+
+    /// More of the content.
+    pub fn add(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// A value for `Key::of`'s parts.
+    #[must_use]
+    pub fn finish(self) -> String {
+        self.0.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    }
+}
+
+/// A blank begins each part: no URL has one, and values have theirs escaped.
+fn part(extra: &mut String, name: &str, value: &[u8]) {
+    extra.push(' ');
+    for (at, bytes) in [name.as_bytes(), value].into_iter().enumerate() {
+        if at == 1 {
+            extra.push('=');
+        }
+        for &byte in bytes {
+            if byte.is_ascii_graphic() && byte != b'%' && (at == 1 || byte != b'=') {
+                extra.push(char::from(byte));
+            } else {
+                let _ = write!(extra, "%{byte:02X}");
+            }
+        }
+    }
+}
+
+fn cookie<'a>(fields: &'a Fields, name: &str) -> Option<&'a [u8]> {
+    let pairs = fields.lines(header::COOKIE).flat_map(|line| line.as_bytes().split(|&byte| byte == b';'));
+    pairs.map(<[u8]>::trim_ascii).find_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+}
+
+fn stands_for(known: &str, name: &str) -> bool {
+    known.strip_suffix('*').map_or(known == name, |beginning| name.starts_with(beginning))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::testing::{fields, request};
+
+    fn key(recipe: &Recipe, path: &str) -> String {
+        Key::of(&request("GET", path, &[]), recipe, &[]).to_string()
+    }
+
+    #[test]
+    fn urls_in_keys() {
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let plain = Recipe::default();
+        let only = Recipe { query: Query::Only(texts(&["a", "p*"])), sort: true, ..Recipe::default() };
+        let without = Recipe { query: Query::Without(texts(&["utm_*", "b"])), ..Recipe::default() };
+        let session = Recipe { sessions: texts(&["sid"]), ..Recipe::default() };
+        let nothing = Recipe { query: Query::Nothing, any_host: true, any_scheme: true, ..Recipe::default() };
+        for (recipe, path, expected) in [
+            (&plain, "/a", "http://shop.example/a"),
+            (&plain, "/a?", "http://shop.example/a?"),
+            (&plain, "/a?b=2&a=1", "http://shop.example/a?b=2&a=1"),
+            (&plain, "/%7Ea", "http://shop.example/~a"),
+            (&only, "/a?b=2&p2=x&a=2&a=1&p1", "http://shop.example/a?a=2&a=1&p1&p2=x"),
+            (&only, "/a?b=2", "http://shop.example/a"),
+            (&without, "/a?b=2&utm_source=x&c=3&bb=4", "http://shop.example/a?c=3&bb=4"),
+            (&without, "/a?b=2", "http://shop.example/a"),
+            (&session, "/x;sid=1/a;v=2;sid=abc?sid=1&x=2", "http://shop.example/x;sid=1/a;v=2?x=2"),
+            (&session, "/a;side=1", "http://shop.example/a;side=1"),
+            (&nothing, "/a?b", "///a"),
+        ] {
+            assert_eq!(key(recipe, path), expected);
+        }
+        for (name, scheme, expected) in [
+            ("SHOP.example.", Scheme::Http, "http://shop.example/"),
+            ("shop.example:80", Scheme::Http, "http://shop.example/"),
+            ("shop.example:80", Scheme::Https, "https://shop.example:80/"),
+            ("[::1]:8080", Scheme::Http, "http://[::1]:8080/"),
+        ] {
+            let authority = host::parse(name.as_bytes()).unwrap();
+            assert_eq!(plain.url(scheme, &authority, "/", None), expected);
+        }
+    }
+
+    #[test]
+    fn methods_and_other_parts() {
+        let recipe =
+            Recipe { fields: vec![Name::from_static("x-tier")], cookies: vec!["lang".to_owned()], ..Recipe::default() };
+        let asked = request("HEAD", "/a", &[("x-tier", "gold = 1"), ("cookie", "l=0; lang=de;langs=x")]);
+        let of = |parts: &[(&str, &str)]| Key::of(&asked, &recipe, parts);
+        assert_eq!(
+            of(&[("device", "phone")]).to_string(),
+            "http://shop.example/a x-tier=gold%20=%201 lang=de device=phone"
+        );
+        assert_eq!(of(&[]).url(), Key::of(&request("GET", "/a", &[]), &recipe, &[]).url());
+        assert_ne!(of(&[("a", "b c=d")]), of(&[("a", "b"), ("c", "d")]));
+        assert_ne!(of(&[("a=b", "c")]), of(&[("a", "b=c")]));
+        assert_ne!(of(&[("a", "%20")]), of(&[("a", " ")]));
+    }
+
+    #[test]
+    fn contents_of_queries() {
+        let digest = |lines: &[(&'static str, &'static str)], chunks: &[&str]| {
+            let mut content = Content::of(&fields(lines));
+            chunks.iter().for_each(|chunk| content.add(chunk.as_bytes()));
+            content.finish()
+        };
+        let json = [("content-type", "application/json")];
+        assert_eq!(digest(&json, &["{\"a\"", ":1}"]), digest(&json, &["{\"a\":1}"]));
+        assert_eq!(digest(&json, &[]).len(), 64);
+        assert_ne!(digest(&json, &["x"]), digest(&[("content-type", "text/plain")], &["x"]));
+        assert_ne!(digest(&json, &["x"]), digest(&json, &["y"]));
+        assert_ne!(digest(&[("content-type", "a")], &["b"]), digest(&[("content-encoding", "a")], &["b"]));
+        assert_ne!(digest(&[("content-type", "a")], &["b"]), digest(&[], &["ab"]));
+    }
+}

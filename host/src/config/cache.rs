@@ -1,0 +1,307 @@
+//! `[cache.NAME]`, and what a route says of its cache.
+//!
+//! Whether a directory can be had is found when it is opened, not here.
+
+use std::time::Duration;
+
+use super::table::{Item, LONGEST, Table};
+use super::{Cache, CacheBypass, CacheDisk, CacheKey, CacheQuery, StoreCookies, condition, pool, value, whole};
+use crate::message::Name;
+
+pub(super) const COOKIES: [(&str, StoreCookies); 3] =
+    [("never", StoreCookies::Never), ("stated", StoreCookies::Stated), ("always", StoreCookies::Always)];
+
+/// What the memory of a cache is when nobody says.
+const MEMORY: u64 = 64 << 20;
+/// Below that, a cache is only work.
+const LEAST_MEMORY: u64 = 1 << 20;
+const LEAST_DISK: u64 = 16 << 20;
+/// Of a size that says how much there may be: beyond any machine.
+const MOST: u64 = 1 << 50;
+/// What a factor is a part of.
+const WHOLE: f64 = 1000.0;
+
+/// A cache, called by its name in problems.
+pub(super) fn read(name: &str, table: &Table<'_>) -> Cache {
+    let cache = Cache {
+        name: name.into(),
+        default_ttl: ttl(table, "default-ttl"),
+        min_ttl: table.duration_or_none("min-ttl", Duration::ZERO),
+        max_ttl: ttl(table, "max-ttl"),
+        status_ttl: table.item("status-ttl").map(|item| status_ttl(&item)).unwrap_or_default(),
+        last_modified_factor: table.item("last-modified-factor").and_then(|item| factor(&item)).unwrap_or(100),
+        last_modified_most: table.duration_or_none("last-modified-most", Duration::from_secs(86_400)),
+        statuses: table
+            .item("statuses")
+            .map(|item| item.list().unwrap_or_default().iter().filter_map(status).collect()),
+        query: methods(table),
+        ignore_request: table.boolean("ignore-request", false),
+        store_private: table.boolean("store-private", false),
+        store_no_store: table.boolean("store-no-store", false),
+        store_expired: table.boolean("store-expired", false),
+        cookies: table.choice("set-cookie", StoreCookies::Stated, &COOKIES),
+        ignore_fields: fields(table.item("ignore-fields").as_ref()).unwrap_or_default(),
+        strip_fields: fields(table.item("strip-fields").as_ref()).unwrap_or_default(),
+        targeted: fields(table.item("targeted").as_ref())
+            .unwrap_or_else(|| ["weir-cache-control", "cdn-cache-control"].map(Name::from_static).into()),
+        surrogate_control: table.boolean("surrogate-control", true),
+        stale_while_revalidate: table.duration_or_none("stale-while-revalidate", Duration::ZERO),
+        stale_if_error: table.duration_or_none("stale-if-error", Duration::from_secs(3600)),
+        key: table.item("key").and_then(|item| item.inner_table()).map_or_else(CacheKey::default, |table| key(&table)),
+        min_uses: table.count("min-uses", 1, 1..=255),
+        max_object: table.item("max-object").and_then(|item| item.size(&(1..=MOST))).unwrap_or(16 << 20),
+        memory: table.item("memory").and_then(|item| memory(&item)).unwrap_or(MEMORY),
+        disk: table.item("disk").and_then(|item| disk(&item)),
+        lock_timeout: table.duration_or_none("lock-timeout", Duration::from_secs(5)),
+        uncacheable_ttl: table.duration_or_none("uncacheable-ttl", Duration::from_secs(10)),
+        purge: table
+            .item("purge")
+            .and_then(|item| item.list())
+            .unwrap_or_default()
+            .iter()
+            .filter_map(whole::network)
+            .collect(),
+        cache_status: table.boolean("cache-status", true),
+        x_cache: table.boolean("x-cache", false),
+        place: table.place.clone(),
+    };
+    check(table, &cache);
+    table.finish();
+    cache
+}
+
+fn check(table: &Table<'_>, cache: &Cache) {
+    if let (Some(item), Some(most)) = (table.item("max-ttl"), cache.max_ttl)
+        && most < cache.min_ttl
+    {
+        item.problem("is less than min-ttl");
+    }
+    if let (Some(item), 0, None) = (table.item("memory"), cache.memory, &cache.disk) {
+        item.problem(
+            "without memory a cache needs a disk, such as disk = { path = \"/var/cache/weir\", size = \"1GiB\" }",
+        );
+    }
+    if let (Some(item), None) = (table.item("max-object"), &cache.disk)
+        && cache.max_object > cache.memory
+    {
+        let memory = value::write_size(cache.memory);
+        item.problem(format!("nothing that long fits into a memory of {memory}"));
+    }
+}
+
+/// Directories have one cache each.
+pub(super) fn check_disks(caches: &[(String, Table<'_>)], plans: &[Cache]) {
+    for (at, (_, table)) in caches.iter().enumerate() {
+        let path = |plan: &Cache| plan.disk.as_ref().map(|disk| disk.path.clone());
+        let Some(own) = plans.get(at).and_then(path) else { continue };
+        let other = plans.iter().take(at).find(|plan| path(plan).as_ref() == Some(&own));
+        if let (Some(other), Some(item)) = (other, table.item("disk")) {
+            item.problem(format!("cache {:?} has that directory already", &*other.name));
+        }
+    }
+}
+
+/// `cache-bypass` of a route.
+pub(super) fn bypass(item: &Item<'_>) -> CacheBypass {
+    let Some(table) = item.inner_table() else { return CacheBypass::default() };
+    let bypass = CacheBypass { fields: condition::fields(&table), query: condition::query(&table) };
+    if bypass.fields.is_empty() && bypass.query.is_empty() {
+        table.problem("says nothing; conditions are header and query, as for a route");
+    }
+    table.finish();
+    bypass
+}
+
+/// A lifetime, or `"off"`: none is said.
+fn ttl(table: &Table<'_>, key: &'static str) -> Option<Duration> {
+    let item = table.item(key)?;
+    if item.as_str() == Some(whole::OFF) { None } else { item.duration(&(Duration::ZERO..=LONGEST)) }
+}
+
+/// `{ 404 = "10s" }`
+fn status_ttl(item: &Item<'_>) -> Vec<(u16, Duration)> {
+    let mut found: Vec<(u16, Duration)> = Vec::new();
+    for item in item.inner_table().iter().flat_map(Table::items) {
+        let status = item.key.parse().ok().filter(|status| (200..=599).contains(status));
+        match (status, item.duration(&(Duration::ZERO..=LONGEST))) {
+            (None, _) => item.say(format!("{:?} is not a status from 200 to 599", item.key)),
+            (Some(status), Some(ttl)) => found.push((status, ttl)),
+            (Some(_), None) => {}
+        }
+    }
+    found
+}
+
+fn status(item: &Item<'_>) -> Option<u16> {
+    item.count(200..=599).and_then(|status| u16::try_from(status).ok())
+}
+
+/// A part of one, to a thousandth.
+fn factor(item: &Item<'_>) -> Option<u32> {
+    let factor = item.as_number().filter(|factor| (0.0..=1.0).contains(factor));
+    if factor.is_none() {
+        item.wrong("a number from 0 to 1 such as 0.1");
+    }
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is from 0 to 1000")]
+    factor.map(|factor| (factor * WHOLE).round() as u32)
+}
+
+/// `methods`: `GET` goes without saying, `HEAD` with it; whether `QUERY` is among them.
+fn methods(table: &Table<'_>) -> bool {
+    let Some(item) = table.item("methods") else { return false };
+    let mut query = false;
+    for item in item.list().unwrap_or_default() {
+        query |= item.choice(&[("GET", false), ("HEAD", false), ("QUERY", true)]).unwrap_or_default();
+    }
+    query
+}
+
+fn memory(item: &Item<'_>) -> Option<u64> {
+    if item.as_str() == Some(whole::OFF) { Some(0) } else { item.size(&(LEAST_MEMORY..=MOST)) }
+}
+
+fn disk(item: &Item<'_>) -> Option<CacheDisk> {
+    let table = item.inner_table()?;
+    let path = table.required("path", "\"/var/cache/weir\"").and_then(|item| match item.string()? {
+        "" => {
+            item.problem("the path is empty");
+            None
+        }
+        path => Some(item.source.resolve(path)),
+    });
+    let size = table.required("size", "\"1GiB\"").and_then(|item| item.size(&(LEAST_DISK..=MOST)));
+    let sync = table.boolean("sync", false);
+    table.finish();
+    Some(CacheDisk { path: path?, size: size?, sync })
+}
+
+fn fields(item: Option<&Item<'_>>) -> Option<Vec<Name>> {
+    let mut names: Vec<Name> = Vec::new();
+    for item in item?.list().unwrap_or_default() {
+        match item.string().map(str::parse::<Name>) {
+            None => {}
+            Some(Err(_)) => item.wrong("a field name"),
+            Some(Ok(name)) if names.contains(&name) => item.problem(format!("{name} is in the list already")),
+            Some(Ok(name)) => names.push(name),
+        }
+    }
+    Some(names)
+}
+
+fn key(table: &Table<'_>) -> CacheKey {
+    let key = CacheKey {
+        scheme: table.boolean("scheme", true),
+        host: table.boolean("host", true),
+        query: query(table),
+        sort_query: table.boolean("sort-query", false),
+        session_ids: words(table.item("session-ids").as_ref()),
+        fields: fields(table.item("fields").as_ref()).unwrap_or_default(),
+        cookies: words(table.item("cookies").as_ref()),
+        variables: words(table.item("variables").as_ref()),
+    };
+    table.finish();
+    key
+}
+
+/// `query = true | false | ["a", "b*"]`, or `ignore-query = [..]`.
+fn query(table: &Table<'_>) -> CacheQuery {
+    let (only, without) = (table.item("query"), table.item("ignore-query"));
+    if let (Some(_), Some(item)) = (&only, &without) {
+        item.say("a key has either query or ignore-query, not both");
+    }
+    if let Some(item) = without {
+        return CacheQuery::Without(words(Some(&item)));
+    }
+    match only {
+        None => CacheQuery::Whole,
+        Some(item) => match item.as_bool() {
+            Some(true) => CacheQuery::Whole,
+            Some(false) => CacheQuery::Nothing,
+            None => CacheQuery::Only(words(Some(&item))),
+        },
+    }
+}
+
+fn words(item: Option<&Item<'_>>) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    for item in item.and_then(Item::list).unwrap_or_default() {
+        let Some(word) = item.string() else { continue };
+        if !pool::is_token(word.trim_end_matches('*')) && !word.contains('.') {
+            item.wrong("a name");
+        } else if words.iter().any(|known| known == word) {
+            item.problem(format!("{word:?} is in the list already"));
+        } else {
+            words.push(word.to_owned());
+        }
+    }
+    words
+}
+
+impl Default for CacheKey {
+    fn default() -> Self {
+        Self {
+            scheme: true,
+            host: true,
+            query: CacheQuery::Whole,
+            sort_query: false,
+            session_ids: Vec::new(),
+            fields: Vec::new(),
+            cookies: Vec::new(),
+            variables: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use crate::config::{Cache, CacheQuery, Plan, StoreCookies, parse};
+
+    const BASE: &str = r#"
+[listener.web]
+bind = "127.0.0.1:0"
+[pool.app]
+member = ["http://127.0.0.1:9001"]
+"#;
+
+    fn plan(text: &str) -> Plan {
+        let text = format!("{BASE}{text}\n[site.main]\nroute = [{{ pool = \"app\", cache = \"pages\" }}]");
+        parse(&text, "weir.toml", Path::new("/etc/weir")).unwrap()
+    }
+
+    #[test]
+    fn what_nobody_says_has_a_default() {
+        let plan = plan("[cache.pages]");
+        let cache = &plan.caches[0];
+        assert_eq!((&*cache.name, cache.memory, &cache.disk), ("pages", 64 << 20, &None));
+        assert_eq!((cache.default_ttl, cache.min_ttl, cache.max_ttl), (None, Duration::ZERO, None));
+        assert_eq!((cache.last_modified_factor, cache.last_modified_most), (100, Duration::from_secs(86_400)));
+        assert_eq!((cache.cookies, &cache.key.query, cache.min_uses), (StoreCookies::Stated, &CacheQuery::Whole, 1));
+        assert!(cache.cache_status && !cache.x_cache && cache.surrogate_control && cache.purge.is_empty());
+        assert_eq!(
+            cache.targeted.iter().map(|name| name.as_str()).collect::<Vec<_>>(),
+            ["weir-cache-control", "cdn-cache-control"]
+        );
+        assert_eq!(plan.sites[0].routes[0].cache, Some(0));
+    }
+
+    #[test]
+    fn what_is_said_is_kept() {
+        let plan = plan(
+            "[cache.pages]\ndefault-ttl = \"1m\"\nmax-ttl = \"1d\"\nlast-modified-factor = 0.25\nstatus-ttl = { 404 = \"10s\" }\n\
+             methods = [\"GET\", \"QUERY\"]\nmemory = \"off\"\ndisk = { path = \"pages\", size = \"1GiB\" }\npurge = [\"127.0.0.1\"]\n\
+             key = { ignore-query = [\"utm_*\"], variables = [\"device\"], session-ids = [\"jsessionid\"] }",
+        );
+        let Cache { default_ttl, max_ttl, last_modified_factor, status_ttl, query, memory, disk, purge, key, .. } =
+            &plan.caches[0];
+        assert_eq!((*default_ttl, *max_ttl), (Some(Duration::from_secs(60)), Some(Duration::from_secs(86_400))));
+        assert_eq!((*last_modified_factor, &status_ttl[..]), (250, &[(404, Duration::from_secs(10))][..]));
+        let disk = disk.as_ref().unwrap();
+        assert_eq!((*query, *memory, disk.path.to_str()), (true, 0, Some("/etc/weir/pages")));
+        assert_eq!((disk.size, disk.sync, purge.len()), (1 << 30, false, 1));
+        assert_eq!(key.query, CacheQuery::Without(vec!["utm_*".to_owned()]));
+        assert_eq!((key.variables[0].as_str(), key.session_ids[0].as_str()), ("device", "jsessionid"));
+    }
+}

@@ -1,0 +1,264 @@
+//! Caches: what a plan says of one as its rules take it, and the shelves it keeps answers on, which go on over reloads by
+//! the cache's name.
+//!
+//! Invariant: as long as a cache with a directory is in use, nobody opens that directory a second time.
+
+use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use crate::cache::key::{Query, Recipe};
+use crate::cache::{Cookies, Knobs, PerMille};
+use crate::clock;
+use crate::config::{self, CacheKey, CacheQuery, Plan, Problem, StoreCookies};
+use crate::shelf::{DiskSizes, FlightSizes, MemorySizes, Shelf, Sizes};
+
+/// A cache of one generation.
+pub struct Cache {
+    /// What its rules know.
+    pub knobs: Knobs,
+    /// What goes on over reloads.
+    pub store: Arc<Store>,
+}
+
+/// What a cache holds.
+pub struct Store {
+    /// Where answers are.
+    pub shelf: Shelf,
+    /// What it did so far.
+    pub tally: Tally,
+    uses: Uses,
+    made_of: MadeOf,
+}
+
+/// What a cache did so far.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Requests that were answered from it, fresh.
+    pub hits: AtomicU64,
+    /// Those that were answered from it though it was stale.
+    pub stale: AtomicU64,
+    /// Those for which the origin was asked.
+    pub misses: AtomicU64,
+    /// Those that got what another one fetched.
+    pub collapsed: AtomicU64,
+    /// Questions to the origin whether something still holds.
+    pub validations: AtomicU64,
+}
+
+/// Stores by name.
+#[derive(Default)]
+pub struct Stores {
+    known: Mutex<HashMap<Arc<str>, Weak<Store>>>,
+    is_dry: bool,
+}
+
+/// What cannot change while a store is in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct MadeOf {
+    memory: u64,
+    most: u64,
+    disk: Option<config::CacheDisk>,
+}
+
+/// How often something was asked for, about: two keys may share a place, which only stores one of them earlier.
+struct Uses {
+    counts: Box<[AtomicU8]>,
+    hasher: RandomState,
+}
+
+/// Places in `Uses`: as many bytes.
+const USES: usize = 1 << 16;
+
+/// Files of one cache that are kept open.
+const OPEN_FILES: u64 = 512;
+/// The index of a disk may take an eighth of what the cache has in memory, and this at least.
+const LEAST_INDEX: u64 = 32 << 20;
+/// Threads that wait for one cache's disk: an SSD takes more at once, and a disk with heads gains nothing from more.
+const DISK_THREADS: usize = 4;
+/// Keys of which it is remembered that nothing could be stored.
+const REMEMBERED: u64 = 65_536;
+/// Exchanges that wait for one answer.
+const WAITERS: usize = 10_000;
+
+impl Stores {
+    /// For who only wants to know whether a config is sound: nothing on any disk is touched.
+    #[must_use]
+    pub fn dry() -> Self {
+        Self { is_dry: true, ..Self::default() }
+    }
+
+    /// The caches of a plan, in its order.
+    pub(super) fn open(&self, plan: &Plan) -> Result<Vec<Cache>, Vec<Problem>> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut caches, mut problems) = (Vec::new(), Vec::new());
+        for cache in &plan.caches {
+            match self.store(&mut known, cache) {
+                Ok(store) => caches.push(Cache { knobs: knobs(cache), store }),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        known.retain(|_, store| store.strong_count() > 0);
+        if problems.is_empty() { Ok(caches) } else { Err(problems) }
+    }
+
+    fn store(&self, known: &mut HashMap<Arc<str>, Weak<Store>>, plan: &config::Cache) -> Result<Arc<Store>, Problem> {
+        let disk = plan.disk.clone().filter(|_| !self.is_dry);
+        let made_of = MadeOf { memory: plan.memory, most: plan.max_object, disk };
+        let held = known.get(&plan.name).and_then(Weak::upgrade);
+        if let Some(store) = held.filter(|store| store.serves_for(&made_of)) {
+            if store.made_of != made_of {
+                tracing::warn!(cache = &*plan.name, "its sizes change at the next start: its directory is in use");
+            }
+            return Ok(store);
+        }
+        let store = Store::open(plan, made_of).map_err(|error| {
+            let path = plan.disk.as_ref().map(|disk| disk.path.display().to_string()).unwrap_or_default();
+            Problem::at(&plan.place, format!("cache \"{}\": {path}: {error}", plan.name))
+        })?;
+        let store = Arc::new(store);
+        known.insert(plan.name.clone(), Arc::downgrade(&store));
+        Ok(store)
+    }
+}
+
+impl Store {
+    fn open(plan: &config::Cache, made_of: MadeOf) -> std::io::Result<Self> {
+        let memory = (made_of.memory > 0).then_some(MemorySizes { capacity: made_of.memory, most: made_of.most });
+        let disk = made_of.disk.as_ref().map(|disk| DiskSizes {
+            directory: disk.path.clone(),
+            capacity: disk.size,
+            most: made_of.most,
+            index: (made_of.memory / 8).max(LEAST_INDEX),
+            open: OPEN_FILES,
+            threads: DISK_THREADS,
+            sync: disk.sync,
+        });
+        let flights = FlightSizes { waiters: WAITERS, remember: plan.uncacheable_ttl, remembered: REMEMBERED };
+        let shelf = Shelf::open(Sizes { memory, disk, flights }, clock::wall())?;
+        Ok(Self { shelf, tally: Tally::default(), uses: Uses::none(), made_of })
+    }
+
+    /// Whether a store can be used for a plan: with other sizes a new one is made, but a directory stays open.
+    fn serves_for(&self, wanted: &MadeOf) -> bool {
+        let path = |made_of: &MadeOf| made_of.disk.as_ref().map(|disk| disk.path.clone());
+        self.made_of == *wanted || path(wanted).is_some() && path(&self.made_of) == path(wanted)
+    }
+
+    /// Notes that something was asked for; whether it was often enough to be stored.
+    #[must_use]
+    pub fn is_used(&self, key: &[u8], least: u32) -> bool {
+        least <= 1 || self.uses.count(key) >= least
+    }
+}
+
+impl Uses {
+    fn none() -> Self {
+        Self { counts: (0..USES).map(|_| AtomicU8::new(0)).collect(), hasher: RandomState::new() }
+    }
+
+    fn count(&self, key: &[u8]) -> u32 {
+        let at = usize::try_from(self.hasher.hash_one(key) % USES as u64).unwrap_or(0);
+        let Some(place) = self.counts.get(at) else { return 1 };
+        let before = place.load(Ordering::Relaxed);
+        place.store(before.saturating_add(1), Ordering::Relaxed);
+        u32::from(before) + 1
+    }
+}
+
+fn knobs(plan: &config::Cache) -> Knobs {
+    Knobs {
+        default_ttl: plan.default_ttl,
+        status_ttl: plan.status_ttl.clone(),
+        min_ttl: plan.min_ttl,
+        max_ttl: plan.max_ttl,
+        heuristic: PerMille(plan.last_modified_factor),
+        heuristic_cap: plan.last_modified_most,
+        store_private: plan.store_private,
+        store_no_store: plan.store_no_store,
+        store_expired: plan.store_expired,
+        cookies: match plan.cookies {
+            StoreCookies::Never => Cookies::Never,
+            StoreCookies::Stated => Cookies::Stated,
+            StoreCookies::Always => Cookies::Always,
+        },
+        strip: plan.strip_fields.clone(),
+        ignore_request: plan.ignore_request,
+        stale_while_revalidate: plan.stale_while_revalidate,
+        stale_if_error: plan.stale_if_error,
+        targets: plan.targeted.clone(),
+        surrogate: plan.surrogate_control,
+        statuses: plan.statuses.clone(),
+        query: plan.query,
+        languages: true,
+        key: recipe(&plan.key),
+    }
+}
+
+fn recipe(key: &CacheKey) -> Recipe {
+    Recipe {
+        any_scheme: !key.scheme,
+        any_host: !key.host,
+        query: match &key.query {
+            CacheQuery::Whole => Query::Whole,
+            CacheQuery::Nothing => Query::Nothing,
+            CacheQuery::Only(names) => Query::Only(names.clone()),
+            CacheQuery::Without(names) => Query::Without(names.clone()),
+        },
+        sort: key.sort_query,
+        sessions: key.session_ids.clone(),
+        fields: key.fields.clone(),
+        cookies: key.cookies.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn plan(caches: &str) -> Plan {
+        let text =
+            format!("[listener.web]\nbind = \"127.0.0.1:0\"\n[site.main]\nroute = [{{ respond = {{}} }}]\n{caches}");
+        config::parse(&text, "weir.toml", Path::new("")).unwrap()
+    }
+
+    #[test]
+    fn stores_go_on_by_name_as_long_as_their_sizes_do() {
+        let stores = Stores::default();
+        let first = stores.open(&plan("[cache.a]\n[cache.b]")).unwrap();
+        let second = stores.open(&plan("[cache.b]\nmin-ttl = \"1s\"\n[cache.a]\nmemory = \"8MiB\"")).unwrap();
+        assert!(Arc::ptr_eq(&first[1].store, &second[0].store));
+        assert!(!Arc::ptr_eq(&first[0].store, &second[1].store));
+        assert_eq!(second[0].knobs.min_ttl.as_secs(), 1);
+        drop((first, second));
+        assert_eq!(stores.open(&plan("")).unwrap().len(), 0);
+        assert!(stores.known.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_directory_is_opened_once_and_goes_on() {
+        let path = std::env::temp_dir().join(format!("weir-caches-{}", std::process::id()));
+        let of = |name: &str, size: &str| {
+            plan(&format!("[cache.{name}]\ndisk = {{ path = \"{}\", size = \"{size}\" }}", path.display()))
+        };
+        let stores = Stores::default();
+        let first = stores.open(&of("a", "16MiB")).unwrap();
+        let second = stores.open(&of("a", "32MiB")).unwrap();
+        assert!(Arc::ptr_eq(&first[0].store, &second[0].store));
+        let other = stores.open(&of("b", "16MiB")).err().unwrap();
+        assert!(other[0].to_string().starts_with("weir.toml:5:1: cache \"b\": "), "{}", other[0]);
+        assert!(Stores::dry().open(&of("b", "16MiB")).is_ok());
+        drop((first, second));
+        std::fs::remove_dir_all(path).unwrap();
+    }
+
+    #[test]
+    fn uses_are_counted_by_key() {
+        let uses = Uses::none();
+        assert_eq!((uses.count(b"a"), uses.count(b"a"), uses.count(b"a")), (1, 2, 3));
+    }
+}

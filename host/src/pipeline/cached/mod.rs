@@ -1,0 +1,264 @@
+//! A route's cache: an answer from what is stored, or from the origin and stored on its way.
+//!
+//! What may be stored and used is decided by the rules in `cache/`, where it lies is `shelf/`'s business; here is the order.
+//! Requests for the same thing wait for the first of them, as long as there is hope that its answer is for them too.
+
+mod card;
+mod content;
+mod entry;
+mod fetch;
+mod join;
+mod purge;
+mod refresh;
+mod tee;
+mod tell;
+
+use std::ops::ControlFlow::{self, Break, Continue};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use http::header;
+
+use self::content::Content;
+use self::entry::Entry;
+use self::fetch::{Errand, Question};
+use self::tell::Done;
+use super::route::Routed;
+use super::{Answer, Exchange};
+use crate::cache::key::Key;
+use crate::cache::lookup::{self, Found};
+use crate::cache::reply;
+use crate::cache::status::Forward;
+use crate::clock;
+use crate::config;
+use crate::generation::{Cache, Local, RouteKey};
+use crate::message::{Facts, Method, RequestHead, Status, query};
+use crate::shelf::{Boarding, Follow, Landing, Leader};
+
+/// The cache of an exchange's route.
+#[derive(Clone)]
+struct Desk {
+    local: Rc<Local>,
+    route: RouteKey,
+}
+
+/// Who asks the origin, if anybody has to.
+enum Turn {
+    /// Look at the shelves again: somebody fetched it.
+    Again,
+    /// It is being fetched; this can be read meanwhile.
+    Follow(Follow),
+    /// This one, for all who wait.
+    Lead(Leader),
+    /// This one, for itself.
+    Alone,
+}
+
+/// A filter's word that a request goes past the cache.
+const BYPASS: &str = "cache.bypass";
+
+/// What the content of a `QUERY` is called in a key.
+const CONTENT: &str = "content";
+
+/// How often somebody waits for others before it asks itself.
+const MOST_WAITS: usize = 2;
+
+/// Answers from the cache of the route, or through it.
+pub(super) async fn act(exchange: &mut Exchange, mut routed: Routed) -> ControlFlow<Answer, Answer> {
+    let desk = Desk { local: exchange.local.clone(), route: routed.key };
+    let (Some((cache, plan)), false) = (desk.cache(), routed.is_for_tunnel() || exchange.is_connect) else {
+        return super::uncached(exchange, routed).await;
+    };
+    if purge::is_asked(exchange, plan) {
+        return Break(purge::answer(exchange, cache, plan));
+    }
+    let mut digest = None;
+    let is_query = plan.query && exchange.facts.request.method.as_str() == "QUERY";
+    // What a `GET` says in a body is in no key; a server that heeds it would answer everybody as it answered one.
+    let is_read = [Method::GET, Method::HEAD].contains(&exchange.facts.request.method);
+    let mut is_bypassed = desk.is_bypassed(&exchange.facts) || is_read && routed.has_body();
+    if is_query && !is_bypassed {
+        // Who waits to be told to go on is told by the upstream.
+        is_bypassed = true;
+        if let Some(body) = routed.take_body() {
+            let content = match Content::read(body, &exchange.facts.request.fields).await {
+                Ok(content) => content,
+                Err(failure) => return Answer::broken(exchange, failure),
+            };
+            is_bypassed = content.digest.is_none();
+            digest = content.digest;
+            routed.put_body(content.body);
+        }
+    }
+    let bytes = Bytes::from(desk.key(&exchange.facts, digest.as_deref()).to_string());
+    if is_bypassed {
+        let errand = Errand { key: bytes, question: Question::Whole, why: Forward::Bypass, leader: None, keeps: false };
+        return fetch::fetch(exchange, routed, &desk, errand).await;
+    }
+    let mut waits = 0;
+    let mut entries = entry::at_hand(&cache.store.shelf, &bytes, &cache.knobs);
+    loop {
+        let mut found = lookup::look(&entries, &exchange.facts.request, clock::wall(), &cache.knobs);
+        if !matches!(found, Found::Use { .. } | Found::Nothing(Forward::Method | Forward::Bypass)) {
+            entries = entry::find(&cache.store.shelf, &bytes, clock::wall(), &cache.knobs).await;
+            found = lookup::look(&entries, &exchange.facts.request, clock::wall(), &cache.knobs);
+        }
+        let (question, why) = match found {
+            Found::Use { at, is_stale, revalidate } => {
+                let Some(entry) = entries.get(at) else {
+                    return Answer::broken(exchange, crate::failure::Kind::Internal);
+                };
+                match hit(exchange, &desk, entry, is_stale || revalidate, waits > 0) {
+                    Some(answer) => {
+                        if revalidate {
+                            refresh::begin(exchange, &desk, bytes, entry, routed);
+                        }
+                        return Continue(answer);
+                    }
+                    None => (Question::Whole, Forward::Miss),
+                }
+            }
+            Found::Unavailable => return Break(unavailable(exchange)),
+            Found::Nothing(why) => (Question::Whole, why),
+            Found::Validate { at, why } => {
+                (entries.get(at).map_or(Question::Whole, |entry| Question::Whether(entry.clone())), why)
+            }
+            Found::Complete { at } => {
+                (entries.get(at).map_or(Question::Whole, |entry| Question::Rest(entry.clone())), Forward::Partial)
+            }
+        };
+        let may_wait = waits < MOST_WAITS && desk.is_for_all(&exchange.facts.request, &question);
+        let turn = if may_wait { board(&desk, &bytes).await } else { Turn::Alone };
+        let leader = match turn {
+            Turn::Again => {
+                waits += 1;
+                entries = entry::at_hand(&cache.store.shelf, &bytes, &cache.knobs);
+                continue;
+            }
+            Turn::Follow(follow) => match follow_up(exchange, &desk, follow, why) {
+                Some(answer) => return Continue(answer),
+                None => None,
+            },
+            Turn::Lead(leader) => {
+                // Between looking and boarding somebody may have come back with it.
+                let newest = entry::at_hand(&cache.store.shelf, &bytes, &cache.knobs);
+                let found = lookup::look(&newest, &exchange.facts.request, clock::wall(), &cache.knobs);
+                if matches!(found, Found::Use { .. }) {
+                    leader.stored();
+                    entries = newest;
+                    continue;
+                }
+                Some(leader)
+            }
+            Turn::Alone => None,
+        };
+        return fetch::fetch(exchange, routed, &desk, Errand { key: bytes, question, why, leader, keeps: true }).await;
+    }
+}
+
+impl Desk {
+    /// The cache; a route has one, or it is not asked.
+    fn cache(&self) -> Option<(&Cache, &config::Cache)> {
+        self.local.generation.cache(self.route)
+    }
+
+    fn key(&self, facts: &Facts, content: Option<&str>) -> Key {
+        let Some((cache, plan)) = self.cache() else { return Key::of(&facts.request, &Default::default(), &[]) };
+        let variables = plan.key.variables.iter();
+        let parts: Vec<(&str, &str)> = variables
+            .filter_map(|name| Some((name.as_str(), facts.variables.get(name)?)))
+            .chain(content.map(|content| (CONTENT, content)))
+            .collect();
+        Key::of(&facts.request, &cache.knobs.key, &parts)
+    }
+
+    fn is_bypassed(&self, facts: &Facts) -> bool {
+        let by_filter = facts.variables.get(BYPASS).is_some_and(|word| word != "0" && word != "false");
+        let Some(route) = self.local.generation.route(self.route) else { return by_filter };
+        let (bypass, request) = (&route.cache_bypass, &facts.request);
+        by_filter
+            || bypass.fields.iter().any(|condition| condition.test.holds_for(request.fields.lines(&condition.name)))
+            || bypass.query.iter().any(|condition| {
+                condition.test.holds(query::values(request.query().unwrap_or_default(), &condition.name))
+            })
+    }
+
+    /// Whether the answer may well be for others, too: a whole content, asked for without the client's own conditions.
+    fn is_for_all(&self, request: &RequestHead, question: &Question) -> bool {
+        let may_wait = self.cache().is_some_and(|(_, plan)| !plan.lock_timeout.is_zero());
+        let is_plain = !request.fields.contains(header::RANGE)
+            && !request.fields.contains(header::IF_NONE_MATCH)
+            && !request.fields.contains(header::IF_MODIFIED_SINCE);
+        let is_whole = match question {
+            Question::Whole => is_plain,
+            // Our own condition takes the place of the client's.
+            Question::Whether(entry) => is_plain || entry.can_be_asked_about(),
+            Question::Rest(_) => false,
+        };
+        may_wait && is_whole && request.method == Method::GET
+    }
+}
+
+/// Who asks the origin: the first, unless it is known that its answer is for nobody else.
+async fn board(desk: &Desk, key: &Bytes) -> Turn {
+    let Some((cache, plan)) = desk.cache() else { return Turn::Alone };
+    match cache.store.shelf.flights().board(key, clock::now()) {
+        Boarding::Alone => Turn::Alone,
+        Boarding::Leader(leader) => Turn::Lead(leader),
+        Boarding::Waiter(waiter) => match waiter.wait(plan.lock_timeout).await {
+            Landing::Stored => Turn::Again,
+            Landing::Follow(follow) => Turn::Follow(follow),
+            Landing::Leader(leader) => Turn::Lead(leader),
+            Landing::Uncacheable | Landing::TimedOut => Turn::Alone,
+        },
+    }
+}
+
+/// An answer from what is stored.
+fn hit(exchange: &mut Exchange, desk: &Desk, entry: &Entry, is_stale: bool, is_collapsed: bool) -> Option<Answer> {
+    let (cache, plan) = desk.cache()?;
+    let now = clock::wall();
+    let (mut head, body) = entry.answer(&exchange.facts.request, now)?;
+    let tally = &cache.store.tally;
+    count(if is_stale { &tally.stale } else { &tally.hits });
+    if is_collapsed {
+        count(&tally.collapsed);
+    }
+    let done = Done { is_stale, ttl: Some(entry.stored().policy.ttl(now)), ..Done::default() };
+    tell::tell(exchange, plan, &mut head.fields, done);
+    Some(Answer { head, body, upstream: None, said: None })
+}
+
+/// An answer from what another exchange is fetching, if it is for this request, too.
+fn follow_up(exchange: &mut Exchange, desk: &Desk, follow: Follow, why: Forward) -> Option<Answer> {
+    let (cache, plan) = desk.cache()?;
+    let now = clock::wall();
+    let mut stored = card::read(&follow.label().head, None, &cache.knobs)?;
+    let expected = follow.expected();
+    // Its length only counts for what is said of it.
+    stored.finish(expected.unwrap_or(0)).ok()?;
+    let request = &exchange.facts.request;
+    let found = lookup::look(&[&stored], request, now, &cache.knobs);
+    if !matches!(found, Found::Use { revalidate: false, .. }) {
+        return None;
+    }
+    let mut head = reply::reply(&stored, request, now, 0)?.head;
+    if expected.is_none() {
+        head.fields.remove(header::CONTENT_LENGTH);
+    }
+    count(&cache.store.tally.collapsed);
+    let ttl = Some(stored.policy.ttl(now));
+    let done = Done { is_collapsed: true, ttl, ..Done::forwarded(why) };
+    tell::tell(exchange, plan, &mut head.fields, done);
+    Some(Answer { head, body: follow.body(), upstream: None, said: None })
+}
+
+/// RFC 9111, section 5.2.1.7. It was not forwarded and is no hit, so `Cache-Status` has no word for it.
+fn unavailable(exchange: &Exchange) -> Answer {
+    Answer::of_status(exchange, Status::GATEWAY_TIMEOUT, "This is not stored, and nothing else was wanted.")
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}

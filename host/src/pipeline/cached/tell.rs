@@ -1,0 +1,79 @@
+//! What is said of what the cache did: `Cache-Status` (RFC 9211), `X-Cache`, a variable for logs and filters.
+
+use super::super::Exchange;
+use crate::cache::status::{CacheStatus, Forward, Outcome};
+use crate::config;
+use crate::message::{Fields, Name, Status, Value};
+
+/// What this cache is called.
+const NAME: &str = "weir";
+
+/// The variable that says what the cache did.
+const VARIABLE: &str = "cache.status";
+
+const X_CACHE: Name = Name::from_static("x-cache");
+
+/// What the cache did for an answer.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Done {
+    /// Why the origin was asked; `None`: it was not.
+    pub(super) forward: Option<Forward>,
+    /// What it said, where that is not what the client gets.
+    pub(super) status: Option<Status>,
+    /// Its answer is kept.
+    pub(super) is_stored: bool,
+    /// It was asked for another request.
+    pub(super) is_collapsed: bool,
+    /// The answer is stale.
+    pub(super) is_stale: bool,
+    /// Seconds of freshness left.
+    pub(super) ttl: Option<i64>,
+    /// What else there is to say.
+    pub(super) detail: Option<&'static str>,
+}
+
+impl Done {
+    pub(super) fn forwarded(why: Forward) -> Self {
+        Self { forward: Some(why), ..Self::default() }
+    }
+
+    fn outcome(self) -> Outcome {
+        match self.forward {
+            None => Outcome::Hit,
+            Some(why) => {
+                Outcome::Forwarded { why, status: self.status, stored: self.is_stored, collapsed: self.is_collapsed }
+            }
+        }
+    }
+
+    /// In a word.
+    fn word(self) -> &'static str {
+        match (self.forward, self.is_stale, self.status) {
+            (None, true, _) | (Some(_), true, _) => "stale",
+            (None, false, _) => "hit",
+            (Some(Forward::Bypass | Forward::Method), ..) => "bypass",
+            (Some(_), _, Some(Status::NOT_MODIFIED)) => "revalidated",
+            (Some(_), ..) => "miss",
+        }
+    }
+}
+
+/// Says it.
+pub(super) fn tell(exchange: &mut Exchange, plan: &config::Cache, fields: &mut Fields, done: Done) {
+    if plan.cache_status {
+        let status =
+            CacheStatus { cache: NAME, outcome: done.outcome(), ttl: done.ttl, key: None, detail: done.detail };
+        status.append(fields);
+    }
+    if plan.x_cache {
+        let word = match done.word() {
+            "hit" => "HIT",
+            "stale" => "STALE",
+            "bypass" => "BYPASS",
+            "revalidated" => "REVALIDATED",
+            _ => "MISS",
+        };
+        fields.set(X_CACHE, Value::from_static(word));
+    }
+    exchange.facts.variables.set(VARIABLE.to_owned(), done.word().to_owned());
+}

@@ -1,0 +1,384 @@
+//! Objects on a disk: a directory of bounded size, whose files leave by `sendfile`.
+//!
+//! The index in memory says what there is; files say it again at the next start. Nothing here waits for the disk on the
+//! caller's thread. Invariants: a file that can be found is whole; what is counted never exceeds the capacity.
+//!
+//! Without `sync` a file may have its name before its bytes are on the disk itself. A killed process does no harm then, the
+//! kernel has everything; after a new start of the machine such files are not believed and go.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use moka::sync::Cache;
+use tokio::sync::oneshot;
+
+use super::counters::Count;
+use super::directory::Directory;
+use super::format::{self, Found};
+use super::index::{Card, Index};
+use super::memory::Memory;
+use super::object::{Content, Label, Object};
+use super::sweep;
+use super::tags::{Bans, Moment, Purge, Target};
+use super::threads::Threads;
+use crate::body::Extent;
+
+/// What a shelf on a disk is told.
+#[derive(Debug, Clone)]
+pub struct DiskSizes {
+    /// Its directory; made if there is none.
+    pub directory: PathBuf,
+    /// Bytes that its files take at most, in whole blocks.
+    pub capacity: u64,
+    /// The longest content that it takes.
+    pub most: u64,
+    /// Bytes that its index takes in memory at most, about.
+    pub index: u64,
+    /// Files that are kept open.
+    pub open: u64,
+    /// Threads that may wait for the disk.
+    pub threads: usize,
+    /// Whether a file is on the disk itself before it gets its name.
+    pub sync: bool,
+}
+
+/// The shelf on a disk.
+#[derive(Debug)]
+pub(super) struct Disk {
+    pub(super) directory: Directory,
+    pub(super) sizes: DiskSizes,
+    pub(super) threads: Threads,
+    pub(super) bans: Arc<Bans>,
+    pub(super) failures: AtomicU64,
+    index: Mutex<Index>,
+    open: Cache<u64, Arc<Open>>,
+    evictions: AtomicU64,
+    /// Later labels are written one after the other: a slot has one writer.
+    amending: Mutex<()>,
+    is_swept: AtomicBool,
+    /// The latest time that anybody told, in seconds.
+    seconds: AtomicU32,
+}
+
+/// A whole file that is about to be taken in.
+pub(super) struct Shelved<'l> {
+    pub(super) label: &'l Label,
+    pub(super) sequence: u64,
+    pub(super) size: u64,
+    /// When it was last of use, if that is not now.
+    pub(super) used: Option<SystemTime>,
+    /// Room that was held for it.
+    pub(super) reserved: u64,
+}
+
+/// A file that is open, and its label.
+#[derive(Debug)]
+struct Open {
+    sequence: u64,
+    file: Arc<File>,
+    label: Arc<Label>,
+    at: u64,
+    length: u64,
+    /// Whether it is on its way to the shelf in memory.
+    is_rising: AtomicBool,
+}
+
+/// Work that waits for a thread: with more, nothing more is written, and what is asked for has to be fetched.
+const BUSY: usize = 512;
+
+/// An open file is weighed as so many bytes of its label at least, so that one bound is for both.
+const OPEN_WEIGHT: u32 = 8 << 10;
+
+impl Disk {
+    /// Takes a directory. What is in it can be found bit by bit, as a thread reads it.
+    pub(super) fn open(sizes: DiskSizes, bans: Arc<Bans>, now: SystemTime) -> io::Result<Arc<Self>> {
+        let directory = Directory::take(&sizes.directory, seconds(now))?;
+        let open = Cache::builder()
+            .max_capacity(sizes.open * u64::from(OPEN_WEIGHT))
+            .weigher(|_: &u64, open: &Arc<Open>| {
+                u32::try_from(2 * open.label.head.len()).unwrap_or(u32::MAX).max(OPEN_WEIGHT)
+            })
+            .build();
+        let disk = Arc::new(Self {
+            index: Mutex::new(Index::seeded(directory.first())),
+            threads: Threads::up_to(sizes.threads)?,
+            directory,
+            sizes,
+            bans,
+            open,
+            failures: AtomicU64::new(0),
+            evictions: AtomicU64::new(0),
+            amending: Mutex::new(()),
+            is_swept: AtomicBool::new(false),
+            seconds: AtomicU32::new(seconds(now)),
+        });
+        sweep::begin(&disk)?;
+        Ok(disk)
+    }
+
+    /// The objects of a key, the latest first. Those that were asked for before go into memory, too. Cancellation safe.
+    pub(super) async fn find(
+        self: &Arc<Self>,
+        key: &[u8],
+        now: SystemTime,
+        memory: Option<&Arc<Memory>>,
+    ) -> Vec<Object> {
+        let (now, begun) = (seconds(now), self.bans.moment());
+        self.seconds.fetch_max(now, Ordering::Relaxed);
+        let known = self.index().find(key, now);
+        let mut found: Vec<_> = known.into_iter().map(|known| (known, self.open.get(&known.0))).collect();
+        for ((_, is_stale), open) in &found {
+            if let (false, Some(open), Some(memory)) = (is_stale, open, memory) {
+                self.raise(open, memory, begun);
+            }
+        }
+        let closed: Vec<u64> =
+            found.iter().filter(|(_, open)| open.is_none()).map(|((number, _), _)| *number).collect();
+        if !closed.is_empty() {
+            let disk = self.clone();
+            let opened =
+                self.threads.run(move || closed.into_iter().map(|number| disk.load(number)).collect::<Vec<_>>());
+            let mut opened = opened.await.unwrap_or_default().into_iter();
+            found.iter_mut().filter(|(_, open)| open.is_none()).for_each(|(_, open)| *open = opened.next().flatten());
+        }
+        let objects = found.into_iter().filter_map(|((_, is_stale), open)| Some((open?, is_stale)));
+        let ours = objects.filter(|(open, _)| *open.label.key == *key);
+        ours.map(|(open, is_stale)| open.object().stale(is_stale)).collect()
+    }
+
+    /// Puts what was asked for more than once into memory too. It was found after that moment.
+    fn raise(self: &Arc<Self>, open: &Arc<Open>, memory: &Arc<Memory>, begun: Moment) {
+        let is_worth_it = open.length <= memory.most() && self.threads.waiting() < BUSY;
+        if !is_worth_it || open.is_rising.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (disk, open, memory) = (self.clone(), open.clone(), memory.clone());
+        self.threads.give(move || {
+            if let Ok(content) = open.read() {
+                memory.put(&Object::of(open.sequence, open.label.clone(), content), begun, &disk.bans);
+                // Whatever else came for this label meanwhile looks at the disk first and at memory then.
+                if !disk.is_still(&open) {
+                    memory.withdraw(&open.label, open.sequence);
+                }
+            }
+            open.is_rising.store(false, Ordering::Relaxed);
+        });
+    }
+
+    /// Whether so much more can be written now, and ever.
+    pub(super) fn takes(&self, label: &Label, length: u64) -> bool {
+        let whole = format::rounded(format::content_at(label).saturating_add(length));
+        length <= self.sizes.most && whole <= self.sizes.capacity && self.threads.waiting() < BUSY
+    }
+
+    /// Gives an object another label of the same key and variant; its content stays. The result comes when it is written.
+    pub(super) fn relabel(self: &Arc<Self>, sequence: u64, label: &Arc<Label>) -> Option<oneshot::Receiver<()>> {
+        let more = format::amended(label);
+        if !self.index().relabel(sequence, label, more, seconds(label.expires)) {
+            return None;
+        }
+        if let Some(open) = self.open.get(&sequence) {
+            let open = Open::of(sequence, open.file.clone(), label.clone(), (open.at, open.length));
+            self.open.insert(sequence, Arc::new(open));
+        }
+        let (disk, label) = (self.clone(), label.clone());
+        Some(self.threads.carry_out(move || disk.amend(sequence, &label, false)))
+    }
+
+    /// An object with this label exists that is not here: earlier ones are of no use any more.
+    pub(super) fn supersede(self: &Arc<Self>, label: &Label, number: u64) {
+        let earlier = {
+            let mut index = self.index();
+            let earlier = index.sequence(label).filter(|earlier| *earlier < number);
+            earlier.and_then(|earlier| index.remove(earlier))
+        };
+        if let Some(card) = earlier {
+            let disk = self.clone();
+            self.threads.give(move || disk.discard(card.sequence));
+        }
+    }
+
+    /// Forgets: how many objects, and when the disk has it.
+    pub(super) fn purge(self: &Arc<Self>, target: &Target, purge: Purge) -> (u64, Option<oneshot::Receiver<()>>) {
+        let meant = {
+            let mut index = self.index();
+            let meant = index.select(target);
+            for number in &meant {
+                match purge {
+                    Purge::Soft => index.stale(*number),
+                    Purge::Hard => drop(index.remove(*number)),
+                }
+            }
+            meant
+        };
+        if meant.is_empty() {
+            return (0, None);
+        }
+        let (disk, count) = (self.clone(), meant.len() as u64);
+        let done = self.threads.carry_out(move || {
+            for number in meant {
+                match purge {
+                    Purge::Soft => disk.amend_stale(number),
+                    Purge::Hard => disk.discard(number),
+                }
+            }
+        });
+        (count, Some(done))
+    }
+
+    pub(super) fn count(&self) -> Count {
+        let index = self.index();
+        Count {
+            objects: index.count() as u64,
+            bytes: index.bytes + index.reserved,
+            evictions: self.evictions.load(Ordering::Relaxed),
+            failures: self.failures.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Whether all that earlier runs left was read.
+    pub(super) fn is_swept(&self) -> bool {
+        self.is_swept.load(Ordering::Acquire)
+    }
+
+    pub(super) fn swept(&self) {
+        self.is_swept.store(true, Ordering::Release);
+    }
+
+    /// Makes room, and holds it. Others leave for it. `false` if there is not enough. May wait for the disk.
+    pub(super) fn reserve(&self, bytes: u64) -> bool {
+        loop {
+            let mut index = self.index();
+            if index.bytes + index.reserved + bytes <= self.sizes.capacity && index.memory <= self.sizes.index {
+                index.reserved += bytes;
+                return true;
+            }
+            let Some(card) = index.victim(self.seconds.load(Ordering::Relaxed)) else { return false };
+            drop(index);
+            self.evictions.fetch_add(1, Ordering::Relaxed);
+            self.discard(card.sequence);
+        }
+    }
+
+    /// Gives room back.
+    pub(super) fn release(&self, bytes: u64) {
+        self.index().reserved -= bytes;
+    }
+
+    /// Takes a whole file into the index, unless it was purged since it was begun. What has to leave for it leaves. May wait
+    /// for the disk.
+    pub(super) fn shelve(&self, file: &Shelved<'_>, was_stale: bool, begun: Moment) -> bool {
+        let now = self.seconds.load(Ordering::Relaxed);
+        let used = file.used.map_or(now, seconds).min(now);
+        let mut card = Card::of(file.label, file.sequence, file.size, used, seconds(file.label.expires));
+        let (left, purge) = {
+            // What is purged from now on waits, and finds it.
+            let mut index = self.index();
+            index.reserved -= file.reserved;
+            let purge = self.bans.since(begun, file.label);
+            card.is_stale = was_stale || purge == Some(Purge::Soft);
+            let left = if purge == Some(Purge::Hard) { vec![card] } else { index.insert(card, file.label) };
+            (left, purge)
+        };
+        left.iter().for_each(|card| self.discard(card.sequence));
+        let is_here = left.iter().all(|card| card.sequence != file.sequence);
+        if is_here && purge == Some(Purge::Soft) && !was_stale {
+            self.amend_stale(file.sequence);
+        }
+        is_here
+    }
+
+    /// Removes a file that is not in the index any more.
+    pub(super) fn discard(&self, sequence: u64) {
+        self.open.invalidate(&sequence);
+        self.directory.remove(sequence);
+    }
+
+    fn load(&self, sequence: u64) -> Option<Arc<Open>> {
+        let read = self.directory.open(sequence).and_then(|file| Ok((format::read(&file, sequence)?, file)));
+        match read {
+            Ok((Some(Found { label, at, length, .. }), file)) => {
+                let open = Arc::new(Open::of(sequence, Arc::new(file), Arc::new(label), (at, length)));
+                self.open.insert(sequence, open.clone());
+                Some(open)
+            }
+            Ok((None, _)) => self.lost(sequence),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.lost(sequence),
+            // Too many open files, for one: it may be had later.
+            Err(_) => None,
+        }
+    }
+
+    /// Whether it is what its label means, and has no later label.
+    fn is_still(&self, open: &Open) -> bool {
+        let is_there = self.index().sequence(&open.label) == Some(open.sequence);
+        is_there && self.open.get(&open.sequence).is_some_and(|held| Arc::ptr_eq(&held.label, &open.label))
+    }
+
+    /// Somebody broke it, or took it away.
+    fn lost(&self, sequence: u64) -> Option<Arc<Open>> {
+        self.index().remove(sequence);
+        self.discard(sequence);
+        None
+    }
+
+    fn amend_stale(&self, sequence: u64) {
+        if let Some(open) = self.open.get(&sequence).or_else(|| self.load(sequence)) {
+            self.amend(sequence, &open.label, true);
+        }
+    }
+
+    /// An object whose label cannot be written leaves.
+    fn amend(&self, sequence: u64, label: &Label, is_stale: bool) {
+        let one = self.amending.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = self.open.get(&sequence).map(|open| open.file.clone());
+        let file = file.map_or_else(|| self.directory.open(sequence).map(Arc::new), Ok);
+        let amended = file.and_then(|file| {
+            let is_written = format::amend(&file, sequence, label, is_stale)?;
+            if self.sizes.sync {
+                file.sync_data()?;
+            }
+            Ok(is_written)
+        });
+        drop(one);
+        // A later label takes room as well.
+        self.reserve(0);
+        if !matches!(amended, Ok(true)) {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+            self.index().remove(sequence);
+            self.discard(sequence);
+        }
+    }
+
+    fn index(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    fn of(sequence: u64, file: Arc<File>, label: Arc<Label>, (at, length): (u64, u64)) -> Self {
+        Self { sequence, file, label, at, length, is_rising: AtomicBool::new(false) }
+    }
+
+    fn read(&self) -> io::Result<Content> {
+        let mut bytes = vec![0; usize::try_from(self.length).map_err(io::Error::other)?];
+        self.file.read_exact_at(&mut bytes, self.at)?;
+        Ok(Content::Whole(bytes.into()))
+    }
+
+    fn object(&self) -> Object {
+        let extent = Extent { file: self.file.clone(), offset: self.at, length: self.length };
+        Object::of(self.sequence, self.label.clone(), Content::File(extent))
+    }
+}
+
+/// Of the wall clock, since 1970; enough until 2106.
+fn seconds(time: SystemTime) -> u32 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u32::try_from(since.as_secs()).unwrap_or(u32::MAX)
+}

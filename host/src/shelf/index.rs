@@ -1,0 +1,240 @@
+//! What is on the disk, in memory: by key, by tag, and who may leave first.
+//!
+//! Pure: no files, no clock. Heads are not here, so an object costs some hundred bytes, and what all cost together is
+//! bounded as well as what they take on the disk. Who leaves is the one used longest ago of a few taken at random.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
+
+use bytes::Bytes;
+
+use super::object::Label;
+use super::tags::{Tags, Target};
+
+/// The index.
+#[derive(Debug)]
+pub(super) struct Index {
+    slots: Vec<Option<Card>>,
+    free: Vec<u32>,
+    keys: BTreeMap<Bytes, Vec<u32>>,
+    tags: Tags<u32>,
+    numbers: HashMap<u64, u32>,
+    chance: fastrand::Rng,
+    /// Bytes on the disk, of what is here.
+    pub(super) bytes: u64,
+    /// Bytes on the disk, of what is being written.
+    pub(super) reserved: u64,
+    /// Bytes in memory, about.
+    pub(super) memory: u64,
+}
+
+/// One object.
+#[derive(Debug, Clone)]
+pub(super) struct Card {
+    pub(super) sequence: u64,
+    key: Bytes,
+    variant: Bytes,
+    tags: Box<[u64]>,
+    /// Bytes on the disk.
+    pub(super) size: u64,
+    /// Of these, what later labels take.
+    more: u64,
+    /// When it was last asked for, in seconds of the wall clock.
+    used: u32,
+    /// When it is of no use any more, likewise.
+    expires: u32,
+    /// Whether it was purged softly.
+    pub(super) is_stale: bool,
+}
+
+/// Objects of one key, as in memory.
+const MOST_VARIANTS: usize = 64;
+
+/// Of so many the one used longest ago leaves; with ten, this is close to the one used longest ago of all.
+const SAMPLE: usize = 10;
+
+/// What a card costs beside its bytes: a slot, its places in maps, allocations.
+const OVERHEAD: u64 = 320;
+const TAG: u64 = 48;
+
+impl Card {
+    pub(super) fn of(label: &Label, sequence: u64, size: u64, used: u32, expires: u32) -> Self {
+        let (key, variant) = (label.key.clone(), label.variant.clone());
+        Self { sequence, key, variant, tags: Box::default(), size, more: 0, used, expires, is_stale: false }
+    }
+
+    fn cost(&self) -> u64 {
+        OVERHEAD + (self.key.len() + self.variant.len()) as u64 + TAG * self.tags.len() as u64
+    }
+}
+
+impl Index {
+    pub(super) fn seeded(seed: u64) -> Self {
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            keys: BTreeMap::new(),
+            tags: Tags::default(),
+            numbers: HashMap::new(),
+            chance: fastrand::Rng::with_seed(seed),
+            bytes: 0,
+            reserved: 0,
+            memory: 0,
+        }
+    }
+
+    /// Takes an object in. Who has to leave for it is returned: an older one of the same label, one too many of its key, or
+    /// itself, if there is a later one.
+    pub(super) fn insert(&mut self, mut card: Card, label: &Label) -> Vec<Card> {
+        let same = self.slots_of(&card.key).into_iter().find(|slot| self.is_variant(*slot, &card.variant));
+        if let Some(held) = same.and_then(|slot| self.card(slot))
+            && held.sequence > card.sequence
+        {
+            return vec![card];
+        }
+        let mut left: Vec<Card> = same.and_then(|slot| self.take(slot)).into_iter().collect();
+        let slots = self.slots_of(&card.key);
+        if slots.len() >= MOST_VARIANTS {
+            let oldest = slots.into_iter().min_by_key(|slot| self.card(*slot).map(|card| card.sequence));
+            left.extend(oldest.and_then(|slot| self.take(slot)));
+        }
+        card.tags = self.tags.numbers(label);
+        self.put(card);
+        left
+    }
+
+    /// The objects of a key, the latest first: number, and whether it is stale. They were asked for now.
+    pub(super) fn find(&mut self, key: &[u8], now: u32) -> Vec<(u64, bool)> {
+        let mut found = Vec::new();
+        for slot in self.keys.get(key).into_iter().flatten() {
+            let Some(Some(card)) = usize::try_from(*slot).ok().and_then(|slot| self.slots.get_mut(slot)) else {
+                continue;
+            };
+            card.used = card.used.max(now);
+            found.push((card.sequence, card.is_stale));
+        }
+        found.sort_unstable_by_key(|(sequence, _)| Reverse(*sequence));
+        found
+    }
+
+    /// The object with this label.
+    pub(super) fn sequence(&self, label: &Label) -> Option<u64> {
+        let slot = self.slots_of(&label.key).into_iter().find(|slot| self.is_variant(*slot, &label.variant))?;
+        self.card(slot).map(|card| card.sequence)
+    }
+
+    /// It has another label of the same key and variant, and perhaps takes more room.
+    pub(super) fn relabel(&mut self, sequence: u64, label: &Label, more: u64, expires: u32) -> bool {
+        if self.sequence(label) != Some(sequence) {
+            return false;
+        }
+        let Some(mut card) = self.remove(sequence) else { return false };
+        card.tags = self.tags.numbers(label);
+        (card.expires, card.is_stale) = (expires, false);
+        card.size = card.size - card.more + more;
+        card.more = more;
+        self.put(card);
+        true
+    }
+
+    /// It is stale from now on.
+    pub(super) fn stale(&mut self, sequence: u64) {
+        let slot = self.numbers.get(&sequence).and_then(|slot| usize::try_from(*slot).ok());
+        if let Some(Some(card)) = slot.and_then(|slot| self.slots.get_mut(slot)) {
+            card.is_stale = true;
+        }
+    }
+
+    /// Takes an object out.
+    pub(super) fn remove(&mut self, sequence: u64) -> Option<Card> {
+        self.numbers.get(&sequence).copied().and_then(|slot| self.take(slot))
+    }
+
+    /// Takes out who may leave first: one that nobody will want any more, or the one used longest ago, of a few.
+    pub(super) fn victim(&mut self, now: u32) -> Option<Card> {
+        let mut best: Option<(bool, u32, u32)> = None;
+        let mut seen = 0;
+        let begin = self.chance.usize(..self.slots.len().max(1));
+        for round in 0..4 * SAMPLE + self.slots.len() {
+            // At random at first; where the slots are nearly empty, one after the other.
+            let at = if round < 4 * SAMPLE {
+                self.chance.usize(..self.slots.len().max(1))
+            } else {
+                (begin + round) % self.slots.len().max(1)
+            };
+            let Some(Some(card)) = self.slots.get(at) else { continue };
+            let worth = (card.expires > now, card.used, u32::try_from(at).unwrap_or(u32::MAX));
+            best = Some(best.map_or(worth, |best| best.min(worth)));
+            seen += 1;
+            if seen == SAMPLE {
+                break;
+            }
+        }
+        best.and_then(|(_, _, slot)| self.take(slot))
+    }
+
+    /// The numbers of what is meant.
+    pub(super) fn select(&self, target: &Target) -> Vec<u64> {
+        let slots: Vec<u32> = match target {
+            Target::Key(key) => self.slots_of(key),
+            Target::Prefix(prefix) => {
+                let from = self.keys.range::<Bytes, _>(prefix..);
+                from.take_while(|(key, _)| key.starts_with(prefix)).flat_map(|(_, slots)| slots).copied().collect()
+            }
+            Target::Tag(tag) => self.tags.members(tag),
+            Target::All => self.numbers.values().copied().collect(),
+        };
+        slots.into_iter().filter_map(|slot| self.card(slot)).map(|card| card.sequence).collect()
+    }
+
+    /// How many objects there are.
+    pub(super) fn count(&self) -> usize {
+        self.numbers.len()
+    }
+
+    fn put(&mut self, card: Card) {
+        let slot = self.free.pop().or_else(|| {
+            let slot = u32::try_from(self.slots.len()).ok()?;
+            self.slots.push(None);
+            Some(slot)
+        });
+        // Four billion objects are more than their bounded memory lets in.
+        let Some(slot) = slot else { return };
+        self.bytes += card.size;
+        self.memory += card.cost();
+        self.keys.entry(card.key.clone()).or_default().push(slot);
+        self.numbers.insert(card.sequence, slot);
+        self.tags.add(&card.tags, &slot);
+        if let Some(place) = usize::try_from(slot).ok().and_then(|slot| self.slots.get_mut(slot)) {
+            *place = Some(card);
+        }
+    }
+
+    fn take(&mut self, slot: u32) -> Option<Card> {
+        let card = usize::try_from(slot).ok().and_then(|slot| self.slots.get_mut(slot))?.take()?;
+        self.free.push(slot);
+        self.bytes -= card.size;
+        self.memory -= card.cost();
+        self.numbers.remove(&card.sequence);
+        self.tags.remove(&card.tags, &slot);
+        if let Some(slots) = self.keys.get_mut(&card.key) {
+            slots.retain(|other| *other != slot);
+            if slots.is_empty() {
+                self.keys.remove(&card.key);
+            }
+        }
+        Some(card)
+    }
+
+    fn card(&self, slot: u32) -> Option<&Card> {
+        usize::try_from(slot).ok().and_then(|slot| self.slots.get(slot))?.as_ref()
+    }
+
+    fn slots_of(&self, key: &[u8]) -> Vec<u32> {
+        self.keys.get(key).cloned().unwrap_or_default()
+    }
+
+    fn is_variant(&self, slot: u32, variant: &[u8]) -> bool {
+        self.card(slot).is_some_and(|card| *card.variant == *variant)
+    }
+}

@@ -1,0 +1,252 @@
+//! Objects in memory: weighed by real bytes, bounded by them.
+//!
+//! All objects of one key are one entry, so that a hit is one look into one table. Which entry is useful is moka's
+//! judgement. Beside it stands an ordered index of keys and tags, which is touched when something comes or goes, never by
+//! hits. Invariant: an entry that can be found can be purged.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use moka::notification::RemovalCause;
+use moka::ops::compute::Op;
+use moka::sync::Cache;
+
+use super::counters::Count;
+use super::object::{Label, Object};
+use super::tags::{Bans, Moment, Purge, Tags, Target};
+
+/// The shelf in memory.
+#[derive(Debug)]
+pub(super) struct Memory {
+    entries: Cache<Bytes, Entry>,
+    known: Arc<Known>,
+    capacity: u64,
+    most: u64,
+    /// Bytes of objects that are still being written.
+    growing: AtomicU64,
+}
+
+/// The objects of a key, the one that came last in front.
+#[derive(Debug, Clone)]
+struct Entry {
+    objects: Arc<[Object]>,
+    version: u64,
+    weight: u32,
+}
+
+/// What is there, by name.
+#[derive(Debug, Default)]
+struct Known {
+    keys: Mutex<Keys>,
+    versions: AtomicU64,
+    evictions: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Keys {
+    keys: BTreeMap<Bytes, Card>,
+    tags: Tags<Bytes>,
+}
+
+#[derive(Debug)]
+struct Card {
+    version: u64,
+    tags: Box<[u64]>,
+}
+
+/// Objects of one key: more are other values of a field that nobody should vary by.
+const MOST_VARIANTS: usize = 64;
+
+/// An entry of this weight is worth putting the table in order at once, so that its bound holds.
+const HEAVY: u32 = 64 << 10;
+
+impl Memory {
+    /// A shelf of so many bytes, for objects of so many bytes each at most.
+    pub(super) fn of(capacity: u64, most: u64) -> Self {
+        let known = Arc::new(Known::default());
+        let listener = known.clone();
+        let entries = Cache::builder()
+            .max_capacity(capacity)
+            .weigher(|_: &Bytes, entry: &Entry| entry.weight)
+            .eviction_listener(move |key, entry, cause| listener.left(&key, &entry, cause))
+            .build();
+        // One entry has to fit into the table's way of weighing.
+        let most = most.min(capacity).min(u64::from(u32::MAX / 2));
+        Self { entries, known, capacity, most, growing: AtomicU64::new(0) }
+    }
+
+    /// The objects of a key, the one that came last in front.
+    pub(super) fn get(&self, key: &[u8]) -> Option<Arc<[Object]>> {
+        self.entries.get(key).map(|entry| entry.objects)
+    }
+
+    /// The longest content.
+    pub(super) fn most(&self) -> u64 {
+        self.most
+    }
+
+    /// Room for more of an object that is being written; a quarter of the shelf is for all of these.
+    pub(super) fn grow(&self, bytes: u64) -> bool {
+        let most = (self.capacity / 4).max(self.most);
+        let grown = self.growing.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if grown > most {
+            self.shrink(bytes);
+        }
+        grown <= most
+    }
+
+    /// They are not being written any more.
+    pub(super) fn shrink(&self, bytes: u64) {
+        self.growing.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Puts an object in the place of the one with the same label. It was begun at that moment; what was purged since does
+    /// not come.
+    pub(super) fn put(&self, object: &Object, begun: Moment, bans: &Bans) {
+        if object.weight() > self.most.saturating_mul(2).min(self.capacity) {
+            return self.supersede(object.label(), object.number());
+        }
+        let mut weight = 0;
+        self.compute(&object.label().key, |held| {
+            let is_late = |held: &Object| held.label().is_same(object.label()) && held.number() > object.number();
+            if held.iter().any(is_late) {
+                return None;
+            }
+            // What is purged from now on waits for this lock, and finds it.
+            let purge = bans.since(begun, object.label());
+            let object = object.clone().stale(object.is_stale() || purge == Some(Purge::Soft));
+            let others = held.iter().filter(|held| !held.label().is_same(object.label()));
+            let all = Some(&object).filter(|_| purge != Some(Purge::Hard)).into_iter();
+            let all = all.chain(others).take(MOST_VARIANTS);
+            let fits = all.scan(0, |sum, object| {
+                *sum += object.weight();
+                (*sum <= u64::from(u32::MAX).min(self.capacity)).then(|| object.clone())
+            });
+            let objects: Vec<_> = fits.collect();
+            weight = weigh(&objects);
+            Some(objects)
+        });
+        if weight >= HEAVY {
+            self.entries.run_pending_tasks();
+        }
+    }
+
+    /// Gives an object another label of the same key and variant; its content stays. It is not stale any more.
+    pub(super) fn relabel(&self, number: u64, label: &Arc<Label>) {
+        self.compute(&label.key, |held| {
+            let at = held.iter().position(|held| held.number() == number && held.label().is_same(label))?;
+            let mut objects = held.to_vec();
+            let object = objects.remove(at).relabelled(label.clone());
+            objects.insert(0, object);
+            Some(objects)
+        });
+    }
+
+    /// An object that came from the disk is not to be here after all.
+    pub(super) fn withdraw(&self, label: &Label, number: u64) {
+        self.forget(&label.key, Purge::Hard, |held| held.number() == number);
+    }
+
+    /// Forgets, and says of how many objects.
+    pub(super) fn purge(&self, target: &Target, purge: Purge) -> u64 {
+        let keys = self.known.keys().select(target);
+        keys.iter().map(|key| self.forget(key, purge, |object| target.means(object.label()))).sum()
+    }
+
+    pub(super) fn count(&self) -> Count {
+        self.entries.run_pending_tasks();
+        let objects = self.entries.entry_count();
+        let evictions = self.known.evictions.load(Ordering::Relaxed);
+        Count { objects, bytes: self.entries.weighted_size(), evictions, failures: 0 }
+    }
+
+    /// An object with this label exists that is not here: earlier ones are of no use any more.
+    pub(super) fn supersede(&self, label: &Label, number: u64) {
+        self.forget(&label.key, Purge::Hard, |held| held.number() < number && held.label().is_same(label));
+    }
+
+    fn forget(&self, key: &Bytes, purge: Purge, is_meant: impl Fn(&Object) -> bool) -> u64 {
+        let mut count = 0;
+        self.compute(key, |held| {
+            let meant = held.iter().filter(|object| is_meant(object)).count();
+            count = meant as u64;
+            (meant > 0).then(|| match purge {
+                Purge::Hard => held.iter().filter(|object| !is_meant(object)).cloned().collect(),
+                Purge::Soft => {
+                    let changed = |object: &Object| object.is_stale() || is_meant(object);
+                    held.iter().map(|object| object.clone().stale(changed(object))).collect()
+                }
+            })
+        });
+        count
+    }
+
+    /// Changes the objects of a key, one change after the other and none beside a look into the index; `None` changes nothing.
+    fn compute(&self, key: &Bytes, change: impl FnOnce(&[Object]) -> Option<Vec<Object>>) {
+        self.entries.entry(key.clone()).and_compute_with(|held| {
+            let held = held.map(moka::Entry::into_value);
+            let mut keys = self.known.keys();
+            match change(held.as_ref().map_or(&[], |held| &held.objects)) {
+                None => Op::Nop,
+                // Its leaving takes it out of the index.
+                Some(objects) if objects.is_empty() => Op::Remove,
+                Some(objects) => {
+                    let version = self.known.arrives(&mut keys, key, &objects);
+                    Op::Put(Entry { weight: weigh(&objects), objects: objects.into(), version })
+                }
+            }
+        });
+    }
+}
+
+impl Known {
+    /// Before it stands in the table: whoever leaves earlier has another version.
+    fn arrives(&self, keys: &mut Keys, key: &Bytes, objects: &[Object]) -> u64 {
+        let version = self.versions.fetch_add(1, Ordering::Relaxed);
+        let tags: Vec<u64> = objects.iter().flat_map(|object| keys.tags.numbers(object.label())).collect();
+        keys.remove(key);
+        keys.tags.add(&tags, key);
+        keys.keys.insert(key.clone(), Card { version, tags: tags.into() });
+        version
+    }
+
+    fn left(&self, key: &Bytes, entry: &Entry, cause: RemovalCause) {
+        if cause.was_evicted() {
+            self.evictions.fetch_add(entry.objects.len() as u64, Ordering::Relaxed);
+        }
+        let mut keys = self.keys();
+        if keys.keys.get(key).is_some_and(|card| card.version == entry.version) {
+            keys.remove(key);
+        }
+    }
+
+    fn keys(&self) -> MutexGuard<'_, Keys> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Keys {
+    fn remove(&mut self, key: &Bytes) {
+        if let Some(card) = self.keys.remove(key) {
+            self.tags.remove(&card.tags, key);
+        }
+    }
+
+    fn select(&self, target: &Target) -> Vec<Bytes> {
+        match target {
+            Target::Key(key) => self.keys.contains_key(key).then(|| key.clone()).into_iter().collect(),
+            Target::Prefix(prefix) => {
+                let from = self.keys.range::<Bytes, _>(prefix..).map(|(key, _)| key);
+                from.take_while(|key| key.starts_with(prefix)).cloned().collect()
+            }
+            Target::Tag(tag) => self.tags.members(tag),
+            Target::All => self.keys.keys().cloned().collect(),
+        }
+    }
+}
+
+fn weigh(objects: &[Object]) -> u32 {
+    u32::try_from(objects.iter().map(Object::weight).sum::<u64>()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,209 @@
+//! The shelves: where stored answers are, in memory and on a disk, and who fetches what is on neither.
+//!
+//! It knows bytes, keys, sizes, tags and times, nothing of HTTP: what an object means, whom it is for and whether it is
+//! fresh is its owner's knowledge, kept in `Label::head`. One `Shelf` is shared by all threads and outlives reloads.
+//! Nothing here waits for a disk on the caller's thread. Invariant: what can be found is whole.
+
+mod counters;
+mod directory;
+mod disk;
+mod flights;
+mod follow;
+mod format;
+mod growth;
+mod index;
+mod memory;
+mod object;
+mod sweep;
+mod tags;
+mod tee;
+mod threads;
+mod write;
+mod writing;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::oneshot;
+
+pub use self::counters::{Count, Counts};
+pub use self::disk::DiskSizes;
+pub use self::flights::{Boarding, Flights, Landing, Leader, Waiter};
+pub use self::follow::{Follow, Source};
+pub use self::object::{Label, Object};
+pub use self::tags::{Purge, Target};
+pub use self::tee::Tee;
+pub use self::writing::Writing;
+use self::{disk::Disk, memory::Memory, tags::Bans, writing::Takes};
+
+/// What a shelf is told.
+#[derive(Debug, Clone, Default)]
+pub struct Sizes {
+    /// Objects in memory, if there are to be any.
+    pub memory: Option<MemorySizes>,
+    /// Objects on a disk, if there are to be any.
+    pub disk: Option<DiskSizes>,
+    /// Who waits for whom.
+    pub flights: FlightSizes,
+}
+
+/// Of the shelf in memory.
+#[derive(Debug, Clone, Copy)]
+pub struct MemorySizes {
+    /// Bytes of all objects with their labels at most; what is being written may take a quarter of it in addition.
+    pub capacity: u64,
+    /// The longest content.
+    pub most: u64,
+}
+
+/// Of flights.
+#[derive(Debug, Clone, Copy)]
+pub struct FlightSizes {
+    /// How many may wait for one.
+    pub waiters: usize,
+    /// For how long it is remembered that nothing could be stored.
+    pub remember: Duration,
+    /// Of how many keys.
+    pub remembered: u64,
+}
+
+/// All shelves of one cache.
+///
+/// An exchange looks at `at_hand`, then at `find`. When nothing there is for it, it boards the flight of its key; a leader
+/// looks once more, fetches, and gives itself to `write`, so that all who wait follow. Who is told `Stored` looks again, and
+/// boards again if the object has left meanwhile.
+#[derive(Debug, Clone)]
+pub struct Shelf {
+    memory: Option<Arc<Memory>>,
+    disk: Option<Arc<Disk>>,
+    bans: Arc<Bans>,
+    flights: Flights,
+    numbers: Arc<AtomicU64>,
+}
+
+/// What a purge did. In memory and for everybody who asks it is done; files follow.
+#[derive(Debug)]
+pub struct Purged {
+    /// Objects that were meant, those on both shelves counted once for each.
+    pub count: u64,
+    written: Option<oneshot::Receiver<()>>,
+}
+
+impl Shelf {
+    /// The shelves. Fails if the directory cannot be had: another gateway has it (also this one: it has to go on being used
+    /// by the next generation), it is another user's, or others may read it.
+    pub fn open(sizes: Sizes, now: SystemTime) -> io::Result<Self> {
+        let bans = Arc::new(Bans::default());
+        let memory = sizes.memory.map(|sizes| Arc::new(Memory::of(sizes.capacity, sizes.most)));
+        let disk = sizes.disk.map(|sizes| Disk::open(sizes, bans.clone(), now)).transpose()?;
+        let FlightSizes { waiters, remember, remembered } = sizes.flights;
+        let flights = Flights::of(waiters, remember, remembered);
+        let first = disk.as_ref().map_or(0, |disk| disk.directory.first());
+        Ok(Self { memory, disk, bans, flights, numbers: Arc::new(AtomicU64::new(first)) })
+    }
+
+    /// Who fetches what, and who waits for it.
+    #[must_use]
+    pub fn flights(&self) -> &Flights {
+        &self.flights
+    }
+
+    /// The objects of a key that are in memory, the latest first; `None` if there are none.
+    #[must_use]
+    pub fn at_hand(&self, key: &[u8]) -> Option<Arc<[Object]>> {
+        self.memory.as_ref()?.get(key)
+    }
+
+    /// All objects of a key, those in memory first, each once. Cancellation safe.
+    pub async fn find(&self, key: &[u8], now: SystemTime) -> Vec<Object> {
+        let mut objects = self.at_hand(key).map_or_else(Vec::new, |objects| objects.to_vec());
+        if let Some(disk) = &self.disk {
+            for object in disk.find(key, now, self.memory.as_ref()).await {
+                if !objects.iter().any(|held| held.label().is_same(object.label())) {
+                    objects.push(object);
+                }
+            }
+        }
+        objects
+    }
+
+    /// Begins to write an object that is to become so long, if that is known. Whoever waits for the leader's flight follows
+    /// it from now on. Gives the leader back if no shelf takes the object; what had the same label is gone then.
+    pub fn write(
+        &self,
+        label: Label,
+        expected: Option<u64>,
+        leader: Option<Leader>,
+    ) -> Result<Writing, Option<Leader>> {
+        let length = expected.unwrap_or(0);
+        let memory = self.memory.as_ref().is_some_and(|memory| length <= memory.most());
+        let disk = self.disk.as_ref().is_some_and(|disk| disk.takes(&label, length));
+        if !label.is_storable() || !memory && !disk {
+            let number = self.number();
+            self.disk.iter().for_each(|disk| disk.supersede(&label, number));
+            self.memory.iter().for_each(|memory| memory.supersede(&label, number));
+            return Err(leader);
+        }
+        Ok(Writing::begin(self, label, expected, Takes { memory, disk }, leader))
+    }
+
+    /// Gives an object another label of the same key and variant, wherever it is; its content stays, and it is not stale any
+    /// more. Does nothing if it is gone, or there is a later one.
+    pub fn relabel(&self, object: &Object, label: Label) {
+        let (number, label) = (object.number(), Arc::new(label));
+        if label.is_storable() {
+            self.disk.iter().for_each(|disk| drop(disk.relabel(number, &label)));
+            self.memory.iter().for_each(|memory| memory.relabel(number, &label));
+        }
+    }
+
+    /// Forgets. What is being written counts as well: it began before.
+    pub fn purge(&self, target: &Target, purge: Purge) -> Purged {
+        self.bans.add(target, purge);
+        let memory = self.memory.as_ref().map_or(0, |memory| memory.purge(target, purge));
+        let (disk, written) = self.disk.as_ref().map_or((0, None), |disk| disk.purge(target, purge));
+        Purged { count: memory + disk, written }
+    }
+
+    fn number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// How much there is.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts {
+            memory: self.memory.as_ref().map(|memory| memory.count()).unwrap_or_default(),
+            disk: self.disk.as_ref().map(|disk| disk.count()).unwrap_or_default(),
+            flights: self.flights.count(),
+        }
+    }
+
+    /// Whether everything that an earlier run left on the disk can be found.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.disk.as_ref().is_none_or(|disk| disk.is_swept())
+    }
+}
+
+impl Purged {
+    /// Ends when a restart would not bring anything of it back; as long as the shelf is not complete (`is_complete`), a file
+    /// that was not read yet may still come back by one.
+    pub async fn written(self) {
+        if let Some(written) = self.written {
+            // An error is a thread that is gone, and the shelf with it.
+            let _ = written.await;
+        }
+    }
+}
+
+impl Default for FlightSizes {
+    fn default() -> Self {
+        Self { waiters: 10_000, remember: Duration::from_secs(10), remembered: 10_000 }
+    }
+}

@@ -1,0 +1,299 @@
+//! An object: a label and a content. The label is all that is known of it but its bytes.
+//!
+//! What a head says is not read here. Whoever does may keep what it read beside the bytes (`Label::reading`), so that a
+//! hit reads nothing twice. A content is never copied on its way out.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+
+use crate::body::{Body, Extent, Part, Parts};
+
+/// What an object is found by, and what is kept beside its content.
+pub struct Label {
+    /// The primary key. Objects of one key are found together.
+    pub key: Bytes,
+    /// Tells the objects of one key apart.
+    pub variant: Bytes,
+    /// Whatever its owner needs to use it.
+    pub head: Bytes,
+    /// Names that it can be forgotten by.
+    pub tags: Arc<[Box<str>]>,
+    /// When it came, or was last confirmed.
+    pub stored: SystemTime,
+    /// When nobody will want it any more: it may leave before others do.
+    pub expires: SystemTime,
+    read: OnceLock<Arc<dyn Any + Send + Sync>>,
+}
+
+/// One object. Cloning shares everything.
+#[derive(Debug, Clone)]
+pub struct Object {
+    number: u64,
+    label: Arc<Label>,
+    content: Content,
+    is_stale: bool,
+}
+
+/// Where the bytes are.
+#[derive(Debug, Clone)]
+pub(super) enum Content {
+    /// In one piece, in memory.
+    Whole(Bytes),
+    /// In pieces, in memory.
+    Pieces(Arc<[Bytes]>, u64),
+    /// In a file.
+    File(Extent),
+}
+
+/// The longest key, and the longest variant: request targets are shorter by default, and a broken file must not make
+/// anybody reserve gigabytes.
+pub(super) const LONGEST_KEY: usize = 64 << 10;
+/// The longest head.
+pub(super) const LONGEST_HEAD: usize = 256 << 10;
+/// The bytes of all tags, with two more for each: 128 tags of 1 KiB fit.
+pub(super) const LONGEST_TAGS: usize = 132 << 10;
+
+/// What an object in memory costs beside its bytes: the label, its place in a map and in the indexes, reference counts.
+const OVERHEAD: usize = 512;
+
+/// Of one piece: its handle and what the allocator rounds up.
+const PIECE: usize = 64;
+
+/// Bytes of a piece in memory: one write takes a few of them.
+const BLOCK: usize = 256 << 10;
+
+impl Label {
+    /// A label without tags. The bytes are copied: what is given may be a slice of a buffer that is much larger.
+    #[must_use]
+    pub fn of(key: &[u8], variant: &[u8], head: &[u8], stored: SystemTime, expires: SystemTime) -> Self {
+        let [key, variant, head] = [key, variant, head].map(Bytes::copy_from_slice);
+        Self { key, variant, head, tags: Arc::default(), stored, expires, read: OnceLock::new() }
+    }
+
+    /// With tags.
+    #[must_use]
+    pub fn tagged(self, tags: impl IntoIterator<Item = Box<str>>) -> Self {
+        Self { tags: tags.into_iter().collect(), ..self }
+    }
+
+    /// What was read from the head, read now if it was not before. `None` if something of another type was.
+    pub fn reading<T: Send + Sync + 'static>(&self, read: impl FnOnce(&Self) -> T) -> Option<Arc<T>> {
+        self.read.get_or_init(|| Arc::new(read(self))).clone().downcast().ok()
+    }
+
+    /// Whether it is of a size that can be stored.
+    #[must_use]
+    pub fn is_storable(&self) -> bool {
+        let is_key = self.key.len() <= LONGEST_KEY && self.variant.len() <= LONGEST_KEY;
+        let tags: usize = self.tags.iter().map(|tag| tag.len() + 2).sum();
+        let are_tags = tags <= LONGEST_TAGS && self.tags.iter().all(|tag| u16::try_from(tag.len()).is_ok());
+        is_key && are_tags && self.head.len() <= LONGEST_HEAD
+    }
+
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.key == other.key && self.variant == other.variant
+    }
+
+    /// Bytes in memory. The head counts twice: what was read from it is as large, roughly.
+    fn weight(&self) -> usize {
+        let tags: usize = self.tags.iter().map(|tag| tag.len() + PIECE).sum();
+        OVERHEAD + self.key.len() + self.variant.len() + 2 * self.head.len() + tags
+    }
+}
+
+impl Object {
+    pub(super) fn of(number: u64, label: Arc<Label>, content: Content) -> Self {
+        Self { number, label, content, is_stale: false }
+    }
+
+    /// Its own as long as it lives, on all shelves, whatever label it has; later objects have higher ones.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Its label.
+    #[must_use]
+    pub fn label(&self) -> &Arc<Label> {
+        &self.label
+    }
+
+    /// Whether it was purged softly: it may be used after it was confirmed, or where nothing better can be had.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        self.is_stale
+    }
+
+    /// Bytes of its content.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        match &self.content {
+            Content::Whole(bytes) => bytes.len() as u64,
+            Content::Pieces(_, length) => *length,
+            Content::File(extent) => extent.length,
+        }
+    }
+
+    /// Whether its content lies in a file.
+    #[must_use]
+    pub fn is_in_file(&self) -> bool {
+        matches!(self.content, Content::File(_))
+    }
+
+    /// The whole content.
+    #[must_use]
+    pub fn body(&self) -> Body {
+        match &self.content {
+            Content::Whole(bytes) => Body::from(bytes.clone()),
+            Content::Pieces(..) | Content::File(_) => Body::Parts(Parts::of(self.part(0, self.length()))),
+        }
+    }
+
+    /// So many bytes from there, as far as there are so many.
+    #[must_use]
+    pub fn part(&self, offset: u64, length: u64) -> Vec<Part> {
+        let offset = offset.min(self.length());
+        let length = length.min(self.length() - offset);
+        match &self.content {
+            Content::Whole(bytes) => cut(std::slice::from_ref(bytes), offset, length),
+            Content::Pieces(pieces, _) => cut(pieces, offset, length),
+            Content::File(extent) => {
+                vec![Part::Extent(Extent { file: extent.file.clone(), offset: extent.offset + offset, length })]
+            }
+        }
+    }
+
+    pub(super) fn relabelled(&self, label: Arc<Label>) -> Self {
+        Self { label, is_stale: false, ..self.clone() }
+    }
+
+    #[must_use]
+    pub(super) fn stale(self, is_stale: bool) -> Self {
+        Self { is_stale, ..self }
+    }
+
+    /// Bytes in memory.
+    pub(super) fn weight(&self) -> u64 {
+        let content = match &self.content {
+            Content::Whole(bytes) => bytes.len(),
+            Content::Pieces(pieces, _) => pieces.iter().map(|piece| piece.len() + PIECE).sum(),
+            Content::File(_) => 0,
+        };
+        (self.label.weight() + content) as u64
+    }
+}
+
+impl Content {
+    /// Bytes that came as they came, in blocks of their own: what came may be slices of buffers that are much larger, and
+    /// would keep all of these.
+    pub(super) fn compact(pieces: &[Bytes]) -> Self {
+        let length: usize = pieces.iter().map(Bytes::len).sum();
+        let mut blocks = Vec::with_capacity(length.div_ceil(BLOCK));
+        let mut block = Vec::with_capacity(length.min(BLOCK));
+        let mut left = length;
+        for mut rest in pieces.iter().map(|piece| &**piece) {
+            while let Some((now, later)) = rest.split_at_checked(rest.len().min(BLOCK - block.len()))
+                && !now.is_empty()
+            {
+                block.extend_from_slice(now);
+                left -= now.len();
+                rest = later;
+                if block.len() == BLOCK || left == 0 {
+                    blocks.push(Bytes::from(std::mem::replace(&mut block, Vec::with_capacity(left.min(BLOCK)))));
+                }
+            }
+        }
+        match <[Bytes; 1]>::try_from(blocks) {
+            Ok([one]) => Self::Whole(one),
+            Err(blocks) if blocks.is_empty() => Self::Whole(Bytes::new()),
+            Err(blocks) => Self::Pieces(blocks.into(), length as u64),
+        }
+    }
+}
+
+impl fmt::Debug for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, variant, tags, .. } = self;
+        f.debug_struct("Label").field("key", key).field("variant", variant).field("tags", tags).finish_non_exhaustive()
+    }
+}
+
+fn cut(pieces: &[Bytes], offset: u64, length: u64) -> Vec<Part> {
+    let (mut skip, mut left, mut parts) = (offset, length, Vec::new());
+    for piece in pieces {
+        let size = piece.len() as u64;
+        let (from, to) = (skip.min(size), (skip + left).min(size));
+        skip -= from;
+        left -= to - from;
+        let place = |at: u64| usize::try_from(at).unwrap_or(piece.len());
+        if from < to {
+            parts.push(Part::Bytes(piece.slice(place(from)..place(to))));
+        }
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(sizes: &[usize]) -> (Object, Vec<u8>) {
+        let mut all = Vec::new();
+        let pieces: Vec<_> = sizes
+            .iter()
+            .map(|&size| {
+                let piece: Vec<u8> = (0..size).map(|at| u8::try_from((all.len() + at) % 251).unwrap()).collect();
+                all.extend_from_slice(&piece);
+                Bytes::from(piece)
+            })
+            .collect();
+        let at = SystemTime::UNIX_EPOCH;
+        let label = Label::of(b"k", b"", b"head", at, at);
+        (Object::of(1, Arc::new(label), Content::compact(&pieces)), all)
+    }
+
+    fn bytes(parts: &[Part]) -> Vec<u8> {
+        let bytes = |part: &Part| match part {
+            Part::Bytes(bytes) => bytes.to_vec(),
+            Part::Extent(_) => unreachable!("it is in memory"),
+        };
+        parts.iter().flat_map(bytes).collect()
+    }
+
+    #[test]
+    fn contents_become_blocks_and_every_part_of_them_can_be_had() {
+        for sizes in [&[][..], &[0], &[1, 2, 0, 3], &[BLOCK], &[BLOCK, 1], &[1, BLOCK * 2, 7], &[BLOCK - 1, 1, BLOCK]] {
+            let (object, all) = object(sizes);
+            let length = all.len() as u64;
+            assert_eq!(object.length(), length);
+            assert!(object.weight() >= length);
+            for (offset, wanted) in [(0, length), (0, 1), (1, length), (length, 5), (length + 9, 1), (length / 2, 300)]
+            {
+                let from = usize::try_from(offset.min(length)).unwrap();
+                let to = usize::try_from((offset + wanted).min(length)).unwrap().max(from);
+                assert_eq!(bytes(&object.part(offset, wanted)), all[from..to], "{sizes:?} {offset} {wanted}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_hit_copies_nothing() {
+        let (object, _) = object(&[100]);
+        let Content::Whole(stored) = &object.content else { unreachable!("it is small") };
+        let Body::Bytes(Some(sent)) = object.body() else { unreachable!("it is in memory") };
+        assert_eq!(stored.as_ptr(), sent.as_ptr());
+    }
+
+    #[test]
+    fn a_head_is_read_once() {
+        let (object, _) = object(&[]);
+        let read = object.label().reading(|label| label.head.len()).unwrap();
+        assert_eq!(*read, 4);
+        assert_eq!(object.label().reading(|_| 0_usize).as_deref(), Some(&4));
+        assert_eq!(object.label().reading(|_| "another type"), None);
+    }
+}

@@ -1,0 +1,131 @@
+//! A seeded simulation: whatever is done in whatever order, a shelf says what a naive model says, or less where room is short.
+
+use std::collections::BTreeMap;
+
+use super::*;
+
+/// Key and variant to: content, tags, head, whether it is stale.
+type Model = BTreeMap<(String, String), (Vec<u8>, Vec<&'static str>, String, bool)>;
+
+const KEYS: [&str; 7] = ["/", "/a", "/a/b", "/a/c", "/ab", "/b x=1", "/b"];
+const VARIANTS: [&str; 3] = ["", "gzip", "br"];
+const TAGS: [&str; 3] = ["red", "green", "blue"];
+
+fn target(chance: &mut fastrand::Rng) -> Target {
+    let key = *chance.choice(&KEYS).unwrap();
+    match chance.u8(..20) {
+        0 => Target::All,
+        1..6 => Target::Prefix(key.into()),
+        6..12 => Target::Tag((*chance.choice(&TAGS).unwrap()).into()),
+        _ => Target::Key(key.into()),
+    }
+}
+
+fn purge(model: &mut Model, target: &Target, purge: Purge) {
+    let is_meant = |(key, _): &(String, String), tags: &[&str]| match target {
+        Target::Key(meant) => key.as_bytes() == meant,
+        Target::Prefix(prefix) => key.as_bytes().starts_with(prefix),
+        Target::Tag(tag) => tags.contains(&&**tag),
+        Target::All => true,
+    };
+    match purge {
+        Purge::Hard => model.retain(|name, (_, tags, ..)| !is_meant(name, tags)),
+        Purge::Soft => {
+            let meant = model.iter_mut().filter(|(name, (_, tags, ..))| is_meant(name, tags));
+            meant.for_each(|(_, (.., is_stale))| *is_stale = true);
+        }
+    }
+}
+
+async fn compare(shelf: &Shelf, model: &Model, is_all: bool, what: &str) {
+    for key in KEYS {
+        let mut count = 0;
+        for object in shelf.find(key.as_bytes(), at(1)).await {
+            let label = object.label();
+            let variant = String::from_utf8(label.variant.to_vec()).unwrap();
+            let held = model.get(&(key.to_owned(), variant));
+            let (content, tags, head, is_stale) = held.unwrap_or_else(|| panic!("{what}: {key} should be gone"));
+            assert_eq!(&collect(object.body()).await.unwrap(), content, "{what}: {key}");
+            assert_eq!((&*label.head, object.is_stale()), (head.as_bytes(), *is_stale), "{what}: {key}");
+            assert_eq!(label.tags.iter().map(|tag| &**tag).collect::<Vec<_>>(), *tags, "{what}: {key}");
+            count += 1;
+        }
+        let expected = model.keys().filter(|(held, _)| held == key).count();
+        assert!(if is_all { count == expected } else { count <= expected }, "{what}: {key} {count} of {expected}");
+    }
+}
+
+fn simulate(seed: u64, sizes: &Sizes, place: &Place, is_all: bool) {
+    let _ = fs::remove_dir_all(&place.0);
+    let (mut chance, mut model, mut shelf) = (fastrand::Rng::with_seed(seed), Model::new(), open(sizes));
+    let runtime = runtime();
+    for round in 0..200 {
+        let what = format!("seed {seed}, round {round}");
+        let key = *chance.choice(&KEYS).unwrap();
+        match chance.u8(..20) {
+            0..10 => {
+                let variant = *chance.choice(&VARIANTS).unwrap();
+                let tags: Vec<&str> = TAGS.into_iter().filter(|_| chance.bool()).collect();
+                let content = vec![chance.u8(..); chance.usize(..20_000)];
+                let pieces: Vec<&[u8]> = content.chunks(1 + chance.usize(..9000)).collect();
+                store(&shelf, label(key, variant, &tags), &pieces);
+                model.insert((key.into(), variant.into()), (content, tags, format!("head of {key}"), false));
+            }
+            10..13 => {
+                for object in runtime.block_on(shelf.find(key.as_bytes(), at(1))) {
+                    let old = object.label();
+                    let head = format!("head of round {round}");
+                    let later = Label::of(&old.key, &old.variant, head.as_bytes(), at(round), at(9999));
+                    shelf.relabel(&object, later.tagged(["red".into()]));
+                    let variant = String::from_utf8(old.variant.to_vec()).unwrap();
+                    let held = model.get_mut(&(key.into(), variant)).unwrap();
+                    (held.1, held.2, held.3) = (vec!["red"], head, false);
+                }
+            }
+            13..17 => {
+                let target = target(&mut chance);
+                let manner = if chance.bool() { Purge::Soft } else { Purge::Hard };
+                runtime.block_on(shelf.purge(&target, manner).written());
+                purge(&mut model, &target, manner);
+            }
+            17 if sizes.disk.is_some() => {
+                settle(&shelf);
+                close(shelf);
+                shelf = open(sizes);
+                // Some things happen while the directory is still being read.
+                if chance.bool() {
+                    let target = target(&mut chance);
+                    shelf.purge(&target, Purge::Hard);
+                    purge(&mut model, &target, Purge::Hard);
+                }
+                eventually(|| shelf.is_complete());
+            }
+            _ => {}
+        }
+        settle(&shelf);
+        runtime.block_on(compare(&shelf, &model, is_all, &what));
+    }
+    close(shelf);
+}
+
+#[test]
+fn shelves_are_what_a_model_says() {
+    let place = Place::make();
+    let both = Sizes { memory: in_memory(64 << 10, 8 << 10).memory, ..on_disk(&place, 64 << 20, 1 << 20) };
+    for seed in 0..12 {
+        simulate(seed, &in_memory(64 << 20, 1 << 20), &place, true);
+        simulate(seed, &on_disk(&place, 64 << 20, 1 << 20), &place, true);
+        simulate(seed, &both, &place, true);
+    }
+}
+
+#[test]
+fn shelves_that_are_too_small_say_less_and_nothing_wrong() {
+    let place = Place::make();
+    let both = Sizes { memory: in_memory(48 << 10, 8 << 10).memory, ..on_disk(&place, 128 << 10, 30 << 10) };
+    for seed in 0..12 {
+        simulate(seed, &in_memory(96 << 10, 1 << 20), &place, false);
+        simulate(seed, &on_disk(&place, 128 << 10, 30 << 10), &place, false);
+        simulate(seed, &both, &place, false);
+    }
+}

@@ -1,0 +1,168 @@
+//! Many who want one thing at once: one fetches it.
+
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Barrier, Mutex};
+use std::time::Instant;
+
+use super::*;
+
+/// Tasks on a thread, of which each has a runtime of its own.
+const TASKS: usize = 250;
+const THREADS: usize = 4;
+
+const LONG: Duration = Duration::from_secs(60);
+
+/// Has as many tasks run, and says what became of all.
+fn together<T: Send + 'static, F: Future<Output = T> + 'static>(
+    task: impl Fn(usize) -> F + Send + Clone + 'static,
+) -> Vec<T> {
+    let start = Arc::new(Barrier::new(THREADS));
+    let threads: Vec<_> = (0..THREADS)
+        .map(|thread| {
+            let (task, start) = (task.clone(), start.clone());
+            thread::spawn(move || {
+                start.wait();
+                let tasks = tokio::task::LocalSet::new();
+                let running: Vec<_> = (0..TASKS).map(|at| tasks.spawn_local(task(thread * TASKS + at))).collect();
+                runtime().block_on(tasks.run_until(async {
+                    let mut done = Vec::new();
+                    for task in running {
+                        done.push(task.await.unwrap());
+                    }
+                    done
+                }))
+            })
+        })
+        .collect();
+    threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+}
+
+/// What an exchange does that finds nothing. Leaders leave as often as `leave` says before one stays.
+async fn fetch(shelf: &Shelf, now: Instant, fetched: &AtomicUsize, leave: usize) -> Vec<u8> {
+    if let Some(object) = shelf.find(b"/a", at(1)).await.first() {
+        return collect(object.body()).await.unwrap();
+    }
+    let mut landing = match shelf.flights().board(&"/a".into(), now) {
+        Boarding::Leader(leader) => Landing::Leader(leader),
+        Boarding::Waiter(waiter) => waiter.wait(LONG).await,
+        Boarding::Alone => panic!("nobody goes alone here"),
+    };
+    loop {
+        match landing {
+            Landing::Follow(follow) => return collect(follow.body()).await.unwrap(),
+            Landing::Stored => {
+                let objects = shelf.find(b"/a", at(1)).await;
+                return collect(objects.first().unwrap().body()).await.unwrap();
+            }
+            Landing::Leader(leader) => {
+                if let Some(object) = shelf.find(b"/a", at(1)).await.first() {
+                    leader.stored();
+                    return collect(object.body()).await.unwrap();
+                }
+                if fetched.fetch_add(1, Ordering::SeqCst) < leave {
+                    drop(leader);
+                    match shelf.flights().board(&"/a".into(), now) {
+                        Boarding::Leader(leader) => landing = Landing::Leader(leader),
+                        Boarding::Waiter(waiter) => landing = waiter.wait(LONG).await,
+                        Boarding::Alone => panic!("nobody goes alone here"),
+                    }
+                    continue;
+                }
+                tokio::task::yield_now().await;
+                let mut writing = shelf.write(label("/a", "", &[]), None, Some(leader)).unwrap();
+                for piece in answer().chunks(1000) {
+                    poll_fn(|context| writing.poll_ready(context)).await;
+                    writing.push(Bytes::copy_from_slice(piece));
+                    tokio::task::yield_now().await;
+                }
+                assert!(writing.finish());
+                return answer();
+            }
+            Landing::Uncacheable | Landing::TimedOut => panic!("it is stored, and soon"),
+        }
+    }
+}
+
+fn answer() -> Vec<u8> {
+    (0..100_000_u32).map(|at| u8::try_from(at % 249).unwrap()).collect()
+}
+
+#[test]
+fn a_thousand_and_one_fetch() {
+    let place = Place::make();
+    let both = Sizes { memory: in_memory(1 << 20, 50_000).memory, ..on_disk(&place, 8 << 20, 1 << 20) };
+    for sizes in [in_memory(8 << 20, 1 << 20), on_disk(&place, 8 << 20, 1 << 20), both] {
+        for leave in [0, 3] {
+            let _ = fs::remove_dir_all(&place.0);
+            let (shelf, fetched, now) = (open(&sizes), Arc::new(AtomicUsize::new(0)), crate::clock::now());
+            let (all, count) = (shelf.clone(), fetched.clone());
+            let got = together(move |_| {
+                let (shelf, fetched) = (all.clone(), count.clone());
+                async move { fetch(&shelf, now, &fetched, leave).await }
+            });
+            assert_eq!(got.len(), THREADS * TASKS);
+            let answer = answer();
+            assert!(got.iter().all(|got| *got == answer));
+            assert_eq!(fetched.load(Ordering::SeqCst), leave + 1);
+            settle(&shelf);
+            assert_eq!(shelf.flights().count(), 0);
+            close(shelf);
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_stored_is_waited_for_once() {
+    let (flights, now) = (Flights::of(10_000, Duration::from_secs(10), 100), crate::clock::now());
+    let key = Bytes::from("/a");
+    let leader = match flights.board(&key, now) {
+        Boarding::Leader(leader) => Mutex::new(Some(leader)),
+        _ => panic!("there is nobody else"),
+    };
+    let (all, waiting, leader) = (flights.clone(), Arc::new(AtomicUsize::new(0)), Arc::new(leader));
+    let landed = together(move |_| {
+        let (flights, leader, waiting) = (all.clone(), leader.clone(), waiting.clone());
+        async move {
+            let boarding = flights.board(&"/a".into(), now);
+            if waiting.fetch_add(1, Ordering::SeqCst) + 1 == THREADS * TASKS {
+                leader.lock().unwrap().take().unwrap().uncacheable(now);
+            }
+            match boarding {
+                Boarding::Waiter(waiter) => matches!(waiter.wait(LONG).await, Landing::Uncacheable),
+                Boarding::Leader(_) | Boarding::Alone => false,
+            }
+        }
+    });
+    assert!(landed.iter().all(|is_released| *is_released));
+    for (seconds, is_remembered) in [(0, true), (9, true), (10, false)] {
+        let boarding = flights.board(&key, now + Duration::from_secs(seconds));
+        assert_eq!(matches!(boarding, Boarding::Alone), is_remembered, "{seconds}");
+        assert_eq!(matches!(boarding, Boarding::Leader(_)), !is_remembered);
+    }
+    assert_eq!(flights.count(), 0);
+}
+
+#[tokio::test]
+async fn who_waits_is_the_next_leader_times_out_or_leaves() {
+    let (flights, now, key) = (Flights::of(3, LONG, 100), crate::clock::now(), Bytes::from("/a"));
+    let board = || flights.board(&key, now);
+    let Boarding::Leader(first) = board() else { panic!("there is nobody else") };
+    assert!(flights.lead(&key).is_none());
+    let waiters: [Boarding; 3] = std::array::from_fn(|_| board());
+    assert!(matches!(board(), Boarding::Alone), "only three may wait");
+    let [Boarding::Waiter(gone), Boarding::Waiter(late), Boarding::Waiter(next)] = waiters else {
+        panic!("the first one fetches")
+    };
+    assert!(matches!(late.wait(Duration::from_millis(1)).await, Landing::TimedOut));
+    drop(gone);
+    drop(first);
+    let Landing::Leader(second) = next.wait(LONG).await else { panic!("nobody else waits") };
+    let Boarding::Waiter(unheard) = board() else { panic!("the second one fetches") };
+    let Boarding::Waiter(last) = board() else { panic!("the second one fetches") };
+    drop(second);
+    // It was called, and left before it heard.
+    drop(unheard);
+    let Landing::Leader(third) = last.wait(LONG).await else { panic!("nobody else waits") };
+    third.stored();
+    assert_eq!(flights.count(), 0);
+}
