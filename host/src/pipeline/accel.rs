@@ -41,6 +41,8 @@ pub(super) enum Way {
 /// What stands of an answer that led on, and what the request was.
 pub(super) struct Turn {
     request: RequestHead,
+    /// The request's fields are among it: somebody will look at them once more.
+    is_whole: bool,
     route: Arc<str>,
     kept: Fields,
     charset: Option<String>,
@@ -107,15 +109,27 @@ pub(super) fn turn(
     let kept = plan(&exchange.local.generation, &bound).map(|plan| kept(plan, &answer.head.fields)).unwrap_or_default();
     passage::give_up(answer.body);
     let hops = count(exchange, &kept);
+    let generation = &exchange.local.generation;
+    let is_whole = generation.route_chain(bound.key).is_some() || generation.cache(bound.key).is_some();
     let facts = &mut exchange.facts;
     tracing::debug!(id = &*facts.request_id, to = %lead, hops, "an upstream's answer leads elsewhere");
-    let turn = Turn { request: facts.request.clone(), route: facts.route.clone(), kept, charset: said.charset };
+    let request = if is_whole { facts.request.clone() } else { without_fields(&facts.request) };
+    let turn = Turn { request, is_whole, route: facts.route.clone(), kept, charset: said.charset };
     only_read(&mut facts.request);
     let way = match hops > MOST_HOPS {
         true => Way::Nowhere(Failure::of(Kind::RedirectLoop, format!("led elsewhere more than {MOST_HOPS} times"))),
         false => way(exchange, bound, lead),
     };
     Continue((turn, way))
+}
+
+/// All of a request but its fields, of which a copy would cost more than all the rest.
+fn without_fields(request: &RequestHead) -> RequestHead {
+    let RequestHead { method, scheme, authority, version, .. } = request;
+    let target = request.target().clone();
+    let mut head = RequestHead::of(method.clone(), *scheme, authority.clone(), target);
+    head.version = *version;
+    head
 }
 
 /// Of an answer that leads on, the fields that stand.
@@ -206,7 +220,10 @@ fn file(generation: &Generation, bound: &Bound, place: &Place) -> Option<Named> 
 impl Turn {
     /// The other answer is there: the request is what it was, and the answer says what the first one did.
     pub(super) fn end(self, exchange: &mut Exchange, mut answer: Answer) -> Answer {
-        exchange.facts.request = self.request;
+        let led = std::mem::replace(&mut exchange.facts.request, self.request);
+        if !self.is_whole {
+            exchange.facts.request.fields = led.fields;
+        }
         exchange.facts.route = self.route;
         let head = &mut answer.head;
         stand(&self.kept, head);

@@ -114,10 +114,13 @@ pub(super) fn choose(exchange: &mut Exchange, mut asked: Asked) -> ControlFlow<A
         Err(failure) => return Answer::broken(exchange, failure),
     };
     let forwarded = wants_forwarded(exchange, key);
-    let Facts { request, request_id, secured, .. } = &mut exchange.facts;
-    let certificate = secured.as_ref().and_then(|secured| secured.client.as_deref());
-    let inward = Inward { peer: &asked.peer, request_id, forwarded, certificate, is_early: asked.is_early };
-    forwarding::to_upstream(request, inward);
+    // Where neither an upstream nor a filter comes, nobody would read it.
+    if matches!(route.action, Action::Pool(_)) || !route.filters.is_empty() {
+        let Facts { request, request_id, secured, .. } = &mut exchange.facts;
+        let certificate = secured.as_ref().and_then(|secured| secured.client.as_deref());
+        let inward = Inward { peer: &asked.peer, request_id, forwarded, certificate, is_early: asked.is_early };
+        forwarding::to_upstream(request, inward);
+    }
     Continue(Routed { key, asked, is_forwarded: forwarded })
 }
 
