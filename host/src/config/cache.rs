@@ -142,8 +142,8 @@ fn factor(item: &Item<'_>) -> Option<u32> {
     if factor.is_none() {
         item.wrong("a number from 0 to 1 such as 0.1");
     }
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is from 0 to 1000")]
-    factor.map(|factor| (factor * WHOLE).round() as u32)
+    // By its digits: a text is rounded as it is read.
+    format!("{:.0}", factor? * WHOLE).parse().ok()
 }
 
 /// `methods`: `GET` goes without saying, `HEAD` with it; whether `QUERY` is among them.
