@@ -177,17 +177,16 @@ impl Disk {
     }
 
     /// Gives an object another label of the same key and variant; its content stays. The result comes when it is written.
-    pub(super) fn relabel(self: &Arc<Self>, sequence: u64, label: &Arc<Label>) -> Option<oneshot::Receiver<()>> {
-        let more = format::amended(label);
-        if !self.index().relabel(sequence, label, more, seconds(label.expires)) {
-            return None;
-        }
+    pub(super) fn relabel(self: &Arc<Self>, found: &Object, label: &Arc<Label>) -> Option<oneshot::Receiver<()>> {
+        let (sequence, more) = (found.number(), format::amended(label));
+        let held = (sequence, found.is_stale());
+        let is_stale = self.index().relabel(held, label, more, seconds(label.expires))?;
         if let Some(open) = self.open.get(&sequence) {
             let open = Open::of(sequence, open.file.clone(), label.clone(), (open.at, open.length));
             self.open.insert(sequence, Arc::new(open));
         }
         let (disk, label) = (self.clone(), label.clone());
-        Some(self.threads.carry_out(move || disk.amend(sequence, &label, false)))
+        Some(self.threads.carry_out(move || disk.amend(sequence, &label, is_stale)))
     }
 
     /// An object with this label exists that is not here: earlier ones are of no use any more.

@@ -15,6 +15,7 @@ use moka::sync::Cache;
 use tokio::sync::oneshot;
 
 use super::follow::{Follow, Source};
+use super::tags::{Bans, Moment};
 
 /// All flights.
 #[derive(Clone)]
@@ -51,6 +52,7 @@ pub struct Leader {
     flights: Arc<Shared>,
     key: Bytes,
     number: u64,
+    begun: Moment,
     is_over: bool,
 }
 
@@ -69,6 +71,7 @@ struct Shared {
     alone: Cache<Bytes, Instant>,
     remember: Duration,
     most: usize,
+    bans: Arc<Bans>,
 }
 
 #[derive(Default)]
@@ -89,11 +92,10 @@ const SHARDS: usize = 64;
 
 impl Flights {
     /// At most `most` wait for one flight; for how long and for how many keys it is remembered that nothing can be stored.
-    #[must_use]
-    pub fn of(most: usize, remember: Duration, remembered: u64) -> Self {
+    pub(super) fn of(most: usize, remember: Duration, remembered: u64, bans: Arc<Bans>) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
         let alone = Cache::builder().max_capacity(remembered).eviction_policy(EvictionPolicy::lru()).build();
-        Self(Arc::new(Shared { shards, hasher: RandomState::new(), alone, remember, most }))
+        Self(Arc::new(Shared { shards, hasher: RandomState::new(), alone, remember, most, bans }))
     }
 
     /// Boards the flight of a key.
@@ -160,6 +162,11 @@ impl Leader {
     pub fn uncacheable(mut self, now: Instant) {
         self.flights.alone.insert(self.key.clone(), now + self.flights.remember);
         self.land(|| Landing::Uncacheable);
+    }
+
+    /// When it began to fetch: what is purged later means what it fetches.
+    pub(super) fn begun(&self) -> Moment {
+        self.begun
     }
 
     /// The same for this once: what is fetched next may well be stored.
@@ -240,7 +247,7 @@ impl Drop for Waiter {
 
 impl Shared {
     fn leader(self: &Arc<Self>, key: &Bytes, number: u64) -> Leader {
-        Leader { flights: self.clone(), key: key.clone(), number, is_over: false }
+        Leader { flights: self.clone(), key: key.clone(), number, begun: self.bans.moment(), is_over: false }
     }
 
     fn shard(&self, key: &Bytes) -> MutexGuard<'_, Shard> {

@@ -39,7 +39,7 @@ impl Source {
         Self(growing)
     }
 
-    /// A reader; `None` if the object was broken off, or its beginning is not here any more.
+    /// A reader; `None` if the object was broken off, or was purged since it was begun, or its beginning is not here any more.
     #[must_use]
     pub fn follow(&self) -> Option<Follow> {
         let number = self.0.join()?;

@@ -124,17 +124,22 @@ impl Index {
     }
 
     /// It has another label of the same key and variant, and perhaps takes more room.
-    pub(super) fn relabel(&mut self, sequence: u64, label: &Label, more: u64, expires: u32) -> bool {
-        if self.sequence(label) != Some(sequence) {
-            return false;
-        }
-        let Some(mut card) = self.remove(sequence) else { return false };
+    /// It was found stale or not; what it became since then it stays. Whether it is stale now; `None` if it is not here.
+    pub(super) fn relabel(
+        &mut self,
+        (sequence, was_stale): (u64, bool),
+        label: &Label,
+        more: u64,
+        expires: u32,
+    ) -> Option<bool> {
+        let mut card = self.sequence(label).filter(|held| *held == sequence).and_then(|held| self.remove(held))?;
         card.tags = self.tags.numbers(label);
-        (card.expires, card.is_stale) = (expires, false);
+        let is_stale = card.is_stale && !was_stale;
+        (card.expires, card.is_stale) = (expires, is_stale);
         card.size = card.size - card.more + more;
         card.more = more;
         self.put(card);
-        true
+        Some(is_stale)
     }
 
     /// It is stale from now on.

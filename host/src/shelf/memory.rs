@@ -133,13 +133,15 @@ impl Memory {
         }
     }
 
-    /// Gives an object another label of the same key and variant; its content stays. It is not stale any more.
-    pub(super) fn relabel(&self, number: u64, label: &Arc<Label>) {
+    /// Gives an object another label of the same key and variant; its content stays. It is not stale any more, unless it became so
+    /// after it was found.
+    pub(super) fn relabel(&self, found: &Object, label: &Arc<Label>) {
         self.compute(&label.key, |held| {
-            let at = held.iter().position(|held| held.number() == number && held.label().is_same(label))?;
+            let at = held.iter().position(|held| held.number() == found.number() && held.label().is_same(label))?;
             let mut objects = held.to_vec();
-            let object = objects.remove(at).relabelled(label.clone());
-            objects.insert(0, object);
+            let object = objects.remove(at);
+            let is_stale = object.is_stale() && !found.is_stale();
+            objects.insert(0, object.relabelled(label.clone()).stale(is_stale));
             Some(objects)
         });
     }

@@ -102,7 +102,7 @@ impl Shelf {
         let memory = sizes.memory.map(|sizes| Arc::new(Memory::of(sizes.capacity, sizes.most)));
         let disk = sizes.disk.map(|sizes| Disk::open(sizes, bans.clone(), now)).transpose()?;
         let FlightSizes { waiters, remember, remembered } = sizes.flights;
-        let flights = Flights::of(waiters, remember, remembered);
+        let flights = Flights::of(waiters, remember, remembered, bans.clone());
         let first = disk.as_ref().map_or(0, |disk| disk.directory.first());
         Ok(Self { memory, disk, bans, flights, numbers: Arc::new(AtomicU64::new(first)) })
     }
@@ -153,12 +153,12 @@ impl Shelf {
     }
 
     /// Gives an object another label of the same key and variant, wherever it is; its content stays, and it is not stale any
-    /// more. Does nothing if it is gone, or there is a later one.
+    /// more, unless it became so after it was found. Does nothing if it is gone, or there is a later one.
     pub fn relabel(&self, object: &Object, label: Label) {
-        let (number, label) = (object.number(), Arc::new(label));
+        let label = Arc::new(label);
         if label.is_storable() {
-            self.disk.iter().for_each(|disk| drop(disk.relabel(number, &label)));
-            self.memory.iter().for_each(|memory| memory.relabel(number, &label));
+            self.disk.iter().for_each(|disk| drop(disk.relabel(object, &label)));
+            self.memory.iter().for_each(|memory| memory.relabel(object, &label));
         }
     }
 

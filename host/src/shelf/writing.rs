@@ -73,7 +73,7 @@ impl Writing {
             expected,
             disk: shelf.disk.clone(),
             memory: shelf.memory.clone(),
-            begun: shelf.bans.moment(),
+            begun: leader.as_ref().map_or_else(|| shelf.bans.moment(), Leader::begun),
             bans: shelf.bans.clone(),
             state: Mutex::new(state),
         });
@@ -191,11 +191,11 @@ impl Drop for Writing {
 }
 
 impl Growing {
-    /// A place to read from its beginning; `None` if that is gone.
+    /// A place to read from its beginning; `None` if that is gone, or the object was purged since it was begun.
     pub(super) fn join(&self) -> Option<u64> {
         let mut state = self.state();
         let is_there = state.first() == 0 || state.feed.place.is_some();
-        if state.end == End::Broken || !is_there {
+        if state.end == End::Broken || !is_there || self.bans.since(self.begun, &self.label).is_some() {
             return None;
         }
         state.last_reader += 1;

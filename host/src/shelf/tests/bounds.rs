@@ -111,8 +111,8 @@ async fn a_later_label_replaces_one_and_stays_after_a_restart() {
     for sizes in sizes(&place) {
         let shelf = open(&sizes);
         store(&shelf, label("/a", "", &["old"]), &[b"content"]);
-        let first = shelf.find(b"/a", at(1)).await.remove(0);
         shelf.purge(&Target::Key("/a".into()), Purge::Soft).written().await;
+        let first = shelf.find(b"/a", at(1)).await.remove(0);
         for round in 0..5 {
             let head = format!("later head {round}");
             let later = Label::of(b"/a", b"", head.as_bytes(), at(round), at(7200)).tagged(["now".into()]);
@@ -258,4 +258,33 @@ async fn what_is_asked_for_again_comes_into_memory() {
     }
     assert_eq!(shelf.purge(&Target::Tag("t".into()), Purge::Hard).count, 2);
     assert!(found(&shelf, "/a").await.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_purged_while_it_is_fetched_or_confirmed_counts_as_purged() {
+    let place = Place::make();
+    for sizes in sizes(&place) {
+        let (shelf, key, now) = (open(&sizes), Bytes::from("/a"), crate::clock::now());
+        let Boarding::Leader(leader) = shelf.flights().board(&key, now) else { panic!("nobody else") };
+        // Asked for before, answered after.
+        shelf.purge(&Target::Key(key.clone()), Purge::Hard);
+        let mut writing = shelf.write(label("/a", "", &[]), None, Some(leader)).unwrap();
+        assert!(matches!(shelf.flights().board(&key, now), Boarding::Alone));
+        writing.push("x".into());
+        assert!(writing.finish());
+        settle(&shelf);
+        assert!(found(&shelf, "/a").await.is_empty());
+        // Confirmed after it was found, but purged between.
+        store(&shelf, label("/a", "", &[]), &[b"x"]);
+        let object = shelf.find(b"/a", at(1)).await.remove(0);
+        shelf.purge(&Target::Key(key.clone()), Purge::Soft).written().await;
+        shelf.relabel(&object, label("/a", "", &[]));
+        let object = shelf.find(b"/a", at(1)).await.remove(0);
+        assert!(object.is_stale());
+        shelf.relabel(&object, label("/a", "", &[]));
+        assert!(!shelf.find(b"/a", at(1)).await.remove(0).is_stale());
+        settle(&shelf);
+        close(shelf);
+        let _ = fs::remove_dir_all(&place.0);
+    }
 }

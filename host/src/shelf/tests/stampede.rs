@@ -113,7 +113,7 @@ fn a_thousand_and_one_fetch() {
 
 #[test]
 fn what_cannot_be_stored_is_waited_for_once() {
-    let (flights, now) = (Flights::of(10_000, Duration::from_secs(10), 100), crate::clock::now());
+    let (flights, now) = (Flights::of(10_000, Duration::from_secs(10), 100, Arc::default()), crate::clock::now());
     let key = Bytes::from("/a");
     let leader = match flights.board(&key, now) {
         Boarding::Leader(leader) => Mutex::new(Some(leader)),
@@ -144,7 +144,7 @@ fn what_cannot_be_stored_is_waited_for_once() {
 
 #[tokio::test]
 async fn who_waits_is_the_next_leader_times_out_or_leaves() {
-    let (flights, now, key) = (Flights::of(3, LONG, 100), crate::clock::now(), Bytes::from("/a"));
+    let (flights, now, key) = (Flights::of(3, LONG, 100, Arc::default()), crate::clock::now(), Bytes::from("/a"));
     let board = || flights.board(&key, now);
     let Boarding::Leader(first) = board() else { panic!("there is nobody else") };
     assert!(flights.lead(&key).is_none());
