@@ -26,13 +26,20 @@ use crate::kernel::Window;
 use crate::pipeline::Outgoing;
 
 /// Longer than any test takes that works.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a client got, and how the connection ended.
 struct Got {
     bytes: Vec<u8>,
     is_whole: bool,
     failure: Option<Failure>,
+}
+
+impl Got {
+    /// For who wonders what came instead.
+    fn told(&self) -> String {
+        format!("{} bytes, whole: {}, {:?}", self.bytes.len(), self.is_whole, self.failure)
+    }
 }
 
 /// Answers every request on a connection with a body of these parts, while `act` plays the client.
@@ -138,7 +145,7 @@ fn every_encoding_of_a_body_leaves_the_window_alone() {
     let whole = || vec![extent(&file, 0, 2_500_000)];
     let old = "GET / HTTP/1.0\r\n\r\n";
     let got = serve("", |_| {}, whole, |client| say(client, old));
-    assert!(bodies(&got.bytes, bytes.len()) == [bytes.clone()] && got.is_whole);
+    assert!(bodies(&got.bytes, bytes.len()) == [bytes.clone()] && got.is_whole, "{}", got.told());
     let chunked = |fields: &mut http::HeaderMap| {
         fields.insert(http::header::TRANSFER_ENCODING, http::HeaderValue::from_static("chunked"));
     };
@@ -199,7 +206,7 @@ fn a_client_that_reads_slowly_gets_everything() {
             }
         },
     );
-    assert!(got.is_whole && bodies(&got.bytes, length) == [bytes]);
+    assert!(got.is_whole && bodies(&got.bytes, length) == [bytes], "{}", got.told());
 }
 
 #[test]
