@@ -706,3 +706,35 @@ fn a_killed_gateway_finds_what_was_whole() {
     assert_eq!(gateway.get("/whole").text(), "whole");
     assert_eq!(status(&gateway.get("/half")), "weir;fwd=uri-miss;stored");
 }
+
+#[test]
+fn who_follows_with_a_range_or_a_condition_gets_what_it_asked_for() {
+    let world = World::start();
+    world.says("/a", &STALE, "old");
+    world.get("/a", &[]);
+    let gate = Gate::closed();
+    let other = gate.clone();
+    world.app.next(behaviour::does(move |exchange| {
+        exchange.read_body()?;
+        exchange.write_head(200, &[FRESH, ("ETag", "\"two\""), ("Content-Length", "10")])?;
+        exchange.write("first")?;
+        other.pass();
+        exchange.write("other")?;
+        Ok(Then::Keep)
+    }));
+    let ask = |own: &str| {
+        let mut client = world.gateway.client();
+        client.send(format!("GET /a HTTP/1.1\r\nHost: any.example\r\n{own}\r\n"));
+        client
+    };
+    let mut leader = ask("");
+    assert_eq!(leader.response_head().0, 200);
+    world.app.on("/a", behaviour::answers_with(200, &[FRESH, ("ETag", "\"two\"")], "firstother"));
+    let mut range = ask("Range: bytes=1-3\r\n");
+    let whole = range.response();
+    assert_eq!((whole.status, whole.text().as_str()), (200, "firstother"));
+    let mut same = ask("If-None-Match: \"two\"\r\n");
+    let same = same.response();
+    assert_eq!((same.status, same.text().as_str()), (304, ""));
+    gate.open();
+}

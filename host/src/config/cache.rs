@@ -142,8 +142,8 @@ fn factor(item: &Item<'_>) -> Option<u32> {
     if factor.is_none() {
         item.wrong("a number from 0 to 1 such as 0.1");
     }
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is from 0 to 1000")]
-    factor.map(|factor| (factor * WHOLE).round() as u32)
+    // By its digits: a text is rounded as it is read.
+    format!("{:.0}", factor? * WHOLE).parse().ok()
 }
 
 /// `methods`: `GET` goes without saying, `HEAD` with it; whether `QUERY` is among them.
@@ -197,7 +197,7 @@ fn key(table: &Table<'_>) -> CacheKey {
         session_ids: words(table.item("session-ids").as_ref()),
         fields: fields(table.item("fields").as_ref()).unwrap_or_default(),
         cookies: words(table.item("cookies").as_ref()),
-        variables: words(table.item("variables").as_ref()),
+        variables: variables(table.item("variables").as_ref()),
     };
     table.finish();
     key
@@ -220,6 +220,15 @@ fn query(table: &Table<'_>) -> CacheQuery {
             None => CacheQuery::Only(words(Some(&item))),
         },
     }
+}
+
+/// Variables of filters: `namespace.name`.
+fn variables(item: Option<&Item<'_>>) -> Vec<String> {
+    let names = words(item);
+    if let (Some(item), Some(name)) = (item, names.iter().find(|name| !name.contains('.'))) {
+        item.problem(format!("{name:?} is not a variable's name, which is like \"device.class\""));
+    }
+    names
 }
 
 fn words(item: Option<&Item<'_>>) -> Vec<String> {
@@ -292,7 +301,7 @@ member = ["http://127.0.0.1:9001"]
         let plan = plan(
             "[cache.pages]\ndefault-ttl = \"1m\"\nmax-ttl = \"1d\"\nlast-modified-factor = 0.25\nstatus-ttl = { 404 = \"10s\" }\n\
              methods = [\"GET\", \"QUERY\"]\nmemory = \"off\"\ndisk = { path = \"pages\", size = \"1GiB\" }\npurge = [\"127.0.0.1\"]\n\
-             key = { ignore-query = [\"utm_*\"], variables = [\"device\"], session-ids = [\"jsessionid\"] }",
+             key = { ignore-query = [\"utm_*\"], variables = [\"device.class\"], session-ids = [\"jsessionid\"] }",
         );
         let Cache { default_ttl, max_ttl, last_modified_factor, status_ttl, query, memory, disk, purge, key, .. } =
             &plan.caches[0];
@@ -302,6 +311,6 @@ member = ["http://127.0.0.1:9001"]
         assert_eq!((*query, *memory, disk.path.to_str()), (true, 0, Some("/etc/weir/pages")));
         assert_eq!((disk.size, disk.sync, purge.len()), (1 << 30, false, 1));
         assert_eq!(key.query, CacheQuery::Without(vec!["utm_*".to_owned()]));
-        assert_eq!((key.variables[0].as_str(), key.session_ids[0].as_str()), ("device", "jsessionid"));
+        assert_eq!((key.variables[0].as_str(), key.session_ids[0].as_str()), ("device.class", "jsessionid"));
     }
 }

@@ -26,6 +26,7 @@ use self::fetch::{Errand, Question};
 use self::tell::Done;
 use super::route::Routed;
 use super::{Answer, Exchange};
+use crate::body::Body;
 use crate::cache::key::Key;
 use crate::cache::lookup::{self, Found};
 use crate::cache::reply;
@@ -240,10 +241,15 @@ fn follow_up(exchange: &mut Exchange, desk: &Desk, follow: Follow, why: Forward)
     stored.finish(expected.unwrap_or(0)).ok()?;
     let request = &exchange.facts.request;
     let found = lookup::look(&[&stored], request, now, &cache.knobs);
+    // Parts are cut from what is whole.
+    if request.fields.contains(header::RANGE) || stored.head.status == Status::PARTIAL_CONTENT {
+        return None;
+    }
     if !matches!(found, Found::Use { revalidate: false, .. }) {
         return None;
     }
     let mut head = reply::reply(&stored, request, now, 0)?.head;
+    let body = if head.status == Status::NOT_MODIFIED { Body::Empty } else { follow.body() };
     if expected.is_none() {
         head.fields.remove(header::CONTENT_LENGTH);
     }
@@ -251,7 +257,7 @@ fn follow_up(exchange: &mut Exchange, desk: &Desk, follow: Follow, why: Forward)
     let ttl = Some(stored.policy.ttl(now));
     let done = Done { is_collapsed: true, ttl, ..Done::forwarded(why) };
     tell::tell(exchange, plan, &mut head.fields, done);
-    Some(Answer { head, body: follow.body(), upstream: None, said: None })
+    Some(Answer { head, body, upstream: None, said: None })
 }
 
 /// RFC 9111, section 5.2.1.7. It was not forwarded and is no hit, so `Cache-Status` has no word for it.
