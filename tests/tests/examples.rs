@@ -25,6 +25,7 @@ const EXAMPLES: &[(&str, &[Asked])] = &[
             ("any.example", "/orders/a", 200, Some("/orders/a")),
         ],
     ),
+    ("cache.toml", &[("any.example", "/a", 200, Some("/a")), ("any.example", "/account/a", 200, Some("/account/a"))]),
     (
         "doors.toml",
         &[
