@@ -3,7 +3,7 @@
 use super::Accel;
 use super::files::Roots;
 use super::table::Item;
-use crate::message::{Name, name};
+use crate::message::{Name, accel, name};
 
 /// Kept from an upstream's answer whatever the config says.
 const ALWAYS: [Name; 6] = [
@@ -56,12 +56,6 @@ pub(super) fn read(item: &Item<'_>, roots: &Roots) -> Option<Accel> {
     Some(accel)
 }
 
-/// Whether a field is a word between an upstream and the gateway, which nobody else ever sees. Some write `_` for `-`.
-pub(super) fn is_stripped(name: &Name) -> bool {
-    let name = name.as_str().replace('_', "-");
-    ["x-accel-", "x-sendfile"].iter().any(|start| name.starts_with(start))
-}
-
 fn keep_fields(item: &Item<'_>) -> Vec<Name> {
     let mut names = Vec::new();
     for item in item.list().unwrap_or_default() {
@@ -91,5 +85,5 @@ fn refused(name: &Name, listed: &[Name]) -> Option<String> {
     if NEVER.contains(name) {
         return Some("is about the upstream's own body or connection, and would be wrong of a file".to_owned());
     }
-    is_stripped(name).then(|| "never reaches a client".to_owned())
+    accel::is_for_gateway(name.as_str().as_bytes()).then(|| "never reaches a client".to_owned())
 }

@@ -1,8 +1,8 @@
 //! `respond`: an answer that stands in the config.
 
 use super::table::{Item, Table};
-use super::{Respond, accel, page};
-use crate::message::{Name, Status, Value, name};
+use super::{Respond, page};
+use crate::message::{Name, Status, Value, accel, name};
 
 /// The redirects that RFC 9110, section 15.4, defines with a `Location` to go to.
 const REDIRECTS: [u32; 5] = [301, 302, 303, 307, 308];
@@ -23,7 +23,7 @@ pub(super) fn read(item: &Item<'_>) -> Option<Respond> {
     let explicit = table.item("content-type").and_then(|item| page::value(&item));
     let location = redirect.and_then(|item| page::value(&item));
     let written = table.item("fields").map(|item| fields_of(&item)).unwrap_or_default();
-    for (name, _) in written.iter().filter(|(name, _)| accel::is_stripped(name)) {
+    for (name, _) in written.iter().filter(|(name, _)| accel::is_for_gateway(name.as_str().as_bytes())) {
         table.problem(format!("fields: {name} is for upstreams to say, and never reaches a client"));
     }
     let is_written = |wanted: &Name| written.iter().any(|(name, _)| name == wanted);

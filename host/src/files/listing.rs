@@ -13,7 +13,7 @@ use super::jail::{Jail, Trouble, Wait};
 use super::{Asked, beneath, blocking, failure, path};
 use crate::body::Body;
 use crate::failure::Failure;
-use crate::message::answer::{Form, form};
+use crate::message::answer::{self, Form, form};
 use crate::message::{Method, ResponseHead, Status, Value, name};
 
 /// Entries that are shown at most: a page of a megabyte and a half.
@@ -163,21 +163,9 @@ impl Entry {
     }
 }
 
-/// As text of a page.
+/// As text of a page, where a sign that cannot be shown is seen all the same.
 fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for sign in text.chars() {
-        match sign {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            sign if sign.is_control() => out.push(char::REPLACEMENT_CHARACTER),
-            sign => out.push(sign),
-        }
-    }
-    out
+    answer::html(&text.replace(char::is_control, "\u{fffd}"))
 }
 
 #[cfg(test)]

@@ -68,7 +68,7 @@ const LONGEST_CHARSET: usize = 64;
 /// Whether a field is for a gateway. A CGI-like upstream takes `_` for `-`, and Rails' `X-Sendfile-Type` is asked of it in
 /// this way, so both are the same here.
 #[must_use]
-pub(super) fn is_for_gateway(name: &[u8]) -> bool {
+pub(crate) fn is_for_gateway(name: &[u8]) -> bool {
     let begins = |other: &[u8]| {
         let same = |(&one, &other): (&u8, &u8)| one == other || (one == b'_' && other == b'-');
         name.len() >= other.len() && name.iter().zip(other).all(same)

@@ -146,7 +146,8 @@ fn plain(text: &str) -> String {
     text.chars().filter(|sign| !sign.is_control()).collect()
 }
 
-fn html(text: &str) -> String {
+/// As text of a page, without what cannot be shown.
+pub(crate) fn html(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for sign in text.chars() {
         match sign {
