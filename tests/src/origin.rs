@@ -324,7 +324,7 @@ fn serve(stream: Stream, state: &State) {
     loop {
         match exchange(&mut wire, state, &first) {
             Ok(Then::Keep) => continue,
-            Ok(Then::Close) => {}
+            Ok(Then::Close) => wire.end(),
             Ok(Then::Reset) => wire.stream().reset_on_close(),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 lock(&state.seen).violations.push(error.to_string());

@@ -89,6 +89,18 @@ impl Stream {
         };
     }
 
+    /// Ends what is under TLS so that no byte of it is lost: a socket that is closed while something on it was not read (the other
+    /// side's own notice of its end is such a thing) resets the connection, and what was sent last with it.
+    pub fn end(&mut self) {
+        let Stream::Tls(stream) = self else { return };
+        stream.conn.send_close_notify();
+        let told = stream.flush().and_then(|()| stream.sock.shutdown(Shutdown::Write));
+        if told.is_ok() {
+            let mut rest = [0; 4096];
+            while stream.sock.read(&mut rest).is_ok_and(|length| length > 0) {}
+        }
+    }
+
     /// Who is at the other end of TCP.
     pub fn peer(&self) -> Option<SocketAddr> {
         match self {

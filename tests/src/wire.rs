@@ -65,6 +65,11 @@ impl Wire {
         &self.stream
     }
 
+    /// Ends the connection in good order.
+    pub fn end(&mut self) {
+        self.stream.end();
+    }
+
     /// The bytes read so far, shared with whoever watches.
     pub fn record(&self) -> Arc<Mutex<Vec<u8>>> {
         Arc::clone(&self.record)
