@@ -27,8 +27,8 @@ pub(super) fn is_asked(exchange: &Exchange, plan: &config::Cache) -> bool {
     !plan.purge.is_empty() && exchange.facts.request.method.as_str() == "PURGE"
 }
 
-/// The answer to it.
-pub(super) fn answer(exchange: &mut Exchange, cache: &Cache, plan: &config::Cache) -> Answer {
+/// The answer to it, when what is forgotten stays forgotten.
+pub(super) async fn answer(exchange: &mut Exchange, cache: &Cache, plan: &config::Cache) -> Answer {
     let client = exchange.facts.client;
     if !client.is_some_and(|client| plan.purge.iter().any(|network| network.contains(client))) {
         return Answer::of_status(exchange, Status::FORBIDDEN, "This address may not purge.");
@@ -36,7 +36,11 @@ pub(super) fn answer(exchange: &mut Exchange, cache: &Cache, plan: &config::Cach
     let Some(wish) = wish(&exchange.facts.request, &cache.knobs.key) else {
         return Answer::of_status(exchange, Status::BAD_REQUEST, "Weir-Purge is not understood.");
     };
-    let count: u64 = wish.targets.iter().map(|target| cache.store.shelf.purge(target, wish.how).count).sum();
+    let purged: Vec<_> = wish.targets.iter().map(|target| cache.store.shelf.purge(target, wish.how)).collect();
+    let count: u64 = purged.iter().map(|purged| purged.count).sum();
+    for purged in purged {
+        purged.written().await;
+    }
     tracing::info!(id = &*exchange.facts.request_id, cache = &*plan.name, targets = ?wish.targets, count, "purged");
     let mut head = ResponseHead::of(Status::OK);
     head.fields.set(header::CONTENT_TYPE, Value::from_static("text/plain; charset=utf-8"));
