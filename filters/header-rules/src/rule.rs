@@ -116,7 +116,10 @@ impl Rule {
         match self.verb {
             Verb::Remove => done.push(Edit::RemoveHeader(self.name.clone())),
             Verb::SetVariable => {
-                let value = String::from_utf8_lossy(&self.fill(None, view)).into_owned();
+                // Unlike a field's value it may hold anything, and two that differ must not become one.
+                let mut value = Vec::with_capacity(32);
+                self.value.fill(None, view, &mut value, |out, piece, _| out.extend_from_slice(piece));
+                let value = String::from_utf8_lossy(&value).into_owned();
                 done.push(Edit::SetVariable(self.name.clone(), value));
             }
             Verb::Set => done.push(Edit::SetHeader(self.name.clone(), self.fill(None, view))),
