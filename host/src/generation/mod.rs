@@ -6,6 +6,7 @@
 mod build;
 mod caches;
 mod current;
+mod forget;
 mod local;
 mod secure;
 
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 pub use self::caches::{Cache, Store, Stores, Tally};
 pub use self::current::Current;
+pub use self::forget::Forgotten;
 pub use self::local::{Local, Thread};
 use crate::chain::Chain;
 use crate::config::{self, Plan};

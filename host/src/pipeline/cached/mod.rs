@@ -72,7 +72,7 @@ pub(super) async fn act(exchange: &mut Exchange, mut routed: Routed) -> ControlF
         return super::uncached(exchange, routed).await;
     };
     if purge::is_asked(exchange, plan) {
-        return Break(purge::answer(exchange, cache, plan));
+        return Break(purge::answer(exchange, cache, plan).await);
     }
     let mut digest = None;
     let is_query = plan.query && exchange.facts.request.method.as_str() == "QUERY";
