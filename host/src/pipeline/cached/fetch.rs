@@ -11,7 +11,7 @@ use super::super::{Answer, Exchange, files, passage};
 use super::entry::{self, Entry};
 use super::tee::Tee;
 use super::tell::{self, Done};
-use super::{Desk, count, join, purge};
+use super::{Desk, join, purge};
 use crate::cache::fresh::Times;
 use crate::cache::status::Forward;
 use crate::cache::validate::{self, Freshened, Seen};
@@ -107,7 +107,6 @@ async fn ask(
         }
     };
     let case = Case { cache, plan, key: &key, client, times, why };
-    count(&cache.store.tally.misses);
     case.obey(&answer);
     let failed = exchange.record.failure.is_some() || validate::is_failure(answer.head.status);
     if failed
@@ -226,7 +225,6 @@ impl Case<'_> {
     /// What is stored, in the place of a failure (RFC 5861, section 4).
     fn stand_in(&self, exchange: &mut Exchange, entry: &Entry, status: Status) -> Option<Answer> {
         let (mut head, body) = entry.answer(self.client, self.times.answered)?;
-        count(&self.cache.store.tally.stale);
         let ttl = Some(entry.stored().policy.ttl(self.times.answered));
         let done = Done { status: Some(status), is_stale: true, ttl, ..Done::forwarded(self.why) };
         tell::tell(exchange, self.plan, &mut head.fields, done);
@@ -235,7 +233,6 @@ impl Case<'_> {
 
     /// It still holds: what is new is put to what is stored, and the client gets that.
     fn confirm(&self, exchange: &mut Exchange, entry: &Entry, answer: Answer, leader: Option<Leader>) -> Answer {
-        count(&self.cache.store.tally.validations);
         passage::give_up(answer.body);
         let now = self.times.answered;
         let freshened = validate::freshen(entry.stored(), self.client, &answer.head, self.times, &self.cache.knobs);
