@@ -136,6 +136,8 @@ pub(super) fn unread(local: &Rc<Local>, client: &Rc<Client>, began: Instant) -> 
         done: Vec::new(),
         kept: None,
         switched: None,
+        asked: None,
+        outcome: None,
         is_quiet: false,
         is_answered: false,
     })

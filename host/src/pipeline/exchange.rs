@@ -10,7 +10,7 @@ use super::tunnel::Switched;
 use crate::chain::Spent;
 use crate::clock::{self, Instant};
 use crate::failure::{Blame, Failure, Kind};
-use crate::generation::Local;
+use crate::generation::{Local, Outcome, RouteKey};
 use crate::log::Record;
 use crate::message::Facts;
 use crate::wasm;
@@ -43,6 +43,10 @@ pub(super) struct Exchange {
     pub(super) switched: Option<Box<Switched>>,
     /// Nobody asked for it: it is in no log.
     pub(super) is_quiet: bool,
+    /// The route whose cache was asked last.
+    pub(super) asked: Option<RouteKey>,
+    /// What that cache did for the answer, when it is its answer.
+    pub(super) outcome: Option<Outcome>,
     /// Set when the answer's head was handed on.
     pub(super) is_answered: bool,
 }
@@ -83,6 +87,14 @@ impl Exchange {
         self.local.generation.format.is_some()
     }
 
+    /// Counts once for the cache that the answer came by, with what left of its content.
+    fn count(&self) {
+        let (Some(route), Some(outcome)) = (self.asked, self.outcome) else { return };
+        if let Some((cache, _)) = self.local.generation.cache(route) {
+            cache.store.tally.count(&self.local.thread, outcome, self.record.response_bytes);
+        }
+    }
+
     fn log(&mut self) {
         let local = self.local.clone();
         let Some(format) = &local.generation.format else { return };
@@ -106,6 +118,7 @@ impl Drop for Exchange {
             self.fail(&Failure::of(Kind::ClientGone, "the client left before its answer was ready"));
             self.record.status = Kind::ClientGone.status();
         }
+        self.count();
         if !self.is_quiet {
             self.log();
         }

@@ -12,7 +12,7 @@ use super::entry::{self, Entry};
 use super::tee::Tee;
 use super::tell::{self, Done};
 use super::words::Words;
-use super::{Desk, count, join, purge};
+use super::{Desk, join, purge};
 use crate::cache::fresh::Times;
 use crate::cache::status::Forward;
 use crate::cache::validate::{self, Freshened, Seen};
@@ -128,7 +128,6 @@ async fn ask(
     let keeps = Keeps::of(keeps && exchange.record.failure.is_none(), exchange.spent, &words);
     let generation = &desk.local.generation;
     let case = Case { generation, cache, plan, key: &key, client, times, why, words, keeps };
-    count(&cache.store.tally.misses);
     case.obey(&answer);
     let failed = exchange.record.failure.is_some() || validate::is_failure(answer.head.status);
     if failed
@@ -266,7 +265,6 @@ impl Case<'_> {
     /// What is stored, in the place of a failure (RFC 5861, section 4).
     fn stand_in(&self, exchange: &mut Exchange, entry: &Entry, status: Status) -> Option<Answer> {
         let (mut head, body) = entry.answer(self.client, self.times.answered)?;
-        count(&self.cache.store.tally.stale);
         let ttl = Some(entry.stored().policy.ttl(self.times.answered));
         let done = Done { status: Some(status), is_stale: true, ttl, ..Done::forwarded(self.why) };
         tell::tell(exchange, self.plan, &mut head.fields, done);
@@ -275,7 +273,6 @@ impl Case<'_> {
 
     /// It still holds: what is new is put to what is stored, and the client gets that.
     fn confirm(&self, exchange: &mut Exchange, entry: &Entry, answer: Answer, leader: Option<Leader>) -> Answer {
-        count(&self.cache.store.tally.validations);
         passage::give_up(answer.body);
         let now = self.times.answered;
         let freshened = validate::freshen(entry.stored(), self.client, &answer.head, self.times, &self.cache.knobs);

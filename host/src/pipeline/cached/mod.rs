@@ -16,7 +16,6 @@ mod words;
 
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use http::header;
@@ -34,7 +33,7 @@ use crate::cache::reply;
 use crate::cache::status::Forward;
 use crate::clock;
 use crate::config;
-use crate::generation::{Cache, Local, RouteKey};
+use crate::generation::{Cache, Local, Outcome, RouteKey};
 use crate::message::{Facts, Method, RequestHead, Status, query};
 use crate::shelf::{Boarding, Follow, Landing, Leader};
 
@@ -70,8 +69,9 @@ pub(super) async fn act(exchange: &mut Exchange, mut routed: Routed) -> ControlF
         return super::uncached(exchange, routed).await;
     };
     if purge::is_asked(exchange, plan) {
-        return Break(purge::answer(exchange, cache, plan));
+        return Break(purge::answer(exchange, cache, plan).await);
     }
+    exchange.asked = Some(desk.route);
     words::hear(&exchange.facts);
     let mut digest = None;
     let is_query = plan.query && exchange.facts.request.method.as_str() == "QUERY";
@@ -109,7 +109,7 @@ pub(super) async fn act(exchange: &mut Exchange, mut routed: Routed) -> ControlF
                 let Some(entry) = entries.get(at) else {
                     return Answer::broken(exchange, crate::failure::Kind::Internal);
                 };
-                match hit(exchange, &desk, entry, is_stale || revalidate, waits > 0) {
+                match hit(exchange, &desk, entry, is_stale || revalidate) {
                     Some(answer) => {
                         if revalidate {
                             refresh::begin(exchange, &desk, bytes, entry, routed);
@@ -220,15 +220,10 @@ pub(super) fn note_late_words(exchange: &Exchange, route: RouteKey, before: usiz
 }
 
 /// An answer from what is stored.
-fn hit(exchange: &mut Exchange, desk: &Desk, entry: &Entry, is_stale: bool, is_collapsed: bool) -> Option<Answer> {
-    let (cache, plan) = desk.cache()?;
+fn hit(exchange: &mut Exchange, desk: &Desk, entry: &Entry, is_stale: bool) -> Option<Answer> {
+    let (_, plan) = desk.cache()?;
     let now = clock::wall();
     let (mut head, body) = entry.answer(&exchange.facts.request, now)?;
-    let tally = &cache.store.tally;
-    count(if is_stale { &tally.stale } else { &tally.hits });
-    if is_collapsed {
-        count(&tally.collapsed);
-    }
     let done = Done { is_stale, ttl: Some(entry.stored().policy.ttl(now)), ..Done::default() };
     tell::tell(exchange, plan, &mut head.fields, done);
     Some(Answer { head, body, upstream: None, said: None })
@@ -256,7 +251,6 @@ fn follow_up(exchange: &mut Exchange, desk: &Desk, follow: Follow, why: Forward)
     if expected.is_none() {
         head.fields.remove(header::CONTENT_LENGTH);
     }
-    count(&cache.store.tally.collapsed);
     let ttl = Some(stored.policy.ttl(now));
     let done = Done { is_collapsed: true, ttl, ..Done::forwarded(why) };
     tell::tell(exchange, plan, &mut head.fields, done);
@@ -264,10 +258,7 @@ fn follow_up(exchange: &mut Exchange, desk: &Desk, follow: Follow, why: Forward)
 }
 
 /// RFC 9111, section 5.2.1.7. It was not forwarded and is no hit, so `Cache-Status` has no word for it.
-fn unavailable(exchange: &Exchange) -> Answer {
+fn unavailable(exchange: &mut Exchange) -> Answer {
+    exchange.outcome = Some(Outcome::Unavailable);
     Answer::of_status(exchange, Status::GATEWAY_TIMEOUT, "This is not stored, and nothing else was wanted.")
-}
-
-fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
 }
