@@ -28,4 +28,4 @@ mod testing;
 
 pub use self::directives::{Directives, FOREVER, Reach, RequestDirectives, SURROGATE_CONTROL};
 pub use self::knobs::{Cookies, Knobs, PerMille};
-pub use self::stored::Stored;
+pub use self::stored::{READ, Stored};
