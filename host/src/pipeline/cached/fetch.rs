@@ -18,7 +18,7 @@ use crate::cache::validate::{self, Freshened, Seen};
 use crate::cache::{Knobs, RequestDirectives, Stored, invalidate, partial, reply, storable};
 use crate::clock;
 use crate::config;
-use crate::failure::Kind;
+use crate::failure::{Failure, Kind};
 use crate::generation::Cache;
 use crate::message::accel::Expires;
 use crate::message::{Method, Name, RequestHead, ResponseHead, Status, Value};
@@ -95,7 +95,11 @@ async fn ask(
     if is_ours && question.is_unanswered(&answer.head) && exchange.record.failure.is_none() {
         passage::give_up(answer.body);
         files::forget_conditions(&mut exchange.facts.request.fields);
-        answer = super::super::origin(exchange, &mut bound).await;
+        answer = match bound.body.is_whole() {
+            true => super::super::origin(exchange, &mut bound).await,
+            // The content of a `QUERY` that is not kept cannot be sent once more.
+            false => Answer::of(exchange, &Failure::of(Kind::BadResponse, "a 304 about something else")),
+        };
     }
     let times = Times { asked, answered: clock::wall() };
     answer = match said(exchange, bound, answer, times.answered).await {
