@@ -11,7 +11,7 @@ use super::super::{Answer, Exchange, files, passage};
 use super::entry::{self, Entry};
 use super::tee::Tee;
 use super::tell::{self, Done};
-use super::{Desk, count, join, purge};
+use super::{Desk, apart, count, join, purge};
 use crate::cache::fresh::Times;
 use crate::cache::status::Forward;
 use crate::cache::validate::{self, Freshened, Seen};
@@ -49,6 +49,7 @@ pub(super) enum Question {
 /// What belongs to one question.
 struct Case<'a> {
     cache: &'a Cache,
+    desk: &'a Desk,
     plan: &'a config::Cache,
     key: &'a Bytes,
     /// What the client asked.
@@ -110,7 +111,7 @@ async fn ask(
             return Continue(answer);
         }
     };
-    let case = Case { cache, plan, key: &key, client, times, why };
+    let case = Case { desk, cache, plan, key: &key, client, times, why };
     count(&cache.store.tally.misses);
     case.obey(&answer);
     let failed = exchange.record.failure.is_some() || validate::is_failure(answer.head.status);
@@ -212,10 +213,16 @@ impl Case<'_> {
     /// Forgets what an answer to an unsafe request makes obsolete.
     fn obey(&self, answer: &Answer) {
         let knobs = &self.cache.knobs;
-        let targets = invalidate::targets(self.client, answer.head.status, &answer.head.fields, &knobs.key);
-        let key = &self.plan.key;
-        let has_extras = !(key.fields.is_empty() && key.cookies.is_empty() && key.variables.is_empty()) || knobs.query;
-        purge::invalidate(&self.cache.store.shelf, &targets, has_extras);
+        let mut targets = invalidate::targets(self.client, answer.head.status, &answer.head.fields, &knobs.key);
+        if targets.urls.is_empty() {
+            return;
+        }
+        let ending = apart::ending(self.client, &self.plan.key);
+        if !ending.is_empty() {
+            let claimed: Vec<Box<str>> = targets.urls.iter().map(|url| format!("{url}{ending}").into()).collect();
+            targets.urls.extend(claimed);
+        }
+        purge::invalidate(&self.cache.store.shelf, &targets, self.desk.has_extras());
     }
 
     fn may_stand_in(&self, entry: &Entry) -> bool {

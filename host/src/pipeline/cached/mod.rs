@@ -3,6 +3,7 @@
 //! What may be stored and used is decided by the rules in `cache/`, where it lies is `shelf/`'s business; here is the order.
 //! Requests for the same thing wait for the first of them, as long as there is hope that its answer is for them too.
 
+mod apart;
 mod card;
 mod content;
 mod entry;
@@ -58,6 +59,9 @@ enum Turn {
 
 /// A filter's word that a request goes past the cache.
 const BYPASS: &str = "cache.bypass";
+
+/// What tells a route's answers from those of others in a key.
+const ROUTE: &str = "route";
 
 /// What the content of a `QUERY` is called in a key.
 const CONTENT: &str = "content";
@@ -167,11 +171,23 @@ impl Desk {
     fn key(&self, facts: &Facts, content: Option<&str>) -> Key {
         let Some((cache, plan)) = self.cache() else { return Key::of(&facts.request, &Default::default(), &[]) };
         let variables = plan.key.variables.iter();
+        let apart = self.local.generation.route(self.route).and_then(apart::of_route);
         let parts: Vec<(&str, &str)> = variables
             .filter_map(|name| Some((name.as_str(), facts.variables.get(name)?)))
+            .chain(apart::of_claims(&facts.request, &plan.key))
+            .chain(apart.as_deref().map(|apart| (ROUTE, apart)))
             .chain(content.map(|content| (CONTENT, content)))
             .collect();
         Key::of(&facts.request, &cache.knobs.key, &parts)
+    }
+
+    /// Whether keys of one URL may say more than that.
+    fn has_extras(&self) -> bool {
+        let Some((cache, plan)) = self.cache() else { return false };
+        let (key, index) = (&plan.key, self.local.generation.route(self.route).and_then(|route| route.cache));
+        let has_parts = !(key.fields.is_empty() && key.cookies.is_empty() && key.variables.is_empty());
+        let mut routes = self.local.generation.plan.sites.iter().flat_map(|site| &site.routes);
+        has_parts || cache.knobs.query || routes.any(|route| route.cache == index && apart::is_route(route))
     }
 
     fn is_bypassed(&self, facts: &Facts) -> bool {
