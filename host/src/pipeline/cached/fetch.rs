@@ -114,6 +114,9 @@ async fn ask(
     let case = Case { desk, cache, plan, key: &key, client, times, why };
     count(&cache.store.tally.misses);
     case.obey(&answer);
+    if keeps && exchange.record.failure.is_none() {
+        case.edit(exchange, &mut answer);
+    }
     let failed = exchange.record.failure.is_some() || validate::is_failure(answer.head.status);
     if failed
         && let Some(entry) = question.entry().filter(|entry| case.may_stand_in(entry))
@@ -212,6 +215,18 @@ impl Question {
 impl Case<'_> {
     /// Forgets what an answer to an unsafe request makes obsolete.
     fn obey(&self, answer: &Answer) {
+    /// What the operator and filters say of an answer, whatever is decided about it.
+    fn edit(&self, exchange: &Exchange, answer: &mut Answer) {
+        let fields = &mut answer.head.fields;
+        for name in &self.plan.ignore_fields {
+            fields.remove(name);
+        }
+        if let Some(ttl) = exchange.facts.variables.get(TTL) {
+            let value = Value::from_str(&format!("max-age={ttl}")).unwrap_or(Value::from_static("no-store"));
+            fields.set(WEIR_CACHE_CONTROL, value);
+        }
+    }
+
         let knobs = &self.cache.knobs;
         let mut targets = invalidate::targets(self.client, answer.head.status, &answer.head.fields, &knobs.key);
         if targets.urls.is_empty() {
