@@ -14,8 +14,9 @@ use super::tell::{self, Done};
 use super::{Desk, apart, count, join, purge};
 use crate::cache::fresh::Times;
 use crate::cache::status::Forward;
+use crate::cache::storable::{self, Refusal};
 use crate::cache::validate::{self, Freshened, Seen};
-use crate::cache::{Knobs, RequestDirectives, Stored, invalidate, partial, reply, storable};
+use crate::cache::{Knobs, RequestDirectives, Stored, invalidate, partial, reply};
 use crate::clock;
 use crate::config;
 use crate::failure::{Failure, Kind};
@@ -286,6 +287,10 @@ impl Case<'_> {
         let shelf = &self.cache.store.shelf;
         let Freshened { stored, refusal } = freshened;
         if refusal.is_some() || stored.selection != entry.stored().selection {
+        // What this client says of itself is no reason to forget what others have.
+        if matches!(refusal, Some(Refusal::Authorization | Refusal::RequestNoStore)) {
+            return false;
+        }
             shelf.purge(&Target::Key(self.key.clone()), Purge::Hard);
             return false;
         }

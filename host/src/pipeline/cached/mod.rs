@@ -207,13 +207,18 @@ impl Desk {
         let is_plain = !request.fields.contains(header::RANGE)
             && !request.fields.contains(header::IF_NONE_MATCH)
             && !request.fields.contains(header::IF_MODIFIED_SINCE);
+        // What a client says of itself alone must not cost others their place: its answer would be stored for nobody.
+        let is_own = [header::AUTHORIZATION, header::IF_MATCH, header::IF_UNMODIFIED_SINCE]
+            .iter()
+            .any(|name| request.fields.contains(name))
+            || self.cache().is_some_and(|(cache, _)| lookup::wishes(request, &cache.knobs).no_store);
         let is_whole = match question {
             Question::Whole => is_plain,
             // Our own condition takes the place of the client's.
             Question::Whether(entry) => is_plain || entry.can_be_asked_about(),
             Question::Rest(_) => false,
         };
-        may_wait && is_whole && request.method == Method::GET
+        may_wait && is_whole && !is_own && request.method == Method::GET
     }
 }
 
