@@ -121,7 +121,7 @@ async fn ask(
     let failed = exchange.record.failure.is_some() || validate::is_failure(answer.head.status);
     if failed
         && let Some(entry) = question.entry().filter(|entry| case.may_stand_in(entry))
-        && let Some(stale) = case.stand_in(exchange, entry, answer.head.status)
+        && let Some(stale) = case.stand_in(exchange, entry, answer.upstream.map(|_| answer.head.status))
     {
         leader.into_iter().for_each(Leader::alone);
         passage::give_up(answer.body);
@@ -251,11 +251,11 @@ impl Case<'_> {
     }
 
     /// What is stored, in the place of a failure (RFC 5861, section 4).
-    fn stand_in(&self, exchange: &mut Exchange, entry: &Entry, status: Status) -> Option<Answer> {
+    fn stand_in(&self, exchange: &mut Exchange, entry: &Entry, status: Option<Status>) -> Option<Answer> {
         let (mut head, body) = entry.answer(self.client, self.times.answered)?;
         count(&self.cache.store.tally.stale);
         let ttl = Some(entry.stored().policy.ttl(self.times.answered));
-        let done = Done { status: Some(status), is_stale: true, ttl, ..Done::forwarded(self.why) };
+        let done = Done { status, is_stale: true, ttl, ..Done::forwarded(self.why) };
         tell::tell(exchange, self.plan, &mut head.fields, done);
         Some(Answer { head, body, upstream: None, said: None })
     }
