@@ -49,8 +49,8 @@ pub(super) enum Question {
 
 /// What belongs to one question.
 struct Case<'a> {
-    cache: &'a Cache,
     desk: &'a Desk,
+    cache: &'a Cache,
     plan: &'a config::Cache,
     key: &'a Bytes,
     /// What the client asked.
@@ -114,10 +114,10 @@ async fn ask(
     };
     let case = Case { desk, cache, plan, key: &key, client, times, why };
     count(&cache.store.tally.misses);
-    case.obey(&answer);
     if keeps && exchange.record.failure.is_none() {
         case.edit(exchange, &mut answer);
     }
+    case.obey(&answer);
     let failed = exchange.record.failure.is_some() || validate::is_failure(answer.head.status);
     if failed
         && let Some(entry) = question.entry().filter(|entry| case.may_stand_in(entry))
@@ -135,12 +135,13 @@ async fn ask(
         Question::Whether(entry) if answer.head.status == Status::NOT_MODIFIED && is_ours => {
             case.confirm(exchange, &entry, answer, leader)
         }
-        Question::Rest(entry) if answer.head.status == Status::PARTIAL_CONTENT => {
+        Question::Rest(entry) if answer.head.status == Status::PARTIAL_CONTENT && !exchange.begins_session => {
             let joined = join::join(&case.cache.knobs, client, &entry, answer, times).await;
             case.complete(exchange, joined, leader)
         }
         question => {
-            if let (Question::Whether(entry) | Question::Rest(entry), true) = (&question, client.method == Method::HEAD)
+            if let (Question::Whether(entry) | Question::Rest(entry), true) =
+                (&question, client.method == Method::HEAD && !exchange.begins_session)
             {
                 case.see(entry, &answer.head);
             }
@@ -214,8 +215,6 @@ impl Question {
 }
 
 impl Case<'_> {
-    /// Forgets what an answer to an unsafe request makes obsolete.
-    fn obey(&self, answer: &Answer) {
     /// What the operator and filters say of an answer, whatever is decided about it.
     fn edit(&self, exchange: &Exchange, answer: &mut Answer) {
         let fields = &mut answer.head.fields;
@@ -228,6 +227,8 @@ impl Case<'_> {
         }
     }
 
+    /// Forgets what an answer to an unsafe request makes obsolete.
+    fn obey(&self, answer: &Answer) {
         let knobs = &self.cache.knobs;
         let mut targets = invalidate::targets(self.client, answer.head.status, &answer.head.fields, &knobs.key);
         if targets.urls.is_empty() {
@@ -266,7 +267,7 @@ impl Case<'_> {
         passage::give_up(answer.body);
         let now = self.times.answered;
         let freshened = validate::freshen(entry.stored(), self.client, &answer.head, self.times, &self.cache.knobs);
-        let is_stored = self.freshen(entry, &freshened);
+        let is_stored = !exchange.begins_session && self.freshen(entry, &freshened);
         let fresh = freshened.stored;
         let ttl = Some(fresh.policy.ttl(now));
         let fresh = entry.with(fresh);
@@ -286,11 +287,11 @@ impl Case<'_> {
     fn freshen(&self, entry: &Entry, freshened: &Freshened) -> bool {
         let shelf = &self.cache.store.shelf;
         let Freshened { stored, refusal } = freshened;
-        if refusal.is_some() || stored.selection != entry.stored().selection {
         // What this client says of itself is no reason to forget what others have.
         if matches!(refusal, Some(Refusal::Authorization | Refusal::RequestNoStore)) {
             return false;
         }
+        if refusal.is_some() || stored.selection != entry.stored().selection {
             shelf.purge(&Target::Key(self.key.clone()), Purge::Hard);
             return false;
         }
@@ -333,14 +334,7 @@ impl Case<'_> {
 
     /// Passes an answer on, and stores it on its way if that may be.
     fn keep(&self, exchange: &mut Exchange, mut answer: Answer, leader: Option<Leader>) -> Answer {
-        for name in &self.plan.ignore_fields {
-            answer.head.fields.remove(name);
-        }
-        if let Some(ttl) = exchange.facts.variables.get(TTL) {
-            let value = Value::from_str(&format!("max-age={ttl}")).unwrap_or(Value::from_static("no-store"));
-            answer.head.fields.set(WEIR_CACHE_CONTROL, value);
-        }
-        let stored = match self.storable(&answer) {
+        let stored = match self.storable(exchange, &answer) {
             Ok(stored) => stored,
             Err(detail) => {
                 let is_passing = answer.head.status.is_server_error() || detail == MIN_USES;
@@ -368,8 +362,12 @@ impl Case<'_> {
         }
     }
 
-    fn storable(&self, answer: &Answer) -> Result<Stored, &'static str> {
+    fn storable(&self, exchange: &Exchange, answer: &Answer) -> Result<Stored, &'static str> {
         let knobs: &Knobs = &self.cache.knobs;
+        // Fields say so too, but others may go before these.
+        if exchange.begins_session {
+            return Err(Refusal::Private.word());
+        }
         let length = http_body::Body::size_hint(&answer.body).lower();
         if length > self.plan.max_object {
             return Err("too-large");
