@@ -10,7 +10,8 @@ pub fn values<'a>(query: &'a str, name: &'a str) -> impl Iterator<Item = Cow<'a,
 }
 
 /// A part of a query as forms encode it: `+` is a space, `%41` is `A`, a broken escape stands for itself.
-fn decoded(text: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn decoded(text: &str) -> Cow<'_, str> {
     if !text.contains(['%', '+']) {
         return Cow::Borrowed(text);
     }

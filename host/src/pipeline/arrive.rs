@@ -138,6 +138,7 @@ pub(super) fn unread(local: &Rc<Local>, client: &Rc<Client>, began: Instant) -> 
         switched: None,
         asked: None,
         outcome: None,
+        begins_session: false,
         is_quiet: false,
         is_answered: false,
     })

@@ -41,6 +41,8 @@ pub(super) struct Exchange {
     pub(super) kept: Option<wasm::Exchange>,
     /// A member that granted another protocol, until the answer is on its way.
     pub(super) switched: Option<Box<Switched>>,
+    /// The gateway has put a cookie of its own into the answer, which is this client's.
+    pub(super) begins_session: bool,
     /// Nobody asked for it: it is in no log.
     pub(super) is_quiet: bool,
     /// The route whose cache was asked last.

@@ -30,7 +30,10 @@ pub(super) fn begin(exchange: &Exchange, desk: &Desk, key: Bytes, entry: &Entry,
     facts.client = exchange.facts.client;
     facts.request_id.clone_from(&exchange.facts.request_id);
     facts.request = exchange.facts.request.clone();
-    facts.request.method = Method::GET;
+    // A `QUERY` asks with its content again: without it, what comes would be another thing's answer.
+    if facts.request.method == Method::HEAD {
+        facts.request.method = Method::GET;
+    }
     files::forget_conditions(&mut facts.request.fields);
     facts.site.clone_from(&exchange.facts.site);
     facts.route.clone_from(&exchange.facts.route);
