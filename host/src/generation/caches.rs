@@ -6,9 +6,10 @@
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use super::Tally;
 use crate::cache::key::{Query, Recipe};
 use crate::cache::{Cookies, Knobs, PerMille};
 use crate::clock;
@@ -27,25 +28,10 @@ pub struct Cache {
 pub struct Store {
     /// Where answers are.
     pub shelf: Shelf,
-    /// What it did so far.
-    pub tally: Tally,
+    /// What it did so far, also as what it was before its sizes changed.
+    pub tally: Arc<Tally>,
     uses: Uses,
     made_of: MadeOf,
-}
-
-/// What a cache did so far.
-#[derive(Debug, Default)]
-pub struct Tally {
-    /// Requests that were answered from it, fresh.
-    pub hits: AtomicU64,
-    /// Those that were answered from it though it was stale.
-    pub stale: AtomicU64,
-    /// Those for which the origin was asked.
-    pub misses: AtomicU64,
-    /// Those that got what another one fetched.
-    pub collapsed: AtomicU64,
-    /// Questions to the origin whether something still holds.
-    pub validations: AtomicU64,
 }
 
 /// Stores by name.
@@ -119,7 +105,8 @@ impl Stores {
             }
             return Ok(store);
         }
-        let store = Store::open(plan, made_of).map_err(|error| {
+        let tally = known.get(&plan.name).and_then(Weak::upgrade).map(|store| store.tally.clone()).unwrap_or_default();
+        let store = Store::open(plan, made_of, tally).map_err(|error| {
             let path = plan.disk.as_ref().map(|disk| disk.path.display().to_string()).unwrap_or_default();
             Problem::at(&plan.place, format!("cache \"{}\": {path}: {error}", plan.name))
         })?;
@@ -130,7 +117,7 @@ impl Stores {
 }
 
 impl Store {
-    fn open(plan: &config::Cache, made_of: MadeOf) -> std::io::Result<Self> {
+    fn open(plan: &config::Cache, made_of: MadeOf, tally: Arc<Tally>) -> std::io::Result<Self> {
         let memory = (made_of.memory > 0).then_some(MemorySizes { capacity: made_of.memory, most: made_of.most });
         let disk = made_of.disk.as_ref().map(|disk| DiskSizes {
             directory: disk.path.clone(),
@@ -143,7 +130,7 @@ impl Store {
         });
         let flights = FlightSizes { waiters: WAITERS, remember: plan.uncacheable_ttl, remembered: REMEMBERED };
         let shelf = Shelf::open(Sizes { memory, disk, flights }, clock::wall())?;
-        Ok(Self { shelf, tally: Tally::default(), uses: Uses::none(), made_of })
+        Ok(Self { shelf, tally, uses: Uses::none(), made_of })
     }
 
     /// Whether a store can be used for a plan: with other sizes a new one is made, but a directory stays open.
@@ -243,6 +230,7 @@ mod tests {
         let second = stores.open(&plan("[cache.b]\nmin-ttl = \"1s\"\n[cache.a]\nmemory = \"8MiB\"")).unwrap();
         assert!(Arc::ptr_eq(&first[1].store, &second[0].store));
         assert!(!Arc::ptr_eq(&first[0].store, &second[1].store));
+        assert!(Arc::ptr_eq(&first[0].store.tally, &second[1].store.tally));
         assert_eq!(second[0].knobs.min_ttl.as_secs(), 1);
         drop((first, second));
         assert_eq!(stores.open(&plan("")).unwrap().len(), 0);

@@ -137,6 +137,8 @@ pub(super) fn unread(local: &Rc<Local>, client: &Rc<Client>, began: Instant) -> 
         kept: None,
         switched: None,
         begins_session: false,
+        asked: None,
+        outcome: None,
         is_quiet: false,
         is_answered: false,
     })

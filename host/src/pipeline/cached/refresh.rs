@@ -22,6 +22,7 @@ struct Nobody;
 pub(super) fn begin(exchange: &Exchange, desk: &Desk, key: Bytes, entry: &Entry, routed: Routed) {
     let Some((cache, _)) = desk.cache() else { return };
     let Some(leader) = cache.store.shelf.flights().lead(&key) else { return };
+    cache.store.tally.refresh(&exchange.local.thread);
     let mut quiet = arrive::unread(&desk.local, &exchange.client, clock::now());
     quiet.is_quiet = true;
     quiet.site = exchange.site;
@@ -37,6 +38,7 @@ pub(super) fn begin(exchange: &Exchange, desk: &Desk, key: Bytes, entry: &Entry,
     facts.site.clone_from(&exchange.facts.site);
     facts.route.clone_from(&exchange.facts.route);
     facts.variables.clone_from(&exchange.facts.variables);
+    quiet.spent = exchange.spent;
     let routed = routed.without_client(Rc::new(Nobody));
     let question = Question::Whether(entry.clone());
     let errand = Errand { key, question, why: Forward::Stale, leader: Some(leader), keeps: true };
