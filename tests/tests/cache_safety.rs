@@ -232,7 +232,7 @@ fn a_session_that_begins_does_not_undo_what_is_stored() {
     world.app.on("/a", behaviour::answers_with(304, &[("ETag", "\"a\"")], ""));
     // The one that comes without a session is answered, and what is stored is confirmed behind its back.
     let new = world.get("/a", &[("Cache-Control", "no-cache")]);
-    assert_eq!((new.text().as_str(), status(&new).as_str()), ("one", "weir;fwd=stale;fwd-status=304"));
+    assert_eq!((new.text().as_str(), status(&new).as_str()), ("one", "weir;fwd=stale;fwd-status=304;detail=private"));
     assert!(new.field("set-cookie").starts_with("WEIR="), "{new}");
     world.app.on("/a", behaviour::answers_with(200, &[FRESH], "two"));
     assert_eq!(world.get("/a", &[]).text(), "one");

@@ -7,7 +7,7 @@ use super::invalidate::{self, Tag};
 use super::partial::Held;
 use super::storable::Refusal;
 use super::vary::Selection;
-use super::{Directives, Knobs, SURROGATE_CONTROL, date};
+use super::{Directives, Knobs, RULED, SURROGATE_CONTROL, date};
 use crate::message::conditional::Validators;
 use crate::message::{Fields, Name, ResponseHead, Status, hops, semantics};
 
@@ -101,7 +101,7 @@ pub(super) fn ready(fields: &Fields, directives: &Directives, times: Times, knob
 /// Whether the rules read a field of what is stored: without it they would decide about another response, one that lives
 /// longer or is for everybody.
 fn is_read(name: &Name, knobs: &Knobs) -> bool {
-    READ.contains(name) || knobs.targets.contains(name) || *name == SURROGATE_CONTROL
+    READ.contains(name) || knobs.targets.contains(name) || [RULED, SURROGATE_CONTROL].contains(name)
 }
 
 fn hops_only(fields: &mut Fields) {

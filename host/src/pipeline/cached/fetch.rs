@@ -73,8 +73,8 @@ enum Keeps {
     NotThis,
     /// A filter failed and was passed over. Who knows what it would have changed, or said of the cache.
     Unfiltered,
-    /// It begins a session of the client's with a member. Its fields say so too, but others may go before these.
-    Session,
+    /// The gateway has put a cookie of its own into it. Fields say so too, but others may go before these.
+    Own,
     /// A filter says that nothing of it is to be stored.
     Nothing,
 }
@@ -130,14 +130,13 @@ async fn ask(
         }
     };
     let words = Words::of(&exchange.facts, heard);
-    let keeps = Keeps::of(keeps && exchange.record.failure.is_none(), exchange, &words);
-    if keeps != Keeps::NotThis {
-        for name in &plan.ignore_fields {
-            answer.head.fields.remove(name);
-        }
-    }
     words.put(&mut answer.head.fields);
+    let may_keep = keeps && exchange.record.failure.is_none();
+    let keeps = Keeps::of(may_keep, exchange, &words);
     let case = Case { desk, cache, plan, key: &key, client, times, why, words, keeps };
+    if may_keep {
+        case.ignore(&mut answer);
+    }
     case.obey(&answer);
     let failed = exchange.record.failure.is_some() || validate::is_failure(answer.head.status);
     if failed
@@ -152,7 +151,7 @@ async fn ask(
         Question::Whether(entry) if answer.head.status == Status::NOT_MODIFIED && is_ours => {
             case.confirm(exchange, &entry, answer, leader)
         }
-        Question::Rest(entry) if answer.head.status == Status::PARTIAL_CONTENT && case.keeps == Keeps::Perhaps => {
+        Question::Rest(entry) if answer.head.status == Status::PARTIAL_CONTENT => {
             let joined = join::join(&case.cache.knobs, client, &entry, answer, times).await;
             case.complete(exchange, joined, leader)
         }
@@ -234,7 +233,7 @@ impl Keeps {
     fn of(may: bool, exchange: &Exchange, words: &Words) -> Self {
         match (may, exchange.spent.failures) {
             (false, _) => Self::NotThis,
-            (true, _) if exchange.begins_session => Self::Session,
+            (true, _) if exchange.begins_session => Self::Own,
             (true, 1..) => Self::Unfiltered,
             (true, 0) if words.is_bypass => Self::Nothing,
             (true, 0) => Self::Perhaps,
@@ -245,27 +244,30 @@ impl Keeps {
     const fn detail(self) -> Option<&'static str> {
         match self {
             Self::Perhaps | Self::NotThis => None,
+            Self::Own => Some(Refusal::Private.word()),
             Self::Unfiltered => Some("filter-failed"),
-            Self::Session => Some(Refusal::Private.word()),
             Self::Nothing => Some("filter"),
         }
     }
 }
 
 impl Case<'_> {
+    /// Takes off what nobody is to read.
+    fn ignore(&self, answer: &mut Answer) {
+        for name in &self.plan.ignore_fields {
+            answer.head.fields.remove(name);
+        }
+    }
+
     /// Forgets what an answer to an unsafe request makes obsolete.
     fn obey(&self, answer: &Answer) {
         let knobs = &self.cache.knobs;
-        let mut targets = invalidate::targets(self.client, answer.head.status, &answer.head.fields, &knobs.key);
+        let targets = invalidate::targets(self.client, answer.head.status, &answer.head.fields, &knobs.key);
         if targets.urls.is_empty() && targets.tags.is_empty() {
             return;
         }
         let ending = apart::ending(self.client, &self.plan.key);
-        if !ending.is_empty() {
-            let claimed: Vec<Box<str>> = targets.urls.iter().map(|url| format!("{url}{ending}").into()).collect();
-            targets.urls.extend(claimed);
-        }
-        purge::invalidate(&self.cache.store.shelf, &targets, self.desk.has_extras());
+        purge::invalidate(&self.cache.store.shelf, &targets, &ending, self.desk.has_extras());
     }
 
     fn may_stand_in(&self, entry: &Entry) -> bool {
@@ -293,7 +295,7 @@ impl Case<'_> {
         let freshened = validate::freshen(entry.stored(), self.client, &answer.head, self.times, &self.cache.knobs);
         let is_stored = match self.keeps {
             Keeps::Perhaps => self.freshen(entry, &freshened),
-            Keeps::NotThis | Keeps::Unfiltered | Keeps::Session => false,
+            Keeps::NotThis | Keeps::Unfiltered | Keeps::Own => false,
             Keeps::Nothing => {
                 self.cache.store.shelf.purge(&Target::Key(self.key.clone()), Purge::Hard);
                 false
@@ -418,7 +420,7 @@ impl Case<'_> {
     /// Those who wait for an answer that is not kept ask for themselves. It is remembered where that will not change soon.
     fn forget(&self, leader: Option<Leader>) {
         match self.keeps {
-            Keeps::Nothing | Keeps::Session => let_go(leader),
+            Keeps::Nothing | Keeps::Own => let_go(leader),
             Keeps::Perhaps | Keeps::NotThis | Keeps::Unfiltered => leader.into_iter().for_each(Leader::alone),
         }
     }

@@ -180,11 +180,11 @@ impl Desk {
     /// Whether keys of one URL may say more than that.
     fn has_extras(&self) -> bool {
         let Some((cache, plan)) = self.cache() else { return false };
-        let (key, index) = (&plan.key, self.local.generation.route(self.route).and_then(|route| route.cache));
-        // Any filter may add to a key.
-        let has_parts = !(key.fields.is_empty() && key.cookies.is_empty()) || self.local.generation.has_filters();
-        let mut routes = self.local.generation.plan.sites.iter().flat_map(|site| &site.routes);
-        has_parts || cache.knobs.query || routes.any(|route| route.cache == index && apart::is_route(route))
+        let (key, generation) = (&plan.key, &self.local.generation);
+        let index = generation.route(self.route).and_then(|route| route.cache);
+        let by_config = !(key.fields.is_empty() && key.cookies.is_empty()) || cache.knobs.query;
+        let mut routes = generation.plan.sites.iter().flat_map(|site| &site.routes);
+        by_config || generation.has_filters() || routes.any(|route| route.cache == index && apart::is_route(route))
     }
 
     fn is_bypassed(&self, facts: &Facts) -> bool {

@@ -46,10 +46,13 @@ fn order(request: &RequestHead) -> Result<Order, BadOrder> {
     Order::read(Some(Url::of(request)), &String::from_utf8_lossy(&words))
 }
 
-/// Forgets what an answer to an unsafe request makes obsolete.
-pub(super) fn invalidate(shelf: &Shelf, targets: &invalidate::Targets, has_extras: bool) {
+/// Forgets what an answer to an unsafe request makes obsolete; keys of what that was about end so, or say even more.
+pub(super) fn invalidate(shelf: &Shelf, targets: &invalidate::Targets, ending: &str, has_extras: bool) {
     for url in &targets.urls {
         shelf.purge(&Target::Key(url.to_string().into()), Purge::Hard);
+        if !ending.is_empty() {
+            shelf.purge(&Target::Key(format!("{url}{ending}").into()), Purge::Hard);
+        }
         if has_extras {
             shelf.purge(&beyond(url), Purge::Hard);
         }
