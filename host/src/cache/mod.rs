@@ -10,6 +10,7 @@ pub mod invalidate;
 pub mod key;
 mod knobs;
 pub mod lookup;
+pub mod order;
 pub mod partial;
 pub mod reply;
 pub mod status;

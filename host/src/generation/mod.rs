@@ -6,6 +6,7 @@
 mod build;
 mod caches;
 mod current;
+mod forget;
 mod local;
 mod secure;
 mod tally;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 pub use self::caches::{Cache, Store, Stores};
 pub use self::current::Current;
+pub use self::forget::Forgotten;
 pub use self::local::{Local, Thread};
 pub use self::tally::{Counted, Outcome, Tally};
 use crate::chain::Chain;

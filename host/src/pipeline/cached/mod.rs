@@ -71,7 +71,7 @@ pub(super) async fn act(exchange: &mut Exchange, mut routed: Routed) -> ControlF
         return super::uncached(exchange, routed).await;
     };
     if purge::is_asked(exchange, plan) {
-        return Break(purge::answer(exchange, cache, plan));
+        return Break(purge::answer(exchange, cache, plan).await);
     }
     exchange.asked = Some(desk.route);
     let mut digest = None;
