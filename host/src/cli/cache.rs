@@ -26,11 +26,11 @@ pub(super) fn status(at: &AdminSocket, name: Option<&str>) -> u8 {
 }
 
 /// `weir cache purge`
-pub(super) fn purge(at: &AdminSocket, meant: &Meant, name: Option<&str>) -> u8 {
+pub(super) fn purge(at: &AdminSocket, meant: &Meant, is_soft: bool, name: Option<&str>) -> u8 {
     let target = name.map_or_else(|| "/caches/purge".to_owned(), |name| format!("/caches/{}/purge", escaped(name)));
-    match ask(at, Method::POST, &target, form(meant)) {
+    match ask(at, Method::POST, &target, form(meant, is_soft)) {
         Ok(answer) => {
-            let what = if meant.soft { "stale from now on" } else { "forgotten" };
+            let what = if is_soft { "stale from now on" } else { "forgotten" };
             for cache in answer["caches"].as_array().into_iter().flatten() {
                 println!(
                     "{}: {} {what}",
@@ -90,14 +90,14 @@ fn socket(at: &AdminSocket) -> Result<PathBuf, u8> {
 }
 
 /// The order, as the admin socket reads it.
-fn form(meant: &Meant) -> String {
-    let Meant { url, prefix, tag, pattern, all, soft } = meant;
+fn form(meant: &Meant, is_soft: bool) -> String {
+    let Meant { url, prefix, tag, pattern, all } = meant;
     let mut words: Vec<String> = Vec::new();
     let mut with = |name: &str, value: &str| words.push(format!("{name}={}", escaped(value)));
     url.iter().chain(prefix).for_each(|url| with("url", url));
     tag.iter().for_each(|tag| with("tag", tag));
     pattern.iter().for_each(|pattern| with("match", pattern));
-    let bare = [("prefix", prefix.is_some()), ("all", *all), ("soft", *soft)];
+    let bare = [("prefix", prefix.is_some()), ("all", *all), ("soft", is_soft)];
     words.extend(bare.into_iter().filter(|(_, is_said)| *is_said).map(|(name, _)| name.to_owned()));
     words.join("&")
 }
@@ -119,15 +119,15 @@ mod tests {
 
     #[test]
     fn an_order_becomes_a_form() {
-        let nothing =
-            || Meant { url: None, prefix: None, tag: Vec::new(), pattern: Vec::new(), all: false, soft: false };
-        for (meant, expected) in [
-            (Meant { url: Some("http://a/b?c=d&e".into()), ..nothing() }, "url=http%3A%2F%2Fa%2Fb%3Fc%3Dd%26e"),
-            (Meant { prefix: Some("//a/".into()), soft: true, ..nothing() }, "url=%2F%2Fa%2F&prefix&soft"),
-            (Meant { tag: vec!["a b".into(), "caf\u{e9}".into()], ..nothing() }, "tag=a%20b&tag=caf%C3%A9"),
-            (Meant { pattern: vec![r"\.png$".into()], all: true, ..nothing() }, "match=%5C.png%24&all"),
+        let nothing = || Meant { url: None, prefix: None, tag: Vec::new(), pattern: Vec::new(), all: false };
+        let (url, prefix) = (Some("http://a/b?c=d&e".into()), Some("//a/".into()));
+        for (meant, is_soft, expected) in [
+            (Meant { url, ..nothing() }, false, "url=http%3A%2F%2Fa%2Fb%3Fc%3Dd%26e"),
+            (Meant { prefix, ..nothing() }, true, "url=%2F%2Fa%2F&prefix&soft"),
+            (Meant { tag: vec!["a b".into(), "caf\u{e9}".into()], ..nothing() }, false, "tag=a%20b&tag=caf%C3%A9"),
+            (Meant { pattern: vec![r"\.png$".into()], all: true, ..nothing() }, false, "match=%5C.png%24&all"),
         ] {
-            assert_eq!(form(&meant), expected);
+            assert_eq!(form(&meant, is_soft), expected);
         }
     }
 }
