@@ -51,27 +51,34 @@ pub enum Query {
     Without(Vec<String>),
 }
 
+/// What is longer beside the URL is in the key as its digest: keys are kept by the thousand, and clients and filters say
+/// what stands in them.
+const LONGEST_EXTRA: usize = 1024;
+
 /// Of the content of a request, as it comes.
 #[derive(Debug, Clone)]
 pub struct Content(Sha256);
 
 impl Key {
-    /// The key of a request; `parts` are a filter's, and a `QUERY`'s content.
+    /// The key of a request; `parts` are filters', and a `QUERY`'s content.
     #[must_use]
     pub fn of(request: &RequestHead, recipe: &Recipe, parts: &[(&str, &str)]) -> Self {
         let url = recipe.url(request.scheme, &request.authority, request.path(), request.query());
         let mut extra = String::new();
         for name in &recipe.fields {
             if let Some(value) = request.fields.joined(name) {
-                part(&mut extra, name.as_str(), &value);
+                part(&mut extra, "", name.as_str(), &value);
             }
         }
         for name in &recipe.cookies {
             if let Some(value) = cookie(&request.fields, name) {
-                part(&mut extra, name, value);
+                part(&mut extra, "cookie:", name, value);
             }
         }
-        parts.iter().for_each(|(name, value)| part(&mut extra, name, value.as_bytes()));
+        parts.iter().for_each(|(name, value)| part(&mut extra, "part:", name, value.as_bytes()));
+        if extra.len() > LONGEST_EXTRA {
+            extra = format!(" sha256:{}", hex(&Sha256::digest(&extra)));
+        }
         Self { url: url.into(), extra: extra.into() }
     }
 
@@ -180,16 +187,22 @@ impl Content {
     /// A value for `Key::of`'s parts.
     #[must_use]
     pub fn finish(self) -> String {
-        self.0.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        hex(&self.0.finalize())
     }
 }
 
-/// A blank begins each part: no URL has one, and values have theirs escaped.
-fn part(extra: &mut String, name: &str, value: &[u8]) {
+fn hex(digest: &[u8]) -> String {
+    digest.iter().fold(String::with_capacity(64), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// A blank begins each part: no URL has one, and values have theirs escaped. The kind ends with a colon, which names of
+/// fields do not have, so that a cookie is never taken for a field.
+fn part(extra: &mut String, kind: &str, name: &str, value: &[u8]) {
     extra.push(' ');
+    extra.push_str(kind);
     for (at, bytes) in [name.as_bytes(), value].into_iter().enumerate() {
         if at == 1 {
             extra.push('=');
@@ -264,12 +277,38 @@ mod tests {
         let of = |parts: &[(&str, &str)]| Key::of(&asked, &recipe, parts);
         assert_eq!(
             of(&[("device", "phone")]).to_string(),
-            "http://shop.example/a x-tier=gold%20=%201 lang=de device=phone"
+            "http://shop.example/a x-tier=gold%20=%201 cookie:lang=de part:device=phone"
         );
         assert_eq!(of(&[]).url(), Key::of(&request("GET", "/a", &[]), &recipe, &[]).url());
         assert_ne!(of(&[("a", "b c=d")]), of(&[("a", "b"), ("c", "d")]));
         assert_ne!(of(&[("a=b", "c")]), of(&[("a", "b=c")]));
         assert_ne!(of(&[("a", "%20")]), of(&[("a", " ")]));
+        assert_ne!(of(&[("a", "")]), of(&[]));
+        assert_ne!(of(&[("a", "\0 \r\n/é")]), of(&[("a", "\0 \r\n/")]));
+    }
+
+    #[test]
+    fn a_cookie_is_no_field_and_no_part_is_either() {
+        let recipe =
+            Recipe { fields: vec![Name::from_static("a.b")], cookies: vec!["a.b".to_owned()], ..Recipe::default() };
+        let keys = [
+            Key::of(&request("GET", "/", &[("a.b", "1")]), &recipe, &[]),
+            Key::of(&request("GET", "/", &[("cookie", "a.b=1")]), &recipe, &[]),
+            Key::of(&request("GET", "/", &[]), &recipe, &[("a.b", "1")]),
+        ];
+        assert!(keys[0] != keys[1] && keys[1] != keys[2] && keys[0] != keys[2], "{keys:?}");
+    }
+
+    #[test]
+    fn long_parts_are_digests_and_stay_apart() {
+        let long = |last: &str| format!("{}{last}", "\0".repeat(1 << 20));
+        let of = |value: &str| Key::of(&request("GET", "/a", &[]), &Recipe::default(), &[("a.b", value)]);
+        let (one, other) = (of(&long("1")), of(&long("2")));
+        assert_eq!((one.url(), one.extra().len()), ("http://shop.example/a", 1 + 7 + 64));
+        assert_ne!(one, other);
+        assert_eq!(one, of(&long("1")));
+        // Nobody can write a digest in a part's place: a part has a name and `=`.
+        assert_ne!(one, Key::of(&request("GET", "/a", &[]), &Recipe::default(), &[(one.extra().trim(), "")]));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::table::{Item, LONGEST, Table};
 use super::{Cache, CacheBypass, CacheDisk, CacheKey, CacheQuery, StoreCookies, condition, pool, value, whole};
-use crate::message::Name;
+use crate::message::{Name, OWN_SPACES, is_variable_name};
 
 pub(super) const COOKIES: [(&str, StoreCookies); 3] =
     [("never", StoreCookies::Never), ("stated", StoreCookies::Stated), ("always", StoreCookies::Always)];
@@ -225,8 +225,15 @@ fn query(table: &Table<'_>) -> CacheQuery {
 /// Variables of filters: `namespace.name`.
 fn variables(item: Option<&Item<'_>>) -> Vec<String> {
     let names = words(item);
-    if let (Some(item), Some(name)) = (item, names.iter().find(|name| !name.contains('.'))) {
-        item.problem(format!("{name:?} is not a variable's name, which is like \"device.class\""));
+    for (item, name) in item.into_iter().flat_map(|item| names.iter().map(move |name| (item, name))) {
+        let space = name.split_once('.').map_or("", |(space, _)| space);
+        if !is_variable_name(name) {
+            item.problem(format!("{name:?} is not a variable's name, which is like \"device.class\""));
+        } else if OWN_SPACES.contains(&space) {
+            item.problem(format!("{name:?} is the gateway's; those that filters set can be in a key"));
+        } else if space == "cache" {
+            item.problem(format!("{name:?} is a word to the cache itself; cache.key.NAME counts without being listed"));
+        }
     }
     names
 }

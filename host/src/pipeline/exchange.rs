@@ -106,7 +106,7 @@ impl Exchange {
         (record.pool, record.member) = (facts.pool.clone(), facts.member.clone());
         record.note_variables(&facts.variables, format.needs());
         record.request_bytes = self.uploaded.as_ref().map_or(0, |seen| seen.get());
-        record.filter = self.spent.0;
+        record.filter = self.spent.time;
         record.total = clock::now().saturating_duration_since(self.began);
         local.thread.sink.write(format, record);
     }

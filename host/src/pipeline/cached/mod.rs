@@ -12,6 +12,7 @@ mod purge;
 mod refresh;
 mod tee;
 mod tell;
+mod words;
 
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::rc::Rc;
@@ -55,9 +56,6 @@ enum Turn {
     Alone,
 }
 
-/// A filter's word that a request goes past the cache.
-const BYPASS: &str = "cache.bypass";
-
 /// What the content of a `QUERY` is called in a key.
 const CONTENT: &str = "content";
 
@@ -74,6 +72,7 @@ pub(super) async fn act(exchange: &mut Exchange, mut routed: Routed) -> ControlF
         return Break(purge::answer(exchange, cache, plan).await);
     }
     exchange.asked = Some(desk.route);
+    words::hear(&exchange.facts);
     let mut digest = None;
     let is_query = plan.query && exchange.facts.request.method.as_str() == "QUERY";
     // What a `GET` says in a body is in no key; a server that heeds it would answer everybody as it answered one.
@@ -166,16 +165,13 @@ impl Desk {
 
     fn key(&self, facts: &Facts, content: Option<&str>) -> Key {
         let Some((cache, plan)) = self.cache() else { return Key::of(&facts.request, &Default::default(), &[]) };
-        let variables = plan.key.variables.iter();
-        let parts: Vec<(&str, &str)> = variables
-            .filter_map(|name| Some((name.as_str(), facts.variables.get(name)?)))
-            .chain(content.map(|content| (CONTENT, content)))
-            .collect();
+        let mut parts = words::parts(&facts.variables, &plan.key.variables);
+        parts.extend(content.map(|content| (CONTENT, content)));
         Key::of(&facts.request, &cache.knobs.key, &parts)
     }
 
     fn is_bypassed(&self, facts: &Facts) -> bool {
-        let by_filter = facts.variables.get(BYPASS).is_some_and(|word| word != "0" && word != "false");
+        let by_filter = words::is_bypass(&facts.variables);
         let Some(route) = self.local.generation.route(self.route) else { return by_filter };
         let (bypass, request) = (&route.cache_bypass, &facts.request);
         by_filter
@@ -213,6 +209,13 @@ async fn board(desk: &Desk, key: &Bytes) -> Turn {
             Landing::Leader(leader) => Turn::Lead(leader),
             Landing::Uncacheable | Landing::TimedOut => Turn::Alone,
         },
+    }
+}
+
+/// Tells what the route's filters said of an answer to its cache when it was too late.
+pub(super) fn note_late_words(exchange: &Exchange, route: RouteKey, before: usize) {
+    if exchange.facts.variables.len() > before && exchange.local.generation.cache(route).is_some() {
+        words::too_late(exchange, before);
     }
 }
 

@@ -35,6 +35,7 @@ pub(super) fn begin(exchange: &Exchange, desk: &Desk, key: Bytes, entry: &Entry,
     facts.site.clone_from(&exchange.facts.site);
     facts.route.clone_from(&exchange.facts.route);
     facts.variables.clone_from(&exchange.facts.variables);
+    quiet.spent = exchange.spent;
     let routed = routed.without_client(Rc::new(Nobody));
     let question = Question::Whether(entry.clone());
     let errand = Errand { key, question, why: Forward::Stale, leader: Some(leader), keeps: true };

@@ -1,6 +1,7 @@
 //! What is said of what the cache did: `Cache-Status` (RFC 9211), `X-Cache`, a variable for logs and filters.
 
 use super::super::Exchange;
+use super::words;
 use crate::cache::status::{CacheStatus, Forward, Outcome};
 use crate::config;
 use crate::generation::Outcome as Counted;
@@ -8,9 +9,6 @@ use crate::message::{Fields, Name, Status, Value};
 
 /// What this cache is called.
 const NAME: &str = "weir";
-
-/// The variable that says what the cache did.
-const VARIABLE: &str = "cache.status";
 
 const X_CACHE: Name = Name::from_static("x-cache");
 
@@ -86,5 +84,5 @@ pub(super) fn tell(exchange: &mut Exchange, plan: &config::Cache, fields: &mut F
         fields.set(X_CACHE, Value::from_static(word));
     }
     exchange.outcome = Some(done.counted());
-    exchange.facts.variables.set(VARIABLE.to_owned(), done.word().to_owned());
+    exchange.facts.variables.set(words::STATUS.to_owned(), done.word().to_owned());
 }
