@@ -68,9 +68,17 @@ impl Order {
     /// all with this tag, of the whole cache; with a URL also the origin's group of this name. `all`: everything. `soft`: it
     /// stays, and is stale.
     pub fn read(url: Option<Url>, words: &str) -> Result<Self, BadOrder> {
+        Self::of(url, words::read(words)?.into_iter().map(|Word { name, value }| (name, value)))
+    }
+
+    /// As `read`, of words that are apart already.
+    pub fn of(url: Option<Url>, words: impl IntoIterator<Item = (String, Option<String>)>) -> Result<Self, BadOrder> {
         let (mut is_soft, mut is_prefix, mut is_all, mut is_any_scheme, mut names) =
             (false, false, false, false, Vec::new());
-        for Word { name, value } in words::read(words)? {
+        for (number, (name, value)) in words.into_iter().enumerate() {
+            if number >= words::MOST {
+                return Err(BadOrder::TooMany(words::MOST));
+            }
             match (name.as_str(), value.as_deref()) {
                 ("soft", None) => is_soft = true,
                 ("prefix", None) => is_prefix = true,

@@ -139,6 +139,13 @@ impl Store {
         self.made_of == *wanted || path(wanted).is_some() && path(&self.made_of) == path(wanted)
     }
 
+    /// Bytes that it may take in memory and on the disk, where it has them.
+    #[must_use]
+    pub fn capacities(&self) -> (Option<u64>, Option<u64>) {
+        let MadeOf { memory, disk, .. } = &self.made_of;
+        (Some(*memory).filter(|memory| *memory > 0), disk.as_ref().map(|disk| disk.size))
+    }
+
     /// Notes that something was asked for; whether it was often enough to be stored.
     #[must_use]
     pub fn is_used(&self, key: &[u8], least: u32) -> bool {

@@ -93,7 +93,7 @@ impl Exchange {
     fn count(&self) {
         let (Some(route), Some(outcome)) = (self.asked, self.outcome) else { return };
         if let Some((cache, _)) = self.local.generation.cache(route) {
-            cache.store.tally.count(&self.local.thread, outcome, self.record.response_bytes);
+            cache.store.tally.count(self.local.thread.number(), outcome, self.record.response_bytes);
         }
     }
 

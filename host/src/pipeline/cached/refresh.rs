@@ -22,7 +22,7 @@ struct Nobody;
 pub(super) fn begin(exchange: &Exchange, desk: &Desk, key: Bytes, entry: &Entry, routed: Routed) {
     let Some((cache, _)) = desk.cache() else { return };
     let Some(leader) = cache.store.shelf.flights().lead(&key) else { return };
-    cache.store.tally.refresh(&exchange.local.thread);
+    cache.store.tally.refresh(exchange.local.thread.number());
     let mut quiet = arrive::unread(&desk.local, &exchange.client, clock::now());
     quiet.is_quiet = true;
     quiet.site = exchange.site;
