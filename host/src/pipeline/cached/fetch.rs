@@ -108,7 +108,7 @@ async fn ask(
     };
     let case = Case { cache, plan, key: &key, client, times, why };
     count(&cache.store.tally.misses);
-    case.obey(&answer);
+    case.obey(&answer).await;
     let failed = exchange.record.failure.is_some() || validate::is_failure(answer.head.status);
     if failed
         && let Some(entry) = question.entry().filter(|entry| case.may_stand_in(entry))
@@ -206,12 +206,10 @@ impl Question {
 
 impl Case<'_> {
     /// Forgets what an answer to an unsafe request makes obsolete.
-    fn obey(&self, answer: &Answer) {
-        let knobs = &self.cache.knobs;
-        let targets = invalidate::targets(self.client, answer.head.status, &answer.head.fields, &knobs.key);
-        let key = &self.plan.key;
-        let has_extras = !(key.fields.is_empty() && key.cookies.is_empty() && key.variables.is_empty()) || knobs.query;
-        purge::invalidate(&self.cache.store.shelf, &targets, has_extras);
+    async fn obey(&self, answer: &Answer) {
+        let recipe = &self.cache.knobs.key;
+        let targets = invalidate::targets(self.client, answer.head.status, &answer.head.fields, recipe);
+        purge::invalidate(&self.cache.store.shelf, &targets).await;
     }
 
     fn may_stand_in(&self, entry: &Entry) -> bool {
