@@ -15,6 +15,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use moka::sync::Cache;
 use tokio::sync::oneshot;
 
+use super::bans::{Bans, Moment};
 use super::counters::Count;
 use super::directory::Directory;
 use super::format;
@@ -23,9 +24,10 @@ use super::memory::Memory;
 use super::object::{Label, Object};
 use super::opened::{OPEN_WEIGHT, Open};
 use super::sweep;
-use super::tags::{Bans, Moment, Purge, Target};
-use super::threads::Threads;
+use super::target::{Meant, Purge};
 use super::trouble::{Doing, Troubles};
+use super::walk::After;
+use crate::kernel::Threads;
 
 /// What a shelf on a disk is told.
 #[derive(Debug, Clone)]
@@ -51,7 +53,7 @@ pub struct DiskSizes {
 pub(super) struct Disk {
     pub(super) directory: Directory,
     pub(super) sizes: DiskSizes,
-    pub(super) threads: Threads,
+    pub(super) threads: Arc<Threads>,
     pub(super) bans: Arc<Bans>,
     pub(super) failures: AtomicU64,
     /// Files that are being written.
@@ -88,7 +90,12 @@ const LEAST_YIELD: u64 = 1 << 20;
 
 impl Disk {
     /// Takes a directory. What is in it can be found bit by bit, as a thread reads it.
-    pub(super) fn open(sizes: DiskSizes, bans: Arc<Bans>, now: SystemTime) -> io::Result<Arc<Self>> {
+    pub(super) fn open(
+        sizes: DiskSizes,
+        bans: Arc<Bans>,
+        threads: Arc<Threads>,
+        now: SystemTime,
+    ) -> io::Result<Arc<Self>> {
         let directory = Directory::take(&sizes.directory, seconds(now))?;
         let open = Cache::builder()
             .max_capacity(sizes.open * u64::from(OPEN_WEIGHT))
@@ -96,7 +103,7 @@ impl Disk {
             .build();
         let disk = Arc::new(Self {
             index: Mutex::new(Index::seeded(directory.first())),
-            threads: Threads::up_to(sizes.threads)?,
+            threads,
             directory,
             sizes,
             bans,
@@ -136,7 +143,7 @@ impl Disk {
         if !closed.is_empty() {
             let disk = self.clone();
             let opened =
-                self.threads.run(move || closed.into_iter().map(|number| disk.load(number)).collect::<Vec<_>>());
+                self.threads.begin(move || closed.into_iter().map(|number| disk.load(number)).collect::<Vec<_>>());
             let mut opened = opened.await.unwrap_or_default().into_iter();
             found.iter_mut().filter(|(_, open)| open.is_none()).for_each(|(_, open)| *open = opened.next().flatten());
         }
@@ -198,37 +205,48 @@ impl Disk {
         }
     }
 
-    /// Forgets: how many objects, and when the disk has it.
-    pub(super) fn purge(self: &Arc<Self>, target: &Target, purge: Purge) -> (u64, Option<oneshot::Receiver<()>>) {
-        let meant = {
-            let mut index = self.index();
-            let meant = index.select(target);
-            for number in &meant {
-                match purge {
-                    Purge::Soft => index.stale(*number),
-                    Purge::Hard => drop(index.remove(*number)),
-                }
+    /// Forgets what is meant, as far as the index goes: of one target, a piece of what comes after what was seen. Whose files
+    /// are to follow, and where to go on, unless that was the last piece.
+    pub(super) fn purge_some(
+        &self,
+        meant: &Meant,
+        at: usize,
+        after: Option<After>,
+        purge: Purge,
+    ) -> (Vec<u64>, Option<After>) {
+        let mut index = self.index();
+        let (numbers, next) = index.select(meant, at, after.as_ref());
+        for number in &numbers {
+            match purge {
+                Purge::Soft => index.stale(*number),
+                Purge::Hard => drop(index.remove(*number)),
             }
-            meant
-        };
-        if meant.is_empty() && self.spools.load(Ordering::Acquire) == 0 {
-            return (0, None);
         }
-        let (disk, count) = (self.clone(), meant.len() as u64);
-        let done = self.threads.carry_out(move || {
-            for number in &meant {
-                match purge {
-                    Purge::Soft => disk.amend_stale(*number),
-                    Purge::Hard => disk.discard(*number),
-                }
+        (numbers, next)
+    }
+
+    /// The same for files. Waits for the disk.
+    pub(super) fn purge_files(&self, numbers: &[u64], purge: Purge) {
+        for number in numbers {
+            match purge {
+                Purge::Soft => self.amend_stale(*number),
+                Purge::Hard => self.discard(*number),
             }
-            if disk.sizes.sync && purge == Purge::Hard {
-                let _ = disk.directory.sync(meant).inspect_err(|error| disk.troubled(Doing::Remove, error));
-            }
-            // What got its name meanwhile without knowing of it is gone or marked as well when this is had.
-            drop(disk.publishing.write().unwrap_or_else(PoisonError::into_inner));
-        });
-        (count, Some(done))
+        }
+        if self.sizes.sync && purge == Purge::Hard {
+            let synced = self.directory.sync(numbers.iter().copied());
+            let _ = synced.inspect_err(|error| self.troubled(Doing::Remove, error));
+        }
+    }
+
+    /// Whether anything is being written.
+    pub(super) fn is_writing(&self) -> bool {
+        self.spools.load(Ordering::Acquire) > 0
+    }
+
+    /// Ends when what got its name without knowing of a purge is gone, or marked. Waits for the disk.
+    pub(super) fn catch_up(&self) {
+        drop(self.publishing.write().unwrap_or_else(PoisonError::into_inner));
     }
 
     pub(super) fn count(&self) -> Count {
@@ -327,9 +345,9 @@ impl Disk {
         self.publishing.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether it is what its label means, and has no later label.
+    /// Whether it is what its label means, has no later label, and was not purged softly.
     fn is_still(&self, open: &Open) -> bool {
-        let is_there = self.index().sequence(&open.label) == Some(open.sequence);
+        let is_there = self.index().fresh(&open.label) == Some(open.sequence);
         is_there && self.open.get(&open.sequence).is_some_and(|held| Arc::ptr_eq(&held.label, &open.label))
     }
 

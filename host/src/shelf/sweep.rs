@@ -7,9 +7,9 @@ use std::io;
 use std::sync::{Arc, Weak};
 use std::thread;
 
+use super::bans::Moment;
 use super::disk::{Disk, Shelved};
 use super::format::{self, Found};
-use super::tags::Moment;
 use super::trouble::Doing;
 
 /// Begins to read.

@@ -11,11 +11,12 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
+use super::bans::Moment;
 use super::disk::{Disk, Shelved};
 use super::format;
 use super::object::Label;
 use super::seal::Sum;
-use super::tags::{Moment, Purge};
+use super::target::Purge;
 use super::trouble::Doing;
 
 /// A file that is being written.

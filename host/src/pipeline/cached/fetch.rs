@@ -12,7 +12,7 @@ use super::entry::{self, Entry};
 use super::tee::Tee;
 use super::tell::{self, Done};
 use super::words::Words;
-use super::{Desk, apart, join, purge};
+use super::{Desk, join, purge};
 use crate::cache::fresh::Times;
 use crate::cache::status::Forward;
 use crate::cache::storable::{self, Refusal};
@@ -50,7 +50,6 @@ pub(super) enum Question {
 
 /// What belongs to one question.
 struct Case<'a> {
-    desk: &'a Desk,
     cache: &'a Cache,
     plan: &'a config::Cache,
     key: &'a Bytes,
@@ -133,11 +132,11 @@ async fn ask(
     words.put(&mut answer.head.fields);
     let may_keep = keeps && exchange.record.failure.is_none();
     let keeps = Keeps::of(may_keep, exchange, &words);
-    let case = Case { desk, cache, plan, key: &key, client, times, why, words, keeps };
+    let case = Case { cache, plan, key: &key, client, times, why, words, keeps };
     if may_keep {
         case.ignore(&mut answer);
     }
-    case.obey(&answer);
+    case.obey(&answer).await;
     let failed = exchange.record.failure.is_some() || validate::is_failure(answer.head.status);
     if failed
         && let Some(entry) = question.entry().filter(|entry| case.may_stand_in(entry))
@@ -260,14 +259,10 @@ impl Case<'_> {
     }
 
     /// Forgets what an answer to an unsafe request makes obsolete.
-    fn obey(&self, answer: &Answer) {
-        let knobs = &self.cache.knobs;
-        let targets = invalidate::targets(self.client, answer.head.status, &answer.head.fields, &knobs.key);
-        if targets.urls.is_empty() && targets.tags.is_empty() {
-            return;
-        }
-        let ending = apart::ending(self.client, &self.plan.key);
-        purge::invalidate(&self.cache.store.shelf, &targets, &ending, self.desk.has_extras());
+    async fn obey(&self, answer: &Answer) {
+        let recipe = &self.cache.knobs.key;
+        let targets = invalidate::targets(self.client, answer.head.status, &answer.head.fields, recipe);
+        purge::invalidate(&self.cache.store.shelf, &targets).await;
     }
 
     fn may_stand_in(&self, entry: &Entry) -> bool {

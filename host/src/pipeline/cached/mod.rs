@@ -177,16 +177,6 @@ impl Desk {
         Key::of(&facts.request, &cache.knobs.key, &parts)
     }
 
-    /// Whether keys of one URL may say more than that.
-    fn has_extras(&self) -> bool {
-        let Some((cache, plan)) = self.cache() else { return false };
-        let (key, generation) = (&plan.key, &self.local.generation);
-        let index = generation.route(self.route).and_then(|route| route.cache);
-        let by_config = !(key.fields.is_empty() && key.cookies.is_empty()) || cache.knobs.query;
-        let mut routes = generation.plan.sites.iter().flat_map(|site| &site.routes);
-        by_config || generation.has_filters() || routes.any(|route| route.cache == index && apart::is_route(route))
-    }
-
     fn is_bypassed(&self, facts: &Facts) -> bool {
         let by_filter = words::is_bypass(&facts.variables);
         let Some(route) = self.local.generation.route(self.route) else { return by_filter };
