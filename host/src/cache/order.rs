@@ -62,6 +62,11 @@ const LARGEST_PATTERN: usize = 128 << 10;
 impl Order {
     /// Reads words, which are about a URL if one was given: what they mean says `CONFIG.md`, "Forgetting".
     pub fn read(url: Option<Url>, words: &str) -> Result<Self, BadOrder> {
+        Self::of(url, words::read(words)?.into_iter().map(|Word { name, value }| (name, value)))
+    }
+
+    /// As `read`, of words that are apart already.
+    pub fn of(url: Option<Url>, words: impl IntoIterator<Item = (String, Option<String>)>) -> Result<Self, BadOrder> {
         let mut order = Self {
             is_soft: false,
             url,
@@ -74,7 +79,10 @@ impl Order {
             older_than: None,
         };
         let (mut is_all, mut is_prefix) = (false, false);
-        for Word { name, value } in words::read(words)? {
+        for (number, (name, value)) in words.into_iter().enumerate() {
+            if number >= words::MOST {
+                return Err(BadOrder::TooMany(words::MOST, "words"));
+            }
             match (name.as_str(), value.as_deref()) {
                 ("all", None) => is_all = true,
                 ("prefix", None) => is_prefix = true,

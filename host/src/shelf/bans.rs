@@ -3,7 +3,9 @@
 //!
 //! Invariant: what cannot be remembered counts as purged.
 
+use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, VecDeque};
+use std::hash::BuildHasher as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::object::Label;
@@ -13,6 +15,7 @@ use super::target::{Meant, Purge, Target};
 #[derive(Debug, Default)]
 pub(super) struct Bans {
     state: Mutex<State>,
+    hasher: RandomState,
 }
 
 /// A moment between purges.
@@ -24,7 +27,8 @@ struct State {
     now: u64,
     /// What is older than this is forgotten: whoever began before counts as purged.
     since: u64,
-    exact: HashMap<Target, When>,
+    /// By a keyed hash, because clients make keys as long as they like; two that meet are purged together.
+    exact: HashMap<u64, When>,
     /// Everything else, in the order in which it came.
     listed: VecDeque<(Arc<Meant>, When)>,
 }
@@ -66,7 +70,7 @@ impl Bans {
             state.exact.clear();
         }
         for target in &meant.targets {
-            let when = state.exact.entry(target.clone()).or_default();
+            let when = state.exact.entry(self.hasher.hash_one(target)).or_default();
             *when = when.at(now, purge);
         }
     }
@@ -82,10 +86,18 @@ impl Bans {
                 return Some(Purge::Hard);
             }
             let later = state.listed.iter().filter_map(|(meant, when)| Some((meant.clone(), when.after(moment)?)));
-            (state.exact(moment, label), later.collect::<Vec<_>>())
+            (self.exact(&state, moment, label), later.collect::<Vec<_>>())
         };
         let listed = listed.into_iter().filter(|(meant, _)| meant.target_of(label).is_some()).map(|(_, purge)| purge);
         listed.chain(exact).max()
+    }
+
+    fn exact(&self, state: &State, moment: Moment, label: &Label) -> Option<Purge> {
+        let stem = label.key.iter().position(|byte| *byte == b' ').unwrap_or(label.key.len());
+        let keys = [Target::Key(label.key.clone()), Target::Stem(label.key.slice(..stem)), Target::All];
+        let tags = label.tags.iter().map(|tag| Target::Tag(tag.clone()));
+        let found = keys.into_iter().chain(tags).filter_map(|target| state.exact.get(&self.hasher.hash_one(target)));
+        found.filter_map(|when| when.after(moment)).max()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -100,16 +112,6 @@ fn is_exact(target: &Target) -> bool {
         // Of a key the part before its first blank is looked up.
         Target::Stem(stem) => !stem.contains(&b' '),
         Target::Prefix(_) => false,
-    }
-}
-
-impl State {
-    fn exact(&self, moment: Moment, label: &Label) -> Option<Purge> {
-        let stem = label.key.iter().position(|byte| *byte == b' ').unwrap_or(label.key.len());
-        let keys = [Target::Key(label.key.clone()), Target::Stem(label.key.slice(..stem)), Target::All];
-        let tags = label.tags.iter().map(|tag| Target::Tag(tag.clone()));
-        let found = keys.into_iter().chain(tags).filter_map(|target| self.exact.get(&target)?.after(moment));
-        found.max()
     }
 }
 

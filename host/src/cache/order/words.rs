@@ -13,7 +13,7 @@ pub(super) struct Word {
 }
 
 /// Words of one order: each is work for everything that is stored.
-const MOST: usize = 64;
+pub(super) const MOST: usize = 64;
 
 /// All words; a text without any is none.
 pub(super) fn read(text: &str) -> Result<Vec<Word>, BadOrder> {
