@@ -213,7 +213,7 @@ impl Disk {
     /// are to follow, and where to go on, unless that was the last piece.
     pub(super) fn purge_some(
         &self,
-        meant: &Meant,
+        meant: (&Meant, u64),
         at: usize,
         after: Option<After>,
         purge: Purge,

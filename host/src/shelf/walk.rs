@@ -23,6 +23,8 @@ use crate::kernel::Threads;
 pub(super) struct Walk {
     meant: Arc<Meant>,
     purge: Purge,
+    /// What was begun later is none of its business: neither is it meant, nor may a walk go on for ever because of it.
+    before: u64,
     disk: Option<Arc<Disk>>,
     memory: Option<Arc<Memory>>,
     stage: Stage,
@@ -64,9 +66,16 @@ const AT_ONCE: usize = 4;
 const FILES: usize = 32;
 
 impl Walk {
-    pub(super) fn of(meant: Arc<Meant>, purge: Purge, disk: Option<Arc<Disk>>, memory: Option<Arc<Memory>>) -> Self {
+    /// A purge of what has a lower number than this.
+    pub(super) fn of(
+        meant: Arc<Meant>,
+        purge: Purge,
+        before: u64,
+        disk: Option<Arc<Disk>>,
+        memory: Option<Arc<Memory>>,
+    ) -> Self {
         let (stage, files) = (Stage::Over, Vec::new());
-        let mut walk = Self { meant, purge, disk, memory, stage, count: 0, files, told: None, written: None };
+        let mut walk = Self { meant, purge, before, disk, memory, stage, count: 0, files, told: None, written: None };
         walk.stage = walk.with_work(Stage::Disk(0, None));
         walk
     }
@@ -111,16 +120,16 @@ impl Walk {
 
     /// One piece.
     fn go(&mut self) {
-        let (meant, purge) = (self.meant.clone(), self.purge);
+        let (meant, purge, before) = (self.meant.clone(), self.purge, self.before);
         let next = match (std::mem::replace(&mut self.stage, Stage::Over), &self.disk, &self.memory) {
             (Stage::Disk(at, after), Some(disk), _) => {
-                let (numbers, next) = disk.purge_some(&meant, at, after, purge);
+                let (numbers, next) = disk.purge_some((&meant, before), at, after, purge);
                 self.count += numbers.len() as u64;
                 self.files.extend(numbers);
                 next.map_or(Stage::Disk(at + 1, None), |next| Stage::Disk(at, Some(next)))
             }
             (Stage::Memory(at, after), _, Some(memory)) => {
-                let (count, next) = memory.purge_some(&meant, at, after, purge);
+                let (count, next) = memory.purge_some((&meant, before), at, after, purge);
                 self.count += count;
                 next.map_or(Stage::Memory(at + 1, None), |next| Stage::Memory(at, Some(next)))
             }
