@@ -21,7 +21,7 @@ use crate::chain::Spent;
 use crate::clock;
 use crate::config;
 use crate::failure::Kind;
-use crate::generation::{Cache, Generation};
+use crate::generation::Cache;
 use crate::message::accel::Expires;
 use crate::message::{Method, Name, RequestHead, ResponseHead, Status, Value};
 use crate::shelf::{Leader, Purge, Target};
@@ -50,7 +50,6 @@ pub(super) enum Question {
 
 /// What belongs to one question.
 struct Case<'a> {
-    generation: &'a Generation,
     cache: &'a Cache,
     plan: &'a config::Cache,
     key: &'a Bytes,
@@ -126,9 +125,8 @@ async fn ask(
     let words = Words::of(&exchange.facts, heard);
     words.put(&mut answer.head.fields);
     let keeps = Keeps::of(keeps && exchange.record.failure.is_none(), exchange.spent, &words);
-    let generation = &desk.local.generation;
-    let case = Case { generation, cache, plan, key: &key, client, times, why, words, keeps };
-    case.obey(&answer);
+    let case = Case { cache, plan, key: &key, client, times, why, words, keeps };
+    case.obey(&answer).await;
     let failed = exchange.record.failure.is_some() || validate::is_failure(answer.head.status);
     if failed
         && let Some(entry) = question.entry().filter(|entry| case.may_stand_in(entry))
@@ -242,15 +240,12 @@ impl Keeps {
 
 impl Case<'_> {
     /// Forgets what an answer to an unsafe request makes obsolete.
-    fn obey(&self, answer: &Answer) {
-        let knobs = &self.cache.knobs;
-        let targets = invalidate::targets(self.client, answer.head.status, &answer.head.fields, &knobs.key);
-        if targets.urls.is_empty() && targets.tags.is_empty() {
-            return;
+    async fn obey(&self, answer: &Answer) {
+        let recipe = &self.cache.knobs.key;
+        let targets = invalidate::targets(self.client, answer.head.status, &answer.head.fields, recipe);
+        if !(targets.urls.is_empty() && targets.tags.is_empty()) {
+            purge::invalidate(&self.cache.store.shelf, &targets).await;
         }
-        let key = &self.plan.key;
-        let by_config = !(key.fields.is_empty() && key.cookies.is_empty()) || knobs.query;
-        purge::invalidate(&self.cache.store.shelf, &targets, by_config || self.generation.has_filters());
     }
 
     fn may_stand_in(&self, entry: &Entry) -> bool {
