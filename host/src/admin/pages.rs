@@ -108,6 +108,17 @@ fn open<'a>(page: &str, path: &'a str) -> Option<Option<&'a str>> {
 mod tests {
     use super::*;
 
+    /// The manual lists them all.
+    const MANUAL: &str = include_str!("../../ADMIN.md");
+
+    #[test]
+    fn every_page_is_in_the_manual() {
+        for page in PAGES {
+            let line = format!("| `{}` | `{}` |", page.method, page.path);
+            assert!(MANUAL.contains(&line), "{line}");
+        }
+    }
+
     #[test]
     fn paths_and_methods_lead_to_pages() {
         let allowed = |methods: &[Method]| Found::Methods(methods.to_vec());
