@@ -274,7 +274,7 @@ fn a_filter_says_how_long_and_not_whether() {
         let own = if said.is_empty() { vec![] } else { vec![("X-TTL", said)] };
         let answer = world.get(&target, &own);
         let expected = if expected == STORED { STORED.to_owned() } else { format!("{NEVER}{expected}") };
-        assert_eq!(status(&answer.expect(200)), expected, "{said} {fields:?}");
+        assert_eq!(status(answer.expect(200)), expected, "{said} {fields:?}");
         assert_eq!(answer.fields.get("weir-ruled"), None);
         if let Some(seconds) = seconds {
             let hit = world.get(&target, &[]);
