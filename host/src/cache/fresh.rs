@@ -118,6 +118,10 @@ impl Policy {
     /// `current_age` (section 4.2.3).
     #[must_use]
     pub fn age(&self, now: SystemTime) -> Duration {
+        // A clock that was set back far says nothing of how much time went by.
+        if since(now, self.answered) > CLOCK_ERROR {
+            return FOREVER;
+        }
         (self.age + since(self.answered, now)).min(FOREVER)
     }
 
@@ -189,6 +193,10 @@ impl Policy {
         }
     }
 }
+
+/// So far a clock that is kept in order may be set back: what came later than now by more is from a wrong one, and would be
+/// fresh until that time comes again.
+const CLOCK_ERROR: Duration = Duration::from_secs(300);
 
 /// What is waited for between two instants; nothing if the clock was set back.
 #[must_use]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use http::header;
 use sha2::{Digest as _, Sha256};
 
-use crate::message::{Authority, Fields, Name, RequestHead, Scheme, host};
+use crate::message::{Authority, Fields, Name, RequestHead, Scheme, host, query};
 
 /// A primary key (RFC 9111, section 2).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -119,7 +119,7 @@ impl Recipe {
                 let _ = write!(url, ":{port}");
             }
         }
-        url.push_str(self.without_session(path));
+        self.push_path(&mut url, path);
         if let Some(query) = query.and_then(|query| self.query(query)) {
             url.push('?');
             url.push_str(&query);
@@ -127,24 +127,36 @@ impl Recipe {
         url
     }
 
-    fn without_session<'a>(&self, path: &'a str) -> &'a str {
-        let last = path.rfind('/').unwrap_or_default();
+    /// Without sessions' parameters, and nothing else: what stands behind them says something.
+    fn push_path(&self, url: &mut String, path: &str) {
+        let last = path.rfind('/').filter(|_| !self.sessions.is_empty()).unwrap_or(path.len());
+        let (before, segment) = path.split_at_checked(last).unwrap_or((path, ""));
+        url.push_str(before);
         let is_session = |parameter: &str| {
             let name = parameter.split_once('=').map(|(name, _)| name);
             name.is_some_and(|name| self.sessions.iter().any(|known| known == name))
         };
-        let mut cuts = path.match_indices(';').filter(|(at, _)| *at > last);
-        let cut = cuts.find(|(at, _)| path.get(at + 1..).is_some_and(is_session));
-        cut.and_then(|(at, _)| path.get(..at)).unwrap_or(path)
+        for (at, parameter) in segment.split(';').enumerate().filter(|(at, one)| *at == 0 || !is_session(one)) {
+            if at > 0 {
+                url.push(';');
+            }
+            url.push_str(parameter);
+        }
     }
 
     fn query(&self, query: &str) -> Option<String> {
         if self.query == Query::Whole && self.sessions.is_empty() && !self.sort {
             return Some(query.to_owned());
         }
-        let name = |parameter: &str| parameter.split_once('=').map_or(parameter, |(name, _)| name).to_owned();
-        let mut kept: Vec<(String, &str)> =
-            query.split('&').map(|one| (name(one), one)).filter(|(name, _)| self.counts(name)).collect();
+        // As origins read them, also those that take blanks off or end a parameter with a semicolon: else one that counts
+        // could be hidden from the key in another spelling or in one that does not.
+        let name = |parameter: &str| {
+            let name = parameter.split_once('=').map_or(parameter, |(name, _)| name);
+            query::decoded(name).trim_start().to_owned()
+        };
+        let is_more = |parameter: &str| self.query != Query::Nothing && parameter.contains(';');
+        let named = query.split('&').map(|one| (name(one), one));
+        let mut kept: Vec<(String, &str)> = named.filter(|(name, one)| self.counts(name) || is_more(one)).collect();
         if self.sort {
             // Stable: the order of values of one name says something.
             kept.sort_by(|one, other| one.0.cmp(&other.0));
@@ -254,6 +266,12 @@ mod tests {
             (&without, "/a?b=2", "http://shop.example/a"),
             (&session, "/x;sid=1/a;v=2;sid=abc?sid=1&x=2", "http://shop.example/x;sid=1/a;v=2?x=2"),
             (&session, "/a;side=1", "http://shop.example/a;side=1"),
+            (&session, "/a;sid=1;admin=1", "http://shop.example/a;admin=1"),
+            (&only, "/a?%61=1", "http://shop.example/a?%61=1"),
+            (&only, "/a?+a=1", "http://shop.example/a?+a=1"),
+            (&only, "/a?b=2;a=1", "http://shop.example/a?b=2;a=1"),
+            (&without, "/a?%75tm_x=2&c=3", "http://shop.example/a?c=3"),
+            (&without, "/a?b=2;c=1", "http://shop.example/a?b=2;c=1"),
             (&nothing, "/a?b", "///a"),
         ] {
             assert_eq!(key(recipe, path), expected);

@@ -29,4 +29,4 @@ mod testing;
 
 pub use self::directives::{Directives, FOREVER, RULED, Reach, RequestDirectives, SURROGATE_CONTROL};
 pub use self::knobs::{Cookies, Knobs, PerMille};
-pub use self::stored::Stored;
+pub use self::stored::{READ, Stored};

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use http::header;
+
 use super::table::{Item, LONGEST, Table};
 use super::{Cache, CacheBypass, CacheDisk, CacheKey, CacheQuery, StoreCookies, condition, pool, value, whole};
 use crate::message::{Name, OWN_SPACES, is_variable_name};
@@ -81,6 +83,10 @@ fn check(table: &Table<'_>, cache: &Cache) {
             "without memory a cache needs a disk, such as disk = { path = \"/var/cache/weir\", size = \"1GiB\" }",
         );
     }
+    let decides = |name: &&Name| DECIDING.contains(name) || cache.targeted.contains(name);
+    if let (Some(item), Some(name)) = (table.item("strip-fields"), cache.strip_fields.iter().find(decides)) {
+        item.problem(format!("{name} decides how long an answer is kept and for whom, so it is stored with it"));
+    }
     if let (Some(item), None) = (table.item("max-object"), &cache.disk)
         && cache.max_object > cache.memory
     {
@@ -88,6 +94,9 @@ fn check(table: &Table<'_>, cache: &Cache) {
         item.problem(format!("nothing that long fits into a memory of {memory}"));
     }
 }
+
+/// What a stored answer's life and readers are decided by.
+const DECIDING: [Name; 5] = [header::CACHE_CONTROL, header::EXPIRES, header::AGE, header::DATE, header::VARY];
 
 /// Directories have one cache each.
 pub(super) fn check_disks(caches: &[(String, Table<'_>)], plans: &[Cache]) {

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::Tally;
@@ -49,14 +49,19 @@ struct MadeOf {
     disk: Option<config::CacheDisk>,
 }
 
-/// How often something was asked for, about: two keys may share a place, which only stores one of them earlier.
+/// How often something was asked for, about: two keys may share a place, which only stores one of them earlier. What is
+/// asked for no more is forgotten by and by, or in the end everything would have been asked for often.
 struct Uses {
     counts: Box<[AtomicU8]>,
+    asked: AtomicUsize,
     hasher: RandomState,
 }
 
 /// Places in `Uses`: as many bytes.
 const USES: usize = 1 << 16;
+/// After so many questions all counts are halved: less than one for each place, so that places keep apart what is asked for
+/// once from what is asked for often.
+const AGE: usize = USES / 2;
 
 /// Files of one cache that are kept open.
 const OPEN_FILES: u64 = 512;
@@ -134,6 +139,13 @@ impl Store {
         self.made_of == *wanted || path(wanted).is_some() && path(&self.made_of) == path(wanted)
     }
 
+    /// Bytes that it may take in memory and on the disk, where it has them.
+    #[must_use]
+    pub fn capacities(&self) -> (Option<u64>, Option<u64>) {
+        let MadeOf { memory, disk, .. } = &self.made_of;
+        (Some(*memory).filter(|memory| *memory > 0), disk.as_ref().map(|disk| disk.size))
+    }
+
     /// Notes that something was asked for; whether it was often enough to be stored.
     #[must_use]
     pub fn is_used(&self, key: &[u8], least: u32) -> bool {
@@ -143,11 +155,16 @@ impl Store {
 
 impl Uses {
     fn none() -> Self {
-        Self { counts: (0..USES).map(|_| AtomicU8::new(0)).collect(), hasher: RandomState::new() }
+        let counts = (0..USES).map(|_| AtomicU8::new(0)).collect();
+        Self { counts, asked: AtomicUsize::new(0), hasher: RandomState::new() }
     }
 
     fn count(&self, key: &[u8]) -> u32 {
         let at = usize::try_from(self.hasher.hash_one(key) % USES as u64).unwrap_or(0);
+        if self.asked.fetch_add(1, Ordering::Relaxed) % AGE == AGE - 1 {
+            let halve = |place: &AtomicU8| place.store(place.load(Ordering::Relaxed) / 2, Ordering::Relaxed);
+            self.counts.iter().for_each(halve);
+        }
         let Some(place) = self.counts.get(at) else { return 1 };
         let before = place.load(Ordering::Relaxed);
         place.store(before.saturating_add(1), Ordering::Relaxed);
@@ -248,5 +265,11 @@ mod tests {
     fn uses_are_counted_by_key() {
         let uses = Uses::none();
         assert_eq!((uses.count(b"a"), uses.count(b"a"), uses.count(b"a")), (1, 2, 3));
+        // A year of other things: what is asked for once is still asked for once.
+        for number in 0..10 * USES {
+            uses.count(number.to_string().as_bytes());
+        }
+        let often = (0..1000).filter(|number| uses.count(format!("fresh {number}").as_bytes()) > 2).count();
+        assert!(often < 200, "{often}");
     }
 }

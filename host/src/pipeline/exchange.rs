@@ -41,6 +41,8 @@ pub(super) struct Exchange {
     pub(super) kept: Option<wasm::Exchange>,
     /// A member that granted another protocol, until the answer is on its way.
     pub(super) switched: Option<Box<Switched>>,
+    /// The gateway has put a cookie of its own into the answer, which is this client's.
+    pub(super) begins_session: bool,
     /// Nobody asked for it: it is in no log.
     pub(super) is_quiet: bool,
     /// The route whose cache was asked last.
@@ -91,7 +93,7 @@ impl Exchange {
     fn count(&self) {
         let (Some(route), Some(outcome)) = (self.asked, self.outcome) else { return };
         if let Some((cache, _)) = self.local.generation.cache(route) {
-            cache.store.tally.count(&self.local.thread, outcome, self.record.response_bytes);
+            cache.store.tally.count(self.local.thread.number(), outcome, self.record.response_bytes);
         }
     }
 

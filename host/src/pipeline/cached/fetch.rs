@@ -15,13 +15,13 @@ use super::words::Words;
 use super::{Desk, join, purge};
 use crate::cache::fresh::Times;
 use crate::cache::status::Forward;
+use crate::cache::storable::{self, Refusal};
 use crate::cache::validate::{self, Freshened, Seen};
-use crate::cache::{Knobs, RequestDirectives, Stored, invalidate, partial, reply, storable};
-use crate::chain::Spent;
+use crate::cache::{Knobs, RequestDirectives, Stored, invalidate, partial, reply};
 use crate::clock;
 use crate::config;
-use crate::failure::Kind;
-use crate::generation::{Cache, Generation};
+use crate::failure::{Failure, Kind};
+use crate::generation::Cache;
 use crate::message::accel::Expires;
 use crate::message::{Method, Name, RequestHead, ResponseHead, Status, Value};
 use crate::shelf::{Leader, Purge, Target};
@@ -50,7 +50,6 @@ pub(super) enum Question {
 
 /// What belongs to one question.
 struct Case<'a> {
-    generation: &'a Generation,
     cache: &'a Cache,
     plan: &'a config::Cache,
     key: &'a Bytes,
@@ -73,6 +72,8 @@ enum Keeps {
     NotThis,
     /// A filter failed and was passed over. Who knows what it would have changed, or said of the cache.
     Unfiltered,
+    /// The gateway has put a cookie of its own into it. Fields say so too, but others may go before these.
+    Own,
     /// A filter says that nothing of it is to be stored.
     Nothing,
 }
@@ -112,7 +113,11 @@ async fn ask(
     if is_ours && question.is_unanswered(&answer.head) && exchange.record.failure.is_none() {
         passage::give_up(answer.body);
         files::forget_conditions(&mut exchange.facts.request.fields);
-        answer = super::super::origin(exchange, &mut bound).await;
+        answer = match bound.body.is_whole() {
+            true => super::super::origin(exchange, &mut bound).await,
+            // The content of a `QUERY` that is not kept cannot be sent once more.
+            false => Answer::of(exchange, &Failure::of(Kind::BadResponse, "a 304 about something else")),
+        };
     }
     let times = Times { asked, answered: clock::wall() };
     answer = match said(exchange, bound, answer, times.answered).await {
@@ -125,14 +130,17 @@ async fn ask(
     };
     let words = Words::of(&exchange.facts, heard);
     words.put(&mut answer.head.fields);
-    let keeps = Keeps::of(keeps && exchange.record.failure.is_none(), exchange.spent, &words);
-    let generation = &desk.local.generation;
-    let case = Case { generation, cache, plan, key: &key, client, times, why, words, keeps };
-    case.obey(&answer);
+    let may_keep = keeps && exchange.record.failure.is_none();
+    let keeps = Keeps::of(may_keep, exchange, &words);
+    let case = Case { cache, plan, key: &key, client, times, why, words, keeps };
+    if may_keep {
+        case.ignore(&mut answer);
+    }
+    case.obey(&answer).await;
     let failed = exchange.record.failure.is_some() || validate::is_failure(answer.head.status);
     if failed
         && let Some(entry) = question.entry().filter(|entry| case.may_stand_in(entry))
-        && let Some(stale) = case.stand_in(exchange, entry, answer.head.status)
+        && let Some(stale) = case.stand_in(exchange, entry, answer.upstream.map(|_| answer.head.status))
     {
         leader.into_iter().for_each(Leader::alone);
         passage::give_up(answer.body);
@@ -221,9 +229,10 @@ impl Question {
 }
 
 impl Keeps {
-    fn of(may: bool, spent: Spent, words: &Words) -> Self {
-        match (may, spent.failures) {
+    fn of(may: bool, exchange: &Exchange, words: &Words) -> Self {
+        match (may, exchange.spent.failures) {
             (false, _) => Self::NotThis,
+            (true, _) if exchange.begins_session => Self::Own,
             (true, 1..) => Self::Unfiltered,
             (true, 0) if words.is_bypass => Self::Nothing,
             (true, 0) => Self::Perhaps,
@@ -234,6 +243,7 @@ impl Keeps {
     const fn detail(self) -> Option<&'static str> {
         match self {
             Self::Perhaps | Self::NotThis => None,
+            Self::Own => Some(Refusal::Private.word()),
             Self::Unfiltered => Some("filter-failed"),
             Self::Nothing => Some("filter"),
         }
@@ -241,16 +251,18 @@ impl Keeps {
 }
 
 impl Case<'_> {
-    /// Forgets what an answer to an unsafe request makes obsolete.
-    fn obey(&self, answer: &Answer) {
-        let knobs = &self.cache.knobs;
-        let targets = invalidate::targets(self.client, answer.head.status, &answer.head.fields, &knobs.key);
-        if targets.urls.is_empty() && targets.tags.is_empty() {
-            return;
+    /// Takes off what nobody is to read.
+    fn ignore(&self, answer: &mut Answer) {
+        for name in &self.plan.ignore_fields {
+            answer.head.fields.remove(name);
         }
-        let key = &self.plan.key;
-        let by_config = !(key.fields.is_empty() && key.cookies.is_empty()) || knobs.query;
-        purge::invalidate(&self.cache.store.shelf, &targets, by_config || self.generation.has_filters());
+    }
+
+    /// Forgets what an answer to an unsafe request makes obsolete.
+    async fn obey(&self, answer: &Answer) {
+        let recipe = &self.cache.knobs.key;
+        let targets = invalidate::targets(self.client, answer.head.status, &answer.head.fields, recipe);
+        purge::invalidate(&self.cache.store.shelf, &targets).await;
     }
 
     fn may_stand_in(&self, entry: &Entry) -> bool {
@@ -263,10 +275,10 @@ impl Case<'_> {
     }
 
     /// What is stored, in the place of a failure (RFC 5861, section 4).
-    fn stand_in(&self, exchange: &mut Exchange, entry: &Entry, status: Status) -> Option<Answer> {
+    fn stand_in(&self, exchange: &mut Exchange, entry: &Entry, status: Option<Status>) -> Option<Answer> {
         let (mut head, body) = entry.answer(self.client, self.times.answered)?;
         let ttl = Some(entry.stored().policy.ttl(self.times.answered));
-        let done = Done { status: Some(status), is_stale: true, ttl, ..Done::forwarded(self.why) };
+        let done = Done { status, is_stale: true, ttl, ..Done::forwarded(self.why) };
         tell::tell(exchange, self.plan, &mut head.fields, done);
         Some(Answer { head, body, upstream: None, said: None })
     }
@@ -278,7 +290,7 @@ impl Case<'_> {
         let freshened = validate::freshen(entry.stored(), self.client, &answer.head, self.times, &self.cache.knobs);
         let is_stored = match self.keeps {
             Keeps::Perhaps => self.freshen(entry, &freshened),
-            Keeps::NotThis | Keeps::Unfiltered => false,
+            Keeps::NotThis | Keeps::Unfiltered | Keeps::Own => false,
             Keeps::Nothing => {
                 self.cache.store.shelf.purge(&Target::Key(self.key.clone()), Purge::Hard);
                 false
@@ -305,6 +317,10 @@ impl Case<'_> {
     fn freshen(&self, entry: &Entry, freshened: &Freshened) -> bool {
         let shelf = &self.cache.store.shelf;
         let Freshened { stored, refusal } = freshened;
+        // What this client says of itself is no reason to forget what others have.
+        if matches!(refusal, Some(Refusal::Authorization | Refusal::RequestNoStore)) {
+            return false;
+        }
         if refusal.is_some() || stored.selection != entry.stored().selection {
             shelf.purge(&Target::Key(self.key.clone()), Purge::Hard);
             return false;
@@ -357,9 +373,6 @@ impl Case<'_> {
             self.forget(leader);
             return self.pass(exchange, answer, self.keeps.detail());
         }
-        for name in &self.plan.ignore_fields {
-            answer.head.fields.remove(name);
-        }
         let stored = match self.storable(&answer) {
             Ok(stored) => stored,
             Err(detail) => {
@@ -402,7 +415,7 @@ impl Case<'_> {
     /// Those who wait for an answer that is not kept ask for themselves. It is remembered where that will not change soon.
     fn forget(&self, leader: Option<Leader>) {
         match self.keeps {
-            Keeps::Nothing => let_go(leader),
+            Keeps::Nothing | Keeps::Own => let_go(leader),
             Keeps::Perhaps | Keeps::NotThis | Keeps::Unfiltered => leader.into_iter().for_each(Leader::alone),
         }
     }

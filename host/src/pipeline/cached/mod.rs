@@ -3,6 +3,7 @@
 //! What may be stored and used is decided by the rules in `cache/`, where it lies is `shelf/`'s business; here is the order.
 //! Requests for the same thing wait for the first of them, as long as there is hope that its answer is for them too.
 
+mod apart;
 mod card;
 mod content;
 mod entry;
@@ -55,6 +56,9 @@ enum Turn {
     /// This one, for itself.
     Alone,
 }
+
+/// What tells a route's answers from those of others in a key.
+const ROUTE: &str = "route";
 
 /// What the content of a `QUERY` is called in a key.
 const CONTENT: &str = "content";
@@ -165,7 +169,10 @@ impl Desk {
 
     fn key(&self, facts: &Facts, content: Option<&str>) -> Key {
         let Some((cache, plan)) = self.cache() else { return Key::of(&facts.request, &Default::default(), &[]) };
+        let apart = self.local.generation.route(self.route).and_then(apart::of_route);
         let mut parts = words::parts(&facts.variables, &plan.key.variables);
+        parts.extend(apart::of_claims(&facts.request, &plan.key));
+        parts.extend(apart.as_deref().map(|apart| (ROUTE, apart)));
         parts.extend(content.map(|content| (CONTENT, content)));
         Key::of(&facts.request, &cache.knobs.key, &parts)
     }
@@ -187,13 +194,18 @@ impl Desk {
         let is_plain = !request.fields.contains(header::RANGE)
             && !request.fields.contains(header::IF_NONE_MATCH)
             && !request.fields.contains(header::IF_MODIFIED_SINCE);
+        // What a client says of itself alone must not cost others their place: its answer would be stored for nobody.
+        let is_own = [header::AUTHORIZATION, header::IF_MATCH, header::IF_UNMODIFIED_SINCE]
+            .iter()
+            .any(|name| request.fields.contains(name))
+            || self.cache().is_some_and(|(cache, _)| lookup::wishes(request, &cache.knobs).no_store);
         let is_whole = match question {
             Question::Whole => is_plain,
             // Our own condition takes the place of the client's.
             Question::Whether(entry) => is_plain || entry.can_be_asked_about(),
             Question::Rest(_) => false,
         };
-        may_wait && is_whole && request.method == Method::GET
+        may_wait && is_whole && !is_own && request.method == Method::GET
     }
 }
 
