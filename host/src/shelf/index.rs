@@ -162,6 +162,16 @@ impl Index {
         Some(is_stale)
     }
 
+    /// Later labels of it take so much, if they do not take more already.
+    pub(super) fn grow(&mut self, sequence: u64, more: u64) {
+        let slot = self.numbers.get(&sequence).and_then(|slot| usize::try_from(*slot).ok());
+        if let Some(Some(card)) = slot.and_then(|slot| self.slots.get_mut(slot)) {
+            let grown = more.saturating_sub(card.more);
+            (card.more, card.size) = (card.more + grown, card.size + grown);
+            self.bytes += grown;
+        }
+    }
+
     /// It is stale from now on.
     pub(super) fn stale(&mut self, sequence: u64) {
         let slot = self.numbers.get(&sequence).and_then(|slot| usize::try_from(*slot).ok());
