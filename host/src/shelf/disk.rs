@@ -55,6 +55,8 @@ pub(super) struct Disk {
     pub(super) threads: Threads,
     pub(super) bans: Arc<Bans>,
     pub(super) failures: AtomicU64,
+    /// Bytes in memory that wait to be written.
+    pub(super) backlog: AtomicU64,
     index: Mutex<Index>,
     open: Cache<u64, Arc<Open>>,
     evictions: AtomicU64,
@@ -112,6 +114,7 @@ impl Disk {
             bans,
             open,
             failures: AtomicU64::new(0),
+            backlog: AtomicU64::new(0),
             evictions: AtomicU64::new(0),
             amending: Mutex::new(()),
             is_swept: AtomicBool::new(false),
@@ -159,7 +162,8 @@ impl Disk {
         }
         let (disk, open, memory) = (self.clone(), open.clone(), memory.clone());
         self.threads.give(move || {
-            if let Ok(content) = open.read() {
+            if let Ok(bytes) = open.read() {
+                let content = Content::Whole(memory.hold(bytes));
                 memory.put(&Object::of(open.sequence, open.label.clone(), content), begun, &disk.bans);
                 // Whatever else came for this label meanwhile looks at the disk first and at memory then.
                 if !disk.is_still(&open) {
@@ -364,10 +368,10 @@ impl Open {
         Self { sequence, file, label, at, length, is_rising: AtomicBool::new(false) }
     }
 
-    fn read(&self) -> io::Result<Content> {
+    fn read(&self) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; usize::try_from(self.length).map_err(io::Error::other)?];
         self.file.read_exact_at(&mut bytes, self.at)?;
-        Ok(Content::Whole(bytes.into()))
+        Ok(bytes)
     }
 
     fn object(&self) -> Object {

@@ -43,11 +43,15 @@ impl Source {
     #[must_use]
     pub fn follow(&self) -> Option<Follow> {
         let number = self.0.join()?;
-        Some(Follow { growing: self.0.clone(), number, at: 0, reading: None, is_over: false })
+        Some(Follow::of(self.0.clone(), number))
     }
 }
 
 impl Follow {
+    pub(super) fn of(growing: Arc<Growing>, number: u64) -> Self {
+        Self { growing, number, at: 0, reading: None, is_over: false }
+    }
+
     /// What is known of the object.
     #[must_use]
     pub fn label(&self) -> &Arc<Label> {

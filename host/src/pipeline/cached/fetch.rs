@@ -9,9 +9,8 @@ use http::header;
 use super::super::route::{self, Bound, Goal, Routed};
 use super::super::{Answer, Exchange, files, passage};
 use super::entry::{self, Entry};
-use super::tee::Tee;
 use super::tell::{self, Done};
-use super::{Desk, count, join, purge};
+use super::{Desk, count, join, purge, tee};
 use crate::cache::fresh::Times;
 use crate::cache::status::Forward;
 use crate::cache::validate::{self, Freshened, Seen};
@@ -327,7 +326,7 @@ impl Case<'_> {
         let ttl = Some(stored.policy.ttl(self.times.answered));
         match self.cache.store.shelf.write(label, expected, leader) {
             Ok(writing) => {
-                answer.body = Tee::of(answer.body, writing, stored);
+                answer.body = tee::store(answer.body, writing, stored);
                 self.tell(exchange, answer, Done { is_stored: true, ttl, ..Done::forwarded(self.why) })
             }
             Err(leader) => {
