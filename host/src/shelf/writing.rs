@@ -240,6 +240,19 @@ impl Growing {
         Some(state.sit_down())
     }
 
+    pub(super) fn come(&self) -> u64 {
+        self.state().length
+    }
+
+    /// A reader begins somewhere else; `false` if that is gone.
+    pub(super) fn seek(&self, number: u64, at: u64) -> bool {
+        let mut state = self.state();
+        if let Some(reader) = state.readers.get_mut(&number) {
+            reader.at = at;
+        }
+        at >= state.first() || state.feed.place.is_some() && at < state.feed.written
+    }
+
     /// A reader leaves.
     pub(super) fn leave(&self, number: u64) {
         let wake = {

@@ -10,18 +10,18 @@ use super::super::route::{self, Bound, Goal, Routed};
 use super::super::{Answer, Exchange, files, passage};
 use super::entry::{self, Entry};
 use super::tell::{self, Done};
-use super::{Desk, count, join, purge, tee};
+use super::{Desk, count, flight, join, purge, tee};
 use crate::cache::fresh::Times;
 use crate::cache::status::Forward;
 use crate::cache::validate::{self, Freshened, Seen};
 use crate::cache::{Knobs, RequestDirectives, Stored, invalidate, partial, reply, storable};
-use crate::clock;
+use crate::clock::{self, Duration};
 use crate::config;
-use crate::failure::Kind;
+use crate::failure::{Failure, Kind};
 use crate::generation::Cache;
 use crate::message::accel::Expires;
 use crate::message::{Method, Name, RequestHead, ResponseHead, Status, Value};
-use crate::shelf::{Leader, Purge, Target};
+use crate::shelf::{Leader, Purge, Target, Writing};
 
 /// What the origin is asked, and for whom.
 pub(super) struct Errand {
@@ -43,6 +43,8 @@ pub(super) enum Question {
     Whether(Entry),
     /// What is missing to the whole.
     Rest(Entry),
+    /// All of what the client wants a part of.
+    Fill,
 }
 
 /// What belongs to one question.
@@ -84,20 +86,20 @@ async fn ask(
 ) -> ControlFlow<Answer, Answer> {
     let Some((cache, plan)) = desk.cache() else { return Answer::broken(exchange, Kind::Internal) };
     let Errand { key, question, why, leader, keeps } = errand;
-    let asked = clock::wall();
+    let (asked, began) = (clock::wall(), clock::now());
     let is_ours = question.put(&mut exchange.facts.request);
     let mut bound = match route::act(exchange, routed)? {
-        Goal::Pool(bound) => bound,
+        Goal::Pool(bound) => Some(bound),
         Goal::Files(_) => return Answer::broken(exchange, Kind::Internal),
     };
-    let mut answer = super::super::origin(exchange, &mut bound).await;
+    let mut answer = origin(exchange, &mut bound).await;
     if is_ours && question.is_unanswered(&answer.head) && exchange.record.failure.is_none() {
         passage::give_up(answer.body);
         files::forget_conditions(&mut exchange.facts.request.fields);
-        answer = super::super::origin(exchange, &mut bound).await;
+        answer = origin(exchange, &mut bound).await;
     }
     let times = Times { asked, answered: clock::wall() };
-    answer = match said(exchange, bound, answer, times.answered).await {
+    answer = match said(exchange, &mut bound, answer, times.answered).await {
         Continue(answer) => answer,
         // What leads elsewhere is not stored: files lie on a disk, and the other route may have its own cache.
         Break(answer) => {
@@ -108,16 +110,24 @@ async fn ask(
     let case = Case { cache, plan, key: &key, client, times, why };
     count(&cache.store.tally.misses);
     case.obey(&answer);
-    let failed = exchange.record.failure.is_some() || validate::is_failure(answer.head.status);
+    let failure = exchange.record.failure;
+    let failed = failure.is_some() || validate::is_failure(answer.head.status);
     if failed
         && let Some(entry) = question.entry().filter(|entry| case.may_stand_in(entry))
-        && let Some(stale) = case.stand_in(exchange, entry, answer.head.status)
+        && let Some(stale) = case.stand_in(exchange, entry, Some(answer.head.status))
     {
-        leader.into_iter().for_each(Leader::alone);
+        match failure {
+            Some(kind) => case.spread(kind, clock::now() - began, leader),
+            None => leader.into_iter().for_each(Leader::stand_in),
+        }
         passage::give_up(answer.body);
         return Continue(stale);
     }
-    if !keeps || exchange.record.failure.is_some() {
+    if let Some(kind) = failure {
+        case.spread(kind, clock::now() - began, leader);
+        return Continue(case.pass(exchange, answer, None));
+    }
+    if !keeps {
         leader.into_iter().for_each(Leader::alone);
         return Continue(case.pass(exchange, answer, None));
     }
@@ -129,6 +139,32 @@ async fn ask(
             let joined = join::join(&case.cache.knobs, client, &entry, answer, times).await;
             case.complete(exchange, joined, leader)
         }
+        Question::Fill if answer.head.status == Status::OK => match case.try_keep(exchange, answer, leader) {
+            Ok(answer) => answer,
+            Err((answer, detail)) if bound.is_none() => case.pass(exchange, answer, Some(detail)),
+            Err((answer, _)) => {
+                // It is not stored, so the client gets the part that it wants from whoever has it.
+                passage::give_up(answer.body);
+                for name in [header::RANGE, header::IF_RANGE] {
+                    client
+                        .fields
+                        .lines(&name)
+                        .for_each(|line| exchange.facts.request.fields.set(name.clone(), line.clone()));
+                }
+                let asked = clock::wall();
+                let part = origin(exchange, &mut bound).await;
+                let times = Times { asked, answered: clock::wall() };
+                let part = match said(exchange, &mut bound, part, times.answered).await {
+                    Continue(part) => part,
+                    Break(answer) => return Continue(answer),
+                };
+                let case = Case { times, ..case };
+                match exchange.record.failure {
+                    Some(_) => case.pass(exchange, part, None),
+                    None => case.keep(exchange, part, None),
+                }
+            }
+        },
         question => {
             if let (Question::Whether(entry) | Question::Rest(entry), true) = (&question, client.method == Method::HEAD)
             {
@@ -139,14 +175,46 @@ async fn ask(
     })
 }
 
+/// The answer to what another exchange was told: what is stored, where it may stand in for it, or the same failure.
+pub(super) fn told(
+    exchange: &mut Exchange,
+    desk: &Desk,
+    key: &Bytes,
+    question: &Question,
+    why: Forward,
+    failure: Option<Failure>,
+) -> Option<Answer> {
+    let (cache, plan) = desk.cache()?;
+    let now = clock::wall();
+    let client = exchange.facts.request.clone();
+    let case = Case { cache, plan, key, client: &client, times: Times { asked: now, answered: now }, why };
+    let entry = question.entry().filter(|entry| case.may_stand_in(entry));
+    if let Some(stale) = entry.and_then(|entry| case.stand_in(exchange, entry, None)) {
+        return Some(stale);
+    }
+    let failure = failure?;
+    count(&cache.store.tally.collapsed);
+    let answer = Answer::of(exchange, &failure);
+    Some(case.tell(exchange, answer, Done { is_collapsed: true, ..Done::forwarded(why) }))
+}
+
+/// Asks, as long as what was said did not take the way with it.
+async fn origin(exchange: &mut Exchange, bound: &mut Option<Bound>) -> Answer {
+    match bound {
+        Some(bound) => super::super::origin(exchange, bound).await,
+        None => Answer::of(exchange, &Kind::Internal.into()),
+    }
+}
+
 /// What the upstream said beside its answer. It breaks off where that leads elsewhere.
 async fn said(
     exchange: &mut Exchange,
-    bound: Bound,
+    bound: &mut Option<Bound>,
     mut answer: Answer,
     now: SystemTime,
 ) -> ControlFlow<Answer, Answer> {
     let Some(said) = answer.said.take() else { return Continue(answer) };
+    let Some(bound) = bound.take() else { return Continue(answer) };
     let leads = said.lead.is_some();
     if let Some(expires) = said.expires {
         answer.head.fields.set(WEIR_CACHE_CONTROL, until(expires, now));
@@ -170,6 +238,11 @@ impl Question {
     fn put(&self, request: &mut RequestHead) -> bool {
         match self {
             Self::Whole => false,
+            Self::Fill => {
+                request.fields.remove(header::RANGE);
+                request.fields.remove(header::IF_RANGE);
+                true
+            }
             Self::Whether(entry) => validate::ask(&mut request.fields, entry.stored()),
             Self::Rest(entry) => {
                 let wants_whole = request.method == Method::GET && !request.fields.contains(header::RANGE);
@@ -185,7 +258,7 @@ impl Question {
     /// Whether the answer says nothing about what was asked, so that the whole has to be asked for.
     fn is_unanswered(&self, head: &ResponseHead) -> bool {
         match self {
-            Self::Whole => false,
+            Self::Whole | Self::Fill => false,
             Self::Whether(entry) => head.status == Status::NOT_MODIFIED && !validate::is_meant(entry.stored(), head),
             Self::Rest(entry) => match head.status {
                 Status::PARTIAL_CONTENT => !join::fits(entry, &head.fields),
@@ -197,7 +270,7 @@ impl Question {
 
     fn entry(&self) -> Option<&Entry> {
         match self {
-            Self::Whole => None,
+            Self::Whole | Self::Fill => None,
             Self::Whether(entry) | Self::Rest(entry) => Some(entry),
         }
     }
@@ -223,11 +296,11 @@ impl Case<'_> {
     }
 
     /// What is stored, in the place of a failure (RFC 5861, section 4).
-    fn stand_in(&self, exchange: &mut Exchange, entry: &Entry, status: Status) -> Option<Answer> {
+    fn stand_in(&self, exchange: &mut Exchange, entry: &Entry, status: Option<Status>) -> Option<Answer> {
         let (mut head, body) = entry.answer(self.client, self.times.answered)?;
         count(&self.cache.store.tally.stale);
         let ttl = Some(entry.stored().policy.ttl(self.times.answered));
-        let done = Done { status: Some(status), is_stale: true, ttl, ..Done::forwarded(self.why) };
+        let done = Done { status, is_stale: true, is_collapsed: status.is_none(), ttl, ..Done::forwarded(self.why) };
         tell::tell(exchange, self.plan, &mut head.fields, done);
         Some(Answer { head, body, upstream: None, said: None })
     }
@@ -299,8 +372,38 @@ impl Case<'_> {
         }
     }
 
+    /// Tells those who wait of a failure, if it would be theirs as well; what may have been about the one who asked is not
+    /// believed at once, or a client could have others refused.
+    fn spread(&self, kind: Kind, took: Duration, leader: Option<Leader>) {
+        let Some(leader) = leader else { return };
+        let failure = || Failure::of(kind, "another exchange asked for the same");
+        match kind {
+            Kind::ConnectRefused | Kind::ConnectTimeout | Kind::TlsFailed | Kind::NoMember | Kind::PoolFull => {
+                leader.failed(&failure(), 1, clock::now());
+            }
+            Kind::ResponseTimeout | Kind::UpstreamStalled => leader.failed(&failure(), 1, clock::now()),
+            // Of an exchange that has waited for others before, only a part of its time was for this.
+            Kind::ExchangeTimeout if took >= self.plan.lock_timeout => leader.failed(&failure(), 1, clock::now()),
+            Kind::UpstreamReset | Kind::BadResponse => leader.failed(&failure(), MOST_RESETS, clock::now()),
+            _ => leader.hand_on(clock::now()),
+        }
+    }
+
     /// Passes an answer on, and stores it on its way if that may be.
-    fn keep(&self, exchange: &mut Exchange, mut answer: Answer, leader: Option<Leader>) -> Answer {
+    fn keep(&self, exchange: &mut Exchange, answer: Answer, leader: Option<Leader>) -> Answer {
+        match self.try_keep(exchange, answer, leader) {
+            Ok(answer) => answer,
+            Err((answer, detail)) => self.pass(exchange, answer, Some(detail)),
+        }
+    }
+
+    /// What is stored, on its way; or the answer as it was, and why it is not stored.
+    fn try_keep(
+        &self,
+        exchange: &mut Exchange,
+        mut answer: Answer,
+        leader: Option<Leader>,
+    ) -> Result<Answer, (Answer, &'static str)> {
         for name in &self.plan.ignore_fields {
             answer.head.fields.remove(name);
         }
@@ -311,27 +414,62 @@ impl Case<'_> {
         let stored = match self.storable(&answer) {
             Ok(stored) => stored,
             Err(detail) => {
-                let is_passing = answer.head.status.is_server_error() || detail == MIN_USES;
+                // What one client is told now is not what the next one will be.
+                let is_passing = answer.head.status.is_server_error()
+                    || answer.head.status == Status::TOO_MANY_REQUESTS
+                    || detail == MIN_USES;
                 if is_passing {
-                    leader.into_iter().for_each(Leader::alone)
+                    leader.into_iter().for_each(|leader| leader.hand_on(clock::now()));
                 } else {
-                    let_go(leader)
+                    let_go(leader);
                 }
-                return self.pass(exchange, answer, Some(detail));
+                return Err((answer, detail));
             }
         };
         let tags = exchange.facts.variables.get(TAGS).map(tags).unwrap_or_default();
         let label = entry::label(self.key, &stored, &tags, &self.cache.knobs);
         let expected = http_body::Body::size_hint(&answer.body).exact();
-        let ttl = Some(stored.policy.ttl(self.times.answered));
         match self.cache.store.shelf.write(label, expected, leader) {
             Ok(writing) => {
-                answer.body = tee::store(answer.body, writing, stored);
-                self.tell(exchange, answer, Done { is_stored: true, ttl, ..Done::forwarded(self.why) })
+                let done = Done {
+                    is_stored: true,
+                    ttl: Some(stored.policy.ttl(self.times.answered)),
+                    ..Done::forwarded(self.why)
+                };
+                Ok(self.store(exchange, answer, writing, stored, done))
             }
             Err(leader) => {
                 let_go(leader);
-                self.pass(exchange, answer, Some("too-large"))
+                Err((answer, "too-large"))
+            }
+        }
+    }
+
+    /// Stores an answer on its way; who wants a part of it gets that.
+    fn store(
+        &self,
+        exchange: &mut Exchange,
+        mut answer: Answer,
+        writing: Writing,
+        stored: Stored,
+        done: Done,
+    ) -> Answer {
+        let wants_part = self.client.fields.contains(header::RANGE) && answer.head.status == Status::OK;
+        let mut whole = wants_part.then(|| stored.clone());
+        let part = whole.as_mut().and_then(|whole| {
+            let follow = writing.own();
+            whole.finish(follow.expected()?).ok()?;
+            flight::along(whole, follow, self.client, self.times.answered)
+        });
+        match part {
+            None => {
+                answer.body = tee::store(answer.body, writing, stored);
+                self.tell(exchange, answer, done)
+            }
+            Some((head, body)) => {
+                tee::fill(answer.body, writing, stored);
+                let done = Done { status: Some(Status::OK), ..done };
+                self.tell(exchange, Answer { head, body, upstream: answer.upstream, said: None }, done)
             }
         }
     }
@@ -358,6 +496,9 @@ impl Case<'_> {
         answer
     }
 }
+
+/// So many resets in a row, or broken answers, are the origin's and not one client's.
+const MOST_RESETS: u32 = 3;
 
 /// Why nothing is stored yet.
 const MIN_USES: &str = "min-uses";

@@ -55,11 +55,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Stores a body, and gives what the client gets. A body that is at hand is stored at once.
 pub(super) fn store(body: Body, writing: Writing, stored: Stored) -> Body {
-    let mut kept = Kept { writing, stored, length: 0, patience: None };
+    let kept = Kept::of(writing, stored);
     match body {
         Body::Bytes(Some(bytes)) => {
-            kept.push(&bytes);
-            kept.finish();
+            kept.whole(&bytes);
             Body::from(bytes)
         }
         body if body.is_over() => {
@@ -72,6 +71,16 @@ pub(super) fn store(body: Body, writing: Writing, stored: Stored) -> Body {
             tokio::task::spawn_local(Pump { body, kept, end }.run());
             Body::stream(own)
         }
+    }
+}
+
+/// Stores a body that nobody gets as it is.
+pub(super) fn fill(body: Body, writing: Writing, stored: Stored) {
+    let kept = Kept::of(writing, stored);
+    match body {
+        Body::Bytes(Some(bytes)) => kept.whole(&bytes),
+        body if body.is_over() => kept.finish(),
+        body => drop(tokio::task::spawn_local(Pump { body, kept, end: Rc::default() }.run())),
     }
 }
 
@@ -116,6 +125,15 @@ impl Pump {
 }
 
 impl Kept {
+    fn of(writing: Writing, stored: Stored) -> Self {
+        Self { writing, stored, length: 0, patience: None }
+    }
+
+    fn whole(mut self, bytes: &Bytes) {
+        self.push(bytes);
+        self.finish();
+    }
+
     fn push(&mut self, bytes: &Bytes) {
         self.length += bytes.len() as u64;
         self.writing.push(bytes.clone());
