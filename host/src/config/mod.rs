@@ -8,6 +8,7 @@ use std::fs;
 use std::path::Path;
 
 mod accel;
+mod admin;
 mod cache;
 mod condition;
 mod files;

@@ -6,14 +6,18 @@
 mod build;
 mod caches;
 mod current;
+mod forget;
 mod local;
 mod secure;
+mod tally;
 
 use std::sync::Arc;
 
-pub use self::caches::{Cache, Store, Stores, Tally};
+pub use self::caches::{Cache, Store, Stores};
 pub use self::current::Current;
+pub use self::forget::Forgotten;
 pub use self::local::{Local, Thread};
+pub use self::tally::{Counted, Outcome, Tally};
 use crate::chain::Chain;
 use crate::config::{self, Plan};
 use crate::files::Roots;
@@ -86,6 +90,12 @@ impl Generation {
         Some(RouteKey { site, route })
     }
 
+    /// Whether any route has a chain.
+    #[must_use]
+    pub fn has_filters(&self) -> bool {
+        self.route_chains.iter().flatten().any(|chain| !chain.is_empty())
+    }
+
     /// A route's chain.
     #[must_use]
     pub fn route_chain(&self, key: RouteKey) -> Option<&Chain> {
@@ -97,6 +107,11 @@ impl Generation {
     pub fn cache(&self, key: RouteKey) -> Option<(&Cache, &config::Cache)> {
         let index = self.route(key)?.cache?;
         Some((self.caches.get(index)?, self.plan.caches.get(index)?))
+    }
+
+    /// All caches, with their plans.
+    pub fn caches(&self) -> impl Iterator<Item = (&Cache, &config::Cache)> {
+        self.caches.iter().zip(&self.plan.caches)
     }
 
     /// A pool.

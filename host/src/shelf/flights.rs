@@ -73,7 +73,8 @@ struct Shared {
     shards: Box<[Mutex<Shard>]>,
     hasher: RandomState,
     /// Until when a key is nobody's flight.
-    alone: Cache<Bytes, Instant>,
+    /// By a keyed hash: keys are as long as clients like, and where two meet, one is not waited for.
+    alone: Cache<u64, Instant>,
     remember: Duration,
     most: usize,
     bans: Arc<Bans>,
@@ -97,9 +98,6 @@ struct Flight {
     failures: u32,
 }
 
-/// Of a key that is remembered, on average: long ones cost others their place.
-const LENGTH: u64 = 256;
-
 /// So many take the place of one whose answer was for itself alone, and each of them brings as many: a thousand have their
 /// answers after four rounds, and an upstream that comes back meanwhile is asked by few.
 const HEIRS: usize = 8;
@@ -111,17 +109,14 @@ impl Flights {
     /// At most `most` wait for one flight; for how long and for how many keys it is remembered that nothing can be stored.
     pub(super) fn of(most: usize, remember: Duration, remembered: u64, bans: Arc<Bans>) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        let weigh = |key: &Bytes, _: &Instant| u32::try_from(key.len()).unwrap_or(u32::MAX);
-        let most_bytes = remembered.saturating_mul(LENGTH);
-        let alone =
-            Cache::builder().max_capacity(most_bytes).weigher(weigh).eviction_policy(EvictionPolicy::lru()).build();
+        let alone = Cache::builder().max_capacity(remembered).eviction_policy(EvictionPolicy::lru()).build();
         Self(Arc::new(Shared { shards, hasher: RandomState::new(), alone, remember, most, bans }))
     }
 
     /// Boards the flight of a key.
     #[must_use]
     pub fn board(&self, key: &Bytes, now: Instant) -> Boarding {
-        if self.0.alone.get(key).is_some_and(|until| now < until) {
+        if self.0.alone.get(&self.0.hash(key)).is_some_and(|until| now < until) {
             return Boarding::Alone;
         }
         let mut shard = self.0.shard(key);
@@ -161,7 +156,7 @@ impl Flights {
 
     /// Nothing of this key could be stored: from now on, for a while, nobody waits for anybody.
     pub fn remember(&self, key: &Bytes, now: Instant) {
-        self.0.alone.insert(key.clone(), now + self.0.remember);
+        self.0.alone.insert(self.0.hash(key), now + self.0.remember);
     }
 
     /// How many there are.
@@ -180,7 +175,7 @@ impl Leader {
 
     /// What was fetched is for nobody else, and so will be what is fetched next: all go their own ways at once.
     pub fn uncacheable(mut self, now: Instant) {
-        self.flights.alone.insert(self.key.clone(), now + self.flights.remember);
+        self.flights.alone.insert(self.flights.hash(&self.key), now + self.flights.remember);
         self.land(|| Landing::Uncacheable);
     }
 
@@ -340,9 +335,13 @@ impl Shared {
         Leader { flights: self.clone(), key: key.clone(), number, begun: self.bans.moment(), is_over: false }
     }
 
+    fn hash(&self, key: &Bytes) -> u64 {
+        self.hasher.hash_one(key)
+    }
+
     fn shard(&self, key: &Bytes) -> MutexGuard<'_, Shard> {
         let shards = self.shards.len() as u64;
-        let at = usize::try_from(self.hasher.hash_one(key) % shards).unwrap_or(0);
+        let at = usize::try_from(self.hash(key) % shards).unwrap_or(0);
         lock(self.shards.get(at).expect("the remainder is smaller than the number of shards"))
     }
 }

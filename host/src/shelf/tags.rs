@@ -45,6 +45,7 @@ pub(super) struct Tags<M> {
 #[derive(Debug, Default)]
 pub(super) struct Bans {
     state: Mutex<State>,
+    hasher: RandomState,
 }
 
 /// A moment between purges.
@@ -56,7 +57,8 @@ struct State {
     now: u64,
     /// What is older than this is forgotten: whoever began before counts as purged.
     since: u64,
-    exact: HashMap<Target, When>,
+    /// By a keyed hash, because clients make keys as long as they like; two that meet are purged together.
+    exact: HashMap<u64, When>,
     prefixes: VecDeque<(Bytes, When)>,
 }
 
@@ -140,7 +142,9 @@ impl Bans {
                 state.prefixes.push_back((prefix.clone(), When::default()));
                 state.prefixes.back_mut().map(|(_, when)| when)
             }
-            Target::Key(_) | Target::Tag(_) | Target::All => Some(state.exact.entry(target.clone()).or_default()),
+            Target::Key(_) | Target::Tag(_) | Target::All => {
+                Some(state.exact.entry(self.hasher.hash_one(target)).or_default())
+            }
         };
         match (when, purge) {
             (Some(when), Purge::Soft) => when.soft = now,
@@ -158,9 +162,9 @@ impl Bans {
         if moment.0 < state.since {
             return Some(Purge::Hard);
         }
-        let key = state.exact.get(&Target::Key(label.key.clone()));
-        let all = state.exact.get(&Target::All);
-        let tags = label.tags.iter().filter_map(|tag| state.exact.get(&Target::Tag(tag.clone())));
+        let exact = |target: Target| state.exact.get(&self.hasher.hash_one(target));
+        let (key, all) = (exact(Target::Key(label.key.clone())), exact(Target::All));
+        let tags = label.tags.iter().filter_map(|tag| exact(Target::Tag(tag.clone())));
         let prefixes = state.prefixes.iter().filter(|(prefix, _)| label.key.starts_with(prefix)).map(|(_, when)| when);
         key.into_iter().chain(all).chain(tags).chain(prefixes).filter_map(|when| when.after(moment)).max()
     }

@@ -14,7 +14,7 @@ use http::header;
 use super::entry::Entry;
 use super::fetch::Question;
 use super::tell::{self, Done};
-use super::{Answer, Desk, Exchange, card, count};
+use super::{Answer, Desk, Exchange, card};
 use crate::body::Body;
 use crate::cache::lookup::{self, Found};
 use crate::cache::reply::{self, Reply};
@@ -135,7 +135,6 @@ fn follow_up(exchange: &mut Exchange, desk: &Desk, follow: Follow, why: Forward)
         _ => return Err(None),
     }
     let (mut head, body) = along(&stored, follow, request, now).ok_or(None)?;
-    count(&cache.store.tally.collapsed);
     let ttl = Some(stored.policy.ttl(now));
     let done = Done { is_collapsed: true, ttl, ..Done::forwarded(why) };
     tell::tell(exchange, plan, &mut head.fields, done);
