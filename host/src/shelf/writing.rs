@@ -2,10 +2,11 @@
 //!
 //! Pieces stay in memory as long as somebody needs them from there: all of them while the object may go onto the shelf in
 //! memory, those that are not in the file yet otherwise. Whoever is behind reads from the file. When neither shelf takes it
-//! any more, its writer goes on and waits for nobody. Invariant: an object that did not come to its end leaves nothing
-//! behind, and whoever reads it learns that.
+//! any more, its writer goes on as fast as somebody reads, and never so far that the one that it is fetched for would miss
+//! anything. Invariant: an object that did not come to its end leaves nothing behind, and whoever reads it learns that.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
@@ -15,10 +16,10 @@ use super::Shelf;
 use super::bans::{Bans, Moment};
 use super::disk::Disk;
 use super::flights::Leader;
-use super::follow::Source;
-use super::growth::{BACKLOG, BATCH, End, Feed, Next, Reader, State};
+use super::follow::{Follow, Source};
+use super::growth::{BATCH, End, Feed, Next, State};
 use super::memory::Memory;
-use super::object::{Content, Label, Object};
+use super::object::{Label, Object};
 use super::write::{self, Spool};
 use crate::clock;
 
@@ -90,6 +91,18 @@ impl Writing {
         Source::of(self.growing.clone())
     }
 
+    /// A reader for the client that it is fetched for: it gets every byte, however slow it is.
+    #[must_use]
+    pub fn own(&self) -> Follow {
+        let number = {
+            let mut state = self.growing.state();
+            let number = state.sit_down();
+            state.own = Some(number);
+            number
+        };
+        Follow::of(self.growing.clone(), number)
+    }
+
     /// How many read it now.
     #[must_use]
     pub fn followers(&self) -> usize {
@@ -106,11 +119,27 @@ impl Writing {
     /// want to wait longer says `hurry`.
     pub fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let mut state = self.growing.state();
-        if state.feed.is_wanted && state.length - state.feed.written > BACKLOG {
+        let all = self.growing.disk.as_ref().map_or(0, |disk| disk.backlog.load(Ordering::Relaxed));
+        if state.is_behind(all) {
             state.writer = Some(context.waker().clone());
             return Poll::Pending;
         }
         Poll::Ready(())
+    }
+
+    /// Whether to go on, as soon as that is known: what will be on a shelf comes as fast as it can, anything else when somebody
+    /// waits for it, and what nobody reads not at all.
+    pub fn poll_wanted(&mut self, context: &mut Context<'_>) -> Poll<bool> {
+        let mut state = self.growing.state();
+        if state.is_kept() {
+            return Poll::Ready(true);
+        }
+        // Whoever leaves or comes to the end tells.
+        state.writer = Some(context.waker().clone());
+        if state.readers.is_empty() {
+            return Poll::Ready(false);
+        }
+        if state.is_due() { Poll::Ready(true) } else { Poll::Pending }
     }
 
     /// The disk is too slow: the object goes into memory, or nowhere.
@@ -118,8 +147,8 @@ impl Writing {
         let wake = {
             let mut state = self.growing.state();
             self.growing.stop_feed(&mut state);
-            state.trim(self.growing.behind());
-            state.wake()
+            self.growing.trim(&mut state);
+            state.readers()
         };
         wake.all();
         self.lose();
@@ -136,8 +165,8 @@ impl Writing {
             if state.feed.is_wanted && state.length - state.feed.written >= BATCH {
                 self.growing.kick(&mut state);
             }
-            state.trim(self.growing.behind());
-            state.wake()
+            self.growing.trim(&mut state);
+            state.readers()
         };
         wake.all();
         self.lose();
@@ -153,7 +182,7 @@ impl Writing {
             let mut state = self.growing.state();
             state.end = End::Whole;
             let content = state.is_in_memory.then(|| state.pieces.iter().map(|(_, piece)| piece.clone()).collect());
-            (state.wake(), content)
+            (state.readers(), content)
         };
         wake.all();
         self.growing.shelve(content, self.leader.take());
@@ -181,12 +210,22 @@ impl Drop for Writing {
         let wake = {
             let mut state = self.growing.state();
             state.end = End::Broken;
-            state.pieces.clear();
-            self.growing.leave_memory(&mut state);
+            state.is_in_memory = false;
             self.growing.stop_feed(&mut state);
-            state.wake()
+            // What came is for those who read it.
+            self.growing.trim(&mut state);
+            state.readers()
         };
         wake.all();
+    }
+}
+
+impl Drop for Growing {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let counted = state.pieces.iter().filter(|(at, _)| *at < state.counted).map(|(_, piece)| piece.len() as u64);
+        let counted = counted.sum();
+        self.memory.iter().for_each(|memory| memory.shrink(counted));
     }
 }
 
@@ -198,28 +237,46 @@ impl Growing {
         if state.end == End::Broken || !is_there || self.bans.since(self.begun, &self.label).is_some() {
             return None;
         }
-        state.last_reader += 1;
-        let number = state.last_reader;
-        state.readers.insert(number, Reader::default());
-        Some(number)
+        Some(state.sit_down())
+    }
+
+    pub(super) fn come(&self) -> u64 {
+        self.state().length
+    }
+
+    /// A reader begins somewhere else; `false` if that is gone.
+    pub(super) fn seek(&self, number: u64, at: u64) -> bool {
+        let mut state = self.state();
+        if let Some(reader) = state.readers.get_mut(&number) {
+            reader.at = at;
+        }
+        at >= state.first() || state.feed.place.is_some() && at < state.feed.written
     }
 
     /// A reader leaves.
     pub(super) fn leave(&self, number: u64) {
-        let mut state = self.state();
-        state.readers.remove(&number);
-        state.trim(self.behind());
+        let wake = {
+            let mut state = self.state();
+            state.readers.remove(&number);
+            self.trim(&mut state);
+            state.paced()
+        };
+        wake.all();
     }
 
     /// What a reader gets next, that has everything up to there.
     pub(super) fn next(&self, number: u64, at: u64, context: &mut Context<'_>) -> Next {
-        let mut state = self.state();
-        let next = state.next(at);
-        if let Some(reader) = state.readers.get_mut(&number) {
-            reader.at = at;
-            reader.waker = matches!(next, Next::Nothing).then(|| context.waker().clone());
-        }
-        state.trim(self.behind());
+        let (next, wake) = {
+            let mut state = self.state();
+            let next = state.next(at);
+            if let Some(reader) = state.readers.get_mut(&number) {
+                reader.at = at;
+                reader.waker = matches!(next, Next::Nothing).then(|| context.waker().clone());
+            }
+            self.trim(&mut state);
+            (next, state.paced())
+        };
+        wake.all();
         next
     }
 
@@ -230,10 +287,11 @@ impl Growing {
         if state.is_in_memory {
             let memory = self.memory.as_ref().filter(|memory| state.length <= memory.most() && memory.grow(more));
             match memory {
-                Some(_) => state.grown += more,
-                None => self.leave_memory(state),
+                Some(_) => state.counted = state.length,
+                None => state.is_in_memory = false,
             }
         }
+        self.owe(state, more);
         let is_too_long = self.disk.as_ref().is_none_or(|disk| state.length > disk.sizes.most);
         if state.feed.is_wanted && is_too_long {
             self.stop_feed(state);
@@ -241,15 +299,33 @@ impl Growing {
         state.pieces.push_back((at, bytes));
     }
 
-    fn leave_memory(&self, state: &mut State) {
-        state.is_in_memory = false;
-        let grown = std::mem::take(&mut state.grown);
-        self.memory.iter().for_each(|memory| memory.shrink(grown));
+    /// So much more waits for the disk.
+    fn owe(&self, state: &mut State, bytes: u64) {
+        if let Some(disk) = self.disk.as_ref().filter(|_| state.feed.is_wanted) {
+            state.feed.owed += bytes;
+            disk.backlog.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// So much does not any more.
+    fn pay(&self, state: &mut State, bytes: u64) {
+        let paid = bytes.min(state.feed.owed);
+        state.feed.owed -= paid;
+        if let Some(disk) = &self.disk {
+            disk.backlog.fetch_sub(paid, Ordering::Relaxed);
+        }
+    }
+
+    /// Lets go of what nobody needs from memory.
+    fn trim(&self, state: &mut State) {
+        let released = state.trim(self.behind());
+        self.memory.iter().for_each(|memory| memory.shrink(released));
     }
 
     /// It does not become a file. What was written stays readable, without a name.
     fn stop_feed(&self, state: &mut State) {
         state.feed.is_wanted = false;
+        self.pay(state, u64::MAX);
         if let (Some(spool), Some(disk)) = (state.feed.spool.take(), &self.disk) {
             disk.threads.give(move || drop(spool));
         }
@@ -257,9 +333,11 @@ impl Growing {
 
     /// It is whole: onto the shelves with it.
     fn shelve(self: &Arc<Self>, content: Option<Vec<Bytes>>, leader: Option<Leader>) {
+        let mut blocks = None;
         if let (Some(pieces), Some(memory)) = (content, &self.memory) {
-            let object = Object::of(self.number, self.label.clone(), Content::compact(&pieces));
+            let object = Object::of(self.number, self.label.clone(), memory.compact(&pieces));
             memory.put(&object, self.begun, &self.bans);
+            blocks = Some(object.blocks());
         }
         let mut state = self.state();
         let (is_in_memory, is_for_disk) = (state.is_in_memory, state.feed.is_wanted);
@@ -281,8 +359,13 @@ impl Growing {
         }
         self.supersede(!is_for_disk);
         let mut state = self.state();
-        self.leave_memory(&mut state);
-        state.trim(self.behind());
+        if let Some(blocks) = blocks.filter(|_| !is_for_disk) {
+            // Who is slow reads what the shelf has, not pieces of its own.
+            self.memory.iter().for_each(|memory| memory.shrink(state.counted));
+            state.settle(blocks);
+        }
+        state.is_in_memory = false;
+        self.trim(&mut state);
     }
 
     /// Earlier objects of this label are of no use any more. First on the disk: what comes from there into memory looks back.
@@ -320,8 +403,10 @@ impl Growing {
         }
         let (wake, is_whole) = {
             let mut state = self.state();
-            state.feed.written += batch.iter().map(|piece| piece.len() as u64).sum::<u64>();
-            state.trim(self.behind());
+            let written = batch.iter().map(|piece| piece.len() as u64).sum::<u64>();
+            state.feed.written += written;
+            self.pay(&mut state, written);
+            self.trim(&mut state);
             state.feed.is_busy = false;
             let is_whole = state.feed.is_wanted && state.end == End::Whole && state.feed.written == state.length;
             if state.feed.is_wanted && !is_whole {
@@ -330,10 +415,10 @@ impl Growing {
                 if unwritten >= BATCH || state.end == End::Whole {
                     self.kick(&mut state);
                 }
-                (state.wake(), None)
+                (state.everybody(), None)
             } else {
                 // Dropped without the lock if nobody wants it any more.
-                (state.wake(), Some((spool, is_whole)))
+                (state.everybody(), Some((spool, is_whole)))
             }
         };
         wake.all();
@@ -351,7 +436,7 @@ impl Growing {
         let leader = {
             let mut state = self.state();
             state.feed.is_wanted = false;
-            state.trim(self.behind());
+            self.trim(&mut state);
             state.leader.take()
         };
         match (leader, published) {
@@ -367,8 +452,9 @@ impl Growing {
         let (wake, leader, end) = {
             let mut state = self.state();
             (state.feed.is_wanted, state.feed.is_busy) = (false, false);
-            state.trim(self.behind());
-            (state.wake(), state.leader.take(), state.end)
+            self.pay(&mut state, u64::MAX);
+            self.trim(&mut state);
+            (state.everybody(), state.leader.take(), state.end)
         };
         wake.all();
         if end == End::Whole {
@@ -377,6 +463,7 @@ impl Growing {
         leader.into_iter().for_each(Leader::alone);
     }
 
+    /// What readers may be behind when the object is on no shelf.
     fn behind(&self) -> u64 {
         self.memory.as_ref().map_or(BEHIND, |memory| memory.most().max(BEHIND))
     }
