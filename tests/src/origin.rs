@@ -266,7 +266,8 @@ impl Exchange<'_> {
 
     /// Waits until the other side has taken everything that was written: a reset overtakes what it has not.
     pub fn wait_until_taken(&mut self) {
-        let (Some(SocketAddr::V4(ours)), Some(SocketAddr::V4(theirs))) = (self.wire.stream().local(), self.request.peer)
+        let (Some(SocketAddr::V4(ours)), Some(SocketAddr::V4(theirs))) =
+            (self.wire.stream().local(), self.request.peer)
         else {
             panic!("only of TCP over IPv4 can be known what was taken")
         };

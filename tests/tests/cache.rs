@@ -221,7 +221,8 @@ fn many_who_want_the_same_cost_the_upstream_one_request() {
             client
         })
         .collect();
-    world.app.await_requests(1);
+    // Whoever comes behind them on their thread is served behind them: all of them wait now.
+    world.get("/behind", &[]).expect(200);
     gate.open();
     let answers: Vec<Response> = clients.into_iter().map(|mut client| client.response()).collect();
     assert!(answers.iter().all(|answer| answer.status == 200 && answer.text() == "for all"));

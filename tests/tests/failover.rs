@@ -87,7 +87,7 @@ fn statuses_are_tried_again_when_they_are_listed() {
 #[test]
 fn a_member_that_is_slow_to_begin_is_given_up_after_the_try_timeout() {
     let (slow, fine) = (Origin::that(behaviour::never_answers()), named("b"));
-    let lines = "failover = { on = [\"timeout\"], try-timeout = \"2s\" }";
+    let lines = "failover = { on = [\"timeout\"], try-timeout = \"4s\" }";
     let gateway = Gateway::start(&pool(&[slow.url(), fine.url()], lines));
     assert_eq!(gateway.get("/").expect(200).body, b"b");
 }

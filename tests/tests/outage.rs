@@ -133,7 +133,7 @@ fn neighbours_of_a_member_that_misbehaves_are_not_touched() {
         (
             "accepts and hangs",
             behaviour::never_answers(),
-            "failover = { on = [\"timeout\"], try-timeout = \"3s\" }\nfail-on-timeout = true",
+            "failover = { on = [\"timeout\"], try-timeout = \"5s\" }\nfail-on-timeout = true",
             0,
         ),
         ("half-closes before its answer", ends_without_an_answer(), "", 0),

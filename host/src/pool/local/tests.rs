@@ -296,7 +296,7 @@ fn a_program_gets_what_was_set_for_it_and_its_words_are_logged() {
             ("GREETING".to_owned(), "hello".to_owned()),
             ("PATH".to_owned(), std::env::var("PATH").unwrap_or_default()),
         ];
-        let start_timeout = Duration::from_secs(2);
+        let start_timeout = Duration::from_secs(5);
         let command = world.command(&["sh", "-c", script]);
         let mut command = Command { environment, inherit_environment: false, start_timeout, ..command };
         if is_root {
