@@ -27,7 +27,10 @@ impl Place {
     fn make() -> Self {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let name = format!("weir-shelf-{}-{}", process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        Self(std::env::temp_dir().join(name))
+        let path = std::env::temp_dir().join(name);
+        // What a process with our number left when it was killed.
+        let _ = fs::remove_dir_all(&path);
+        Self(path)
     }
 
     fn objects(&self) -> Vec<PathBuf> {
