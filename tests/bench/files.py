@@ -6,11 +6,9 @@ its X-Accel-Redirect. The same small nginx is behind both; it answers with nothi
 """
 
 import contextlib
-import grp
 import http.client
 import os
 import pathlib
-import pwd
 import random
 import re
 import shutil
@@ -20,7 +18,6 @@ from collections.abc import Iterator
 import load
 import machine
 import systems
-import tools
 from work import Work, interleaved
 
 # Bytes; the large one in MiB, so that a look at whether all works need not take minutes.
@@ -42,16 +39,7 @@ DOWNLOADS = 3
 # What a client takes at once.
 BLOCK = 1 << 20
 
-WEIR = """
-threads = 1
-shutdown-timeout = "2s"
-cache-directory = "{place}/compiled"
-[log]
-level = "error"
-[access-log]
-format = "off"
-[listener.web]
-bind = "127.0.0.1:{port}"
+WEIR = systems.WEIR_HEAD + """
 [pool.origin]
 member = ["http://127.0.0.1:{origin}"]
 max-idle-connections = 1024
@@ -66,17 +54,9 @@ route = [
 ]
 """
 
-# Workers are who started it: the directory is nobody else's.
-NGINX = """
-user {user}; daemon off; worker_processes 1; pid {place}/{name}.pid; error_log stderr crit;
-events {{ worker_connections 8192; }}
-http {{
-    access_log off; server_tokens off; keepalive_timeout 75s; keepalive_requests 1000000000;
+NGINX = systems.NGINX_PROXY + """
     sendfile on; tcp_nopush on; default_type application/octet-stream;
     open_file_cache max=1024 inactive=60s; open_file_cache_valid 1s;
-    client_body_temp_path {place}/{name}.1; proxy_temp_path {place}/{name}.2; fastcgi_temp_path {place}/{name}.3;
-    uwsgi_temp_path {place}/{name}.4; scgi_temp_path {place}/{name}.5;
-    upstream origin {{ server 127.0.0.1:{origin}; keepalive 1024; keepalive_requests 1000000000; }}
     server {{
         listen 127.0.0.1:{port} backlog=1024;
         add_header Via "1.1 nginx";
@@ -90,14 +70,8 @@ http {{
 }}
 """
 
-ORIGIN = """
-daemon off; master_process off; worker_processes 1; pid {place}/{name}.pid; error_log stderr crit;
-events {{ worker_connections 8192; }}
-http {{
-    access_log off; sendfile on; tcp_nopush on; keepalive_timeout 600s; keepalive_requests 1000000000;
-    open_file_cache max=16; open_file_cache_valid 600s; default_type application/octet-stream;
-    client_body_temp_path {place}/{name}.1; proxy_temp_path {place}/{name}.2; fastcgi_temp_path {place}/{name}.3;
-    uwsgi_temp_path {place}/{name}.4; scgi_temp_path {place}/{name}.5;
+ORIGIN = systems.NGINX_ORIGIN + """
+    access_log off;
     server {{
         listen 127.0.0.1:{port} backlog=1024;
         location ~ ^/accel/(\\w+)$ {{ add_header X-Accel-Redirect /kept/$1; return 200; }}
@@ -156,9 +130,9 @@ class Stage:
             config = bench.write(f"{known['name']}.toml", WEIR.format(**known))
             command = [str(bench.weir), "run", "-c", config]
         else:
-            user = f"{pwd.getpwuid(os.geteuid()).pw_name} {grp.getgrgid(os.getegid()).gr_name}"
-            config = NGINX.format(**known, fields=systems.NGINX_FIELDS.format(**known), user=user)
-            command = nginx(bench, bench.write(f"{known['name']}.conf", config))
+            fields = systems.NGINX_FIELDS.format(**known)
+            config = NGINX.format(**known, user=systems.user(), master="on", fields=fields)
+            command = bench.nginx_command(f"{known['name']}.conf", config)
         with bench.listening(known["name"], port, systems.pinned(bench.cores[0], command)) as running:
             yield running
 
@@ -217,11 +191,9 @@ def staged(bench: systems.Bench, size: str) -> Iterator[Stage]:
         raise machine.Failed(f"{bench.place} has no room for a file of {SIZES[size]} bytes and a proxy's copy of it")
     (bench.place / "files").mkdir(exist_ok=True)
     file, port = bench.place / "files" / size, machine.free_port()
-    known = {"place": bench.place, "name": "files-origin", "port": port}
     try:
         checksum = write(file, SIZES[size])
-        command = nginx(bench, bench.write("files-origin.conf", ORIGIN.format(**known)))
-        with bench.listening("files-origin", port, systems.pinned(bench.cores[1], command)):
+        with bench.nginx("files-origin", port, ORIGIN):
             yield Stage(bench, port, size, checksum)
     finally:
         file.unlink(missing_ok=True)
@@ -236,10 +208,6 @@ def write(file: pathlib.Path, length: int) -> int:
             checksum = zlib.crc32(some, checksum)
             output.write(some)
     return checksum
-
-
-def nginx(bench: systems.Bench, config: str) -> list[str]:
-    return [tools.find("nginx"), "-p", str(bench.place), "-c", config]
 
 
 def download(port: int, asked: str) -> Iterator[memoryview]:

@@ -5,10 +5,12 @@ import pathlib
 import subprocess
 from statistics import median
 
+import cached
 import doors
 import files
 import load
 import machine
+import systems
 import tools
 from instructions import Counted
 from memory import Grown
@@ -19,6 +21,7 @@ MOST_RATIO = 1.15
 MOST_CALL = 3.0
 MOST_METHOD = 1.03
 MOST_FILE = {"1k": 1.2, "100k": 1.2, "large": 1.05}
+MOST_HIT = 0.9
 MOST_DOOR = {doors.TLS: 1.1, doors.H2: 0.9, doors.H2_TLS: 0.9}
 
 
@@ -87,6 +90,12 @@ class Report:
             if name.startswith("weir") and (ratios := done.work.ratios(name, files.base(name))):
                 self.verdict(name.removeprefix("weir, "), median(ratios), MOST_FILE[size], "of nginx", True)
 
+    def cached(self, size: str, done: Work) -> None:
+        self.say(f"\n## CPU time per hit, {cached.SIZES[size] >> 10} KiB, 64 kept connections\n")
+        self.costs(done)
+        if ratios := done.ratios("weir, memory"):
+            self.verdict(f"a hit in memory, {cached.SIZES[size] >> 10} KiB", median(ratios), MOST_HIT, "of nginx", True)
+
     def handshakes(self, done: Work) -> None:
         self.say("\n## CPU time of a connection with a full handshake, TLS 1.3, ECDSA P-256\n")
         self.costs(done, "us per connection")
@@ -117,19 +126,19 @@ class Report:
         if known:
             self.verdict("a reused call, in the dearest of the chains", max(known), MOST_CALL, "us", True)
 
-    def instructions(self, done: Counted, door: doors.Door = doors.CLEAR) -> None:
+    def instructions(self, done: Counted, door: doors.Door = doors.CLEAR, of: str = "per request") -> None:
         few, many = done.requests
-        self.say(f"\n## User instructions per request, {door.name} (callgrind, {many} requests less {few})\n")
+        self.say(f"\n## User instructions {of}, {door.name} (callgrind, {many} requests less {few})\n")
         self.say("| system | thousands | ratio to nginx |")
         self.say("|---|---|---|")
         nginx = done.figures.get("nginx")
         for name, figure in done.figures.items():
             self.say(f"| {name} | {figure / 1000:.1f} | {f'{figure / nginx:.2f}' if nginx else '-'} |")
         self.failed(done.failures)
-        if any(name.startswith("weir, ") for name in done.figures):
+        if any(systems.CHAINS.get(name) for name in done.figures):
             self.say("\nFilters ran in the narrow memory layout here, which checks bounds: valgrind cannot reserve")
             self.say("the wide one.")
-        elif done.failures and door == doors.CLEAR:
+        elif any(systems.CHAINS.get(name) for name in done.failures):
             self.say("\nWithout figures for filters here, their cost is what CPU time says above.")
 
     def balance(self, counted: Counted, work: Work) -> None:

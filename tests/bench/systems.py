@@ -5,7 +5,10 @@ origin, `Via` both ways, a request id. "nginx, bare" does none of the latter.
 """
 
 import contextlib
+import grp
+import os
 import pathlib
+import pwd
 import re
 import resource
 import socket
@@ -76,7 +79,8 @@ instances = "per-request"
 settings = { rule = [{ match = '^/old/(.*)$', to = '/new/$1' }] }
 """
 
-WEIR = """
+# How every Weir here begins, up to what is particular to its listener.
+WEIR_HEAD = """
 threads = 1
 shutdown-timeout = "2s"
 cache-directory = "{place}/compiled"
@@ -86,6 +90,9 @@ level = "error"
 format = "off"
 [listener.web]
 bind = "127.0.0.1:{port}"
+"""
+
+WEIR = WEIR_HEAD + """
 {door}
 [pool.origin]
 member = {members}
@@ -97,15 +104,27 @@ via = true
 route = [{{ pool = "origin", filters = {chain} }}]
 """
 
-# Temporary files of nginx lie in its prefix.
-NGINX = """
-daemon off; master_process {master}; worker_processes 1; pid {place}/{name}.pid; error_log stderr crit;
+# How every nginx here begins. Workers are who started it, so that a directory of theirs is nobody else's.
+NGINX_HEAD = """
+user {user}; daemon off; master_process {master}; worker_processes 1; pid {place}/{name}.pid; error_log stderr crit;
 events {{ worker_connections 8192; }}
 http {{
-    access_log off; server_tokens off; keepalive_timeout 75s; keepalive_requests 1000000000;
+    server_tokens off; keepalive_requests 1000000000;
     client_body_temp_path {place}/{name}.1; proxy_temp_path {place}/{name}.2; fastcgi_temp_path {place}/{name}.3;
     uwsgi_temp_path {place}/{name}.4; scgi_temp_path {place}/{name}.5;
+"""
+
+# As a proxy, and as the origin of other systems.
+NGINX_PROXY = NGINX_HEAD + """
+    access_log off; keepalive_timeout 75s;
     upstream origin {{ server 127.0.0.1:{origin}; keepalive 1024; keepalive_requests 1000000000; }}
+"""
+NGINX_ORIGIN = NGINX_HEAD + """
+    sendfile on; tcp_nopush on; keepalive_timeout 600s; default_type application/octet-stream;
+    open_file_cache max=16; open_file_cache_valid 600s;
+"""
+
+NGINX = NGINX_PROXY + """
     server {{
         listen 127.0.0.1:{port}{flags} backlog=1024; {door}
         location / {{
@@ -150,14 +169,8 @@ backend origin
     server one 127.0.0.1:{origin} maxconn 1024 pool-max-conn 1024
 """
 
-ORIGIN = """
-daemon off; master_process off; worker_processes 1; pid {place}/origin.pid; error_log stderr crit;
-events {{ worker_connections 8192; }}
-http {{
-    access_log off; sendfile on; tcp_nopush on; keepalive_timeout 600s; keepalive_requests 1000000000;
-    open_file_cache max=16; open_file_cache_valid 600s; default_type application/octet-stream;
-    client_body_temp_path {place}/o.1; proxy_temp_path {place}/o.2; fastcgi_temp_path {place}/o.3;
-    uwsgi_temp_path {place}/o.4; scgi_temp_path {place}/o.5;
+ORIGIN = NGINX_ORIGIN + """
+    access_log off;
     server {{
         {listen}
         location ~ ^/new(er|est)?/told$ {{
@@ -208,10 +221,20 @@ class Bench:
     def origin(self) -> Iterator[None]:
         self.origin_port = machine.free_port()
         listen = "".join(f"listen {address}:{self.origin_port} backlog=1024;" for address in addresses(MEMBERS))
-        config = self.write("origin.conf", ORIGIN.format(place=self.place, listen=listen))
-        command = [tools.find("nginx"), "-p", str(self.place), "-c", config]
-        with self.listening("origin", self.origin_port, pinned(self.cores[1], command)):
+        with self.nginx("origin", self.origin_port, ORIGIN, listen=listen):
             yield
+
+    @contextlib.contextmanager
+    def nginx(self, name: str, port: int, text: str, **known: object) -> Iterator[None]:
+        """An nginx beside the load, for others to ask."""
+        text = text.format(place=self.place, name=name, port=port, user=user(), master="off", **known)
+        command = self.nginx_command(f"{name}.conf", text)
+        with self.listening(name, port, pinned(self.cores[1], command)):
+            yield
+
+    def nginx_command(self, file: str, text: str) -> list[str]:
+        """Temporary files lie in its prefix."""
+        return [tools.find("nginx"), "-p", str(self.place), "-c", self.write(file, text)]
 
     @contextlib.contextmanager
     def start(
@@ -247,8 +270,9 @@ class Bench:
             return [tools.find("haproxy"), "-db", "-f", self.write("haproxy.cfg", config)]
         fields = "" if name == "nginx, bare" else NGINX_FIELDS.format(**known)
         flags, beside = doors.nginx(self.place, door)
-        config = NGINX.format(**known, fields=fields, master="off" if alone else "on", flags=flags, door=beside)
-        return [tools.find("nginx"), "-p", str(self.place), "-c", self.write(f"{file}.conf", config)]
+        master = "off" if alone else "on"
+        config = NGINX.format(**known, user=user(), master=master, fields=fields, flags=flags, door=beside)
+        return self.nginx_command(f"{file}.conf", config)
 
     def write(self, name: str, text: str) -> str:
         (self.place / name).write_text(text)
@@ -295,6 +319,11 @@ class Bench:
 def addresses(count: int) -> list[str]:
     """Loopback addresses that tell members apart; all of them are the one origin."""
     return [f"127.0.0.{number}" for number in range(1, count + 1)]
+
+
+def user() -> str:
+    """Name and group of who runs the benchmark."""
+    return f"{pwd.getpwuid(os.geteuid()).pw_name} {grp.getgrgid(os.getegid()).gr_name}"
 
 
 def pinned(core: int, command: list[str]) -> list[str]:

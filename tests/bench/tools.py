@@ -45,6 +45,23 @@ def provide() -> None:
         raise Unfit(f"still missing after installation: {' '.join(missing())}")
 
 
+def also(program: str, package: str) -> None:
+    """Sees that a program is there that only one table needs.
+
+    Raises Failed when it is missing and cannot be installed.
+    """
+    if shutil.which(program, path=PATH) is not None:
+        return
+    try:
+        if os.geteuid() != 0 or shutil.which("apt-get", path=PATH) is None:
+            raise Unfit(f"{package} is missing; install it with: sudo apt-get install {package}")
+        print(f"bench: installing {package}", flush=True)
+        install([package])
+        find(program)
+    except Unfit as unfit:
+        raise Failed(str(unfit)) from unfit
+
+
 def peers() -> str:
     """A Python that has aioquic: the suites' own, which is made when it is not there yet.
 
