@@ -206,6 +206,8 @@ fn what_is_asked_wrongly_is_told_what_would_be_right() {
         ("POST", "/caches/pages/purge", "", 400, "purge: nothing is meant"),
         ("POST", "/caches/pages/purge", "soft", 400, "purge: nothing is meant"),
         ("POST", "/caches/pages/purge", "colour=red", 400, "purge: \"colour\" is not a word here"),
+        ("POST", "/caches/pages/purge", "match=(", 400, "purge: \"(\" is not a pattern: unclosed group"),
+        ("POST", "/caches/pages/purge", "all&older-than=old", 400, "right would be older-than=1h"),
         ("POST", "/caches/pages/purge", "url=%2Fa", 400, "purge: \"/a\" is not a URL to forget"),
         ("POST", "/caches/pages/purge", "url=http://a&url=http://b", 400, "purge: url and another url"),
         ("POST", "/caches/pages/purge", &"a&".repeat(40_000), 413, "the body is longer than 65536 bytes"),
@@ -266,6 +268,10 @@ fn urls_prefixes_tags_and_everything_are_forgotten() {
         ("/caches/purge", "tag=culture".to_owned(), 2, &["/c", "/other"]),
         ("/caches/purge", "all".to_owned(), 5, &["/a", "/b/1", "/b/2", "/c", "/other"]),
         ("/caches/purge", format!("url={}", world.url("/nowhere")), 0, &[]),
+        ("/caches/pages/purge", "match=%2F%5B12%5D%24".to_owned(), 2, &["/b/1", "/b/2"]),
+        ("/caches/pages/purge", "all&host=other.example".to_owned(), 0, &[]),
+        ("/caches/purge", "all&older-than=1h".to_owned(), 0, &[]),
+        ("/caches/purge", "tag=culture&status=200&host=*.example".to_owned(), 2, &["/c", "/other"]),
     ] {
         restore();
         assert_eq!(world.purge(target, &order), objects, "{target} {order}");
@@ -479,6 +485,7 @@ fn the_command_shows_and_purges() {
         (&["--url", "http://any.example/a", "pages"][..], "pages: 1 object forgotten\n"),
         (&["--prefix", "//any.example/", "--soft", "pages"], "pages: 1 object stale from now on\n"),
         (&["--tag", "news", "--tag", "sports"], "pages: 1 object forgotten\nother: 0 objects forgotten\n"),
+        (&["--match", "^/$", "--older-than", "1h", "pages"], "pages: 0 objects forgotten\n"),
         (&["--all", "--socket", &socket, "other"], "other: 0 objects forgotten\n"),
     ] {
         let purged = weir(place, &[&["cache", "purge"], arguments].concat());

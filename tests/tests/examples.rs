@@ -153,6 +153,17 @@ fn a_rotation_follows_the_weights() {
 }
 
 #[test]
+fn a_cache_can_be_asked_what_it_did() {
+    let world = World::of("cache.toml");
+    (0..2).for_each(|_| assert_eq!(world.client().get("/a").status, 200));
+    let line = "pages         2       50.0%  1, ";
+    eventually("both requests are counted", || {
+        let shown = weir(world.gateway.place(), &["cache", "status", "-c", "example.toml"]);
+        shown.out.contains(line).then_some(())
+    });
+}
+
+#[test]
 fn fields_come_and_go() {
     let world = World::of("headers.toml");
     let response = world.client().ask("/h", &[("host", "any.example"), ("x-debug", "1")]);

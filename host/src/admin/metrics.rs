@@ -143,6 +143,11 @@ mod tests {
             weir_cache_capacity_bytes{cache=\"b\",shelf=\"disk\"} 1000\n";
         assert!(text.contains(family), "{text}");
         assert_eq!(text.matches("# TYPE ").count(), 9);
+        let manual = include_str!("../../ADMIN.md");
+        for family in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+            let name = family.split(' ').next().unwrap();
+            assert!(manual.contains(&format!("`{name}`")), "{name} is not in the manual");
+        }
         assert!(text.ends_with("weir_cache_refreshes_total{cache=\"b\"} 0\n"), "{text}");
         assert_eq!(text.matches("\nweir_cache_requests_total{").count(), 14);
     }

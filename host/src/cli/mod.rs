@@ -39,8 +39,8 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Demo { port } => demo::demo(port),
         Command::Filter { command: FilterCommand::Inspect { file } } => inspect::inspect(&file),
         Command::Cache { command: CacheCommand::Status { at, name } } => cache::status(&at, name.as_deref()),
-        Command::Cache { command: CacheCommand::Purge { at, meant, soft, name } } => {
-            cache::purge(&at, &meant, soft, name.as_deref())
+        Command::Cache { command: CacheCommand::Purge { at, meant, only, soft, name } } => {
+            cache::purge(&at, (&meant, &only), soft, name.as_deref())
         }
     };
     ExitCode::from(code)

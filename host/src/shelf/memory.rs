@@ -159,13 +159,13 @@ impl Memory {
     /// that was the last piece.
     pub(super) fn purge_some(
         &self,
-        meant: &Meant,
+        (meant, before): (&Meant, u64),
         at: usize,
         after: Option<Bytes>,
         purge: Purge,
     ) -> (u64, Option<Bytes>) {
         let (keys, next) = self.known.keys().select(meant, at, after);
-        let is_own = |object: &Object| meant.target_of(&**object.label()) == Some(at);
+        let is_own = |object: &Object| object.number() < before && meant.target_of(&**object.label()) == Some(at);
         (keys.iter().map(|key| self.forget(key, purge, is_own)).sum(), next)
     }
 
