@@ -6,10 +6,9 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use serde_json::Value;
-use weir_tests::{Client, Config, Gate, Gateway, Origin, Response, Signal, behaviour, eventually, weir};
+use weir_tests::{Client, Config, Gate, Gateway, Origin, PATIENCE, Response, Signal, behaviour, eventually, weir};
 
 const CONFIG: &str = r#"
 [listener.web]
@@ -128,7 +127,7 @@ fn the_socket_is_the_gateways_own_unless_the_config_shares_it() {
         assert_eq!(found.permissions().mode() & 0o7777, mode, "{admin}");
         world.ask("GET", "/", "").expect(200);
         world.gateway.signal(Signal::Terminate);
-        assert_eq!(world.gateway.wait_exit(Duration::from_secs(20)), Some(0));
+        assert_eq!(world.gateway.wait_exit(PATIENCE), Some(0));
         assert!(!world.socket().exists(), "the file is gone with the gateway");
     }
     let world = World::with("", "");
@@ -153,7 +152,7 @@ fn a_stale_socket_is_replaced_and_a_living_one_refuses_the_start() {
     let first = Gateway::start(&config(&app, &admin, ""));
     client(&socket).get("/").expect(200);
     let mut second = Gateway::spawn(&config(&app, &admin, ""));
-    assert_eq!(second.wait_exit(Duration::from_secs(20)), Some(1));
+    assert_eq!(second.wait_exit(PATIENCE), Some(1));
     second.logged(&format!("admin: cannot bind unix:{}: the address is in use", socket.display()));
     client(&socket).get("/").expect(200);
     drop(first);
