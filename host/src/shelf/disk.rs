@@ -238,32 +238,18 @@ impl Disk {
             }
         }
         if self.sizes.sync && purge == Purge::Hard {
-<<<<<<< HEAD
-            let numbers = numbers.iter().copied();
-            let _ = self.directory.sync(numbers).inspect_err(|error| self.troubled(Doing::Remove, error));
-        }
-    }
-
-    /// Whether files are being written.
-=======
             let synced = self.directory.sync(numbers.iter().copied());
             let _ = synced.inspect_err(|error| self.troubled(Doing::Remove, error));
         }
     }
 
     /// Whether anything is being written.
->>>>>>> disk
     pub(super) fn is_writing(&self) -> bool {
         self.spools.load(Ordering::Acquire) > 0
     }
 
-<<<<<<< HEAD
-    /// Waits for what is getting its name without knowing of a purge: when this is over, it is in the index or gone.
-    pub(super) fn settle(&self) {
-=======
     /// Ends when what got its name without knowing of a purge is gone, or marked. Waits for the disk.
     pub(super) fn catch_up(&self) {
->>>>>>> disk
         drop(self.publishing.write().unwrap_or_else(PoisonError::into_inner));
     }
 

@@ -15,9 +15,9 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tokio::sync::oneshot;
 
+use super::growing::Growing;
 use super::growth::Next;
 use super::object::Label;
-use super::writing::Growing;
 use crate::body::Body;
 use crate::failure::{Failure, Kind};
 

@@ -11,6 +11,7 @@ mod disk;
 mod flights;
 mod follow;
 mod format;
+mod growing;
 mod growth;
 mod index;
 mod memory;
