@@ -21,7 +21,7 @@ use super::directory::Directory;
 use super::format;
 use super::index::{Card, Index};
 use super::memory::Memory;
-use super::object::{Label, Object};
+use super::object::{Content, Label, Object};
 use super::opened::{OPEN_WEIGHT, Open};
 use super::sweep;
 use super::target::{Meant, Purge};
@@ -58,6 +58,8 @@ pub(super) struct Disk {
     pub(super) failures: AtomicU64,
     /// Files that are being written.
     pub(super) spools: AtomicU64,
+    /// Bytes in memory that wait to be written.
+    pub(super) backlog: AtomicU64,
     index: Mutex<Index>,
     pub(super) open: Cache<u64, Arc<Open>>,
     evictions: AtomicU64,
@@ -110,6 +112,7 @@ impl Disk {
             open,
             failures: AtomicU64::new(0),
             spools: AtomicU64::new(0),
+            backlog: AtomicU64::new(0),
             evictions: AtomicU64::new(0),
             amending: Mutex::new(()),
             publishing: RwLock::new(()),
@@ -160,9 +163,10 @@ impl Disk {
         }
         let (disk, open, memory) = (self.clone(), open.clone(), memory.clone());
         self.threads.give(move || {
-            if let Ok(content) = open.read()
+            if let Ok(bytes) = open.read()
                 && open.is_untouched()
             {
+                let content = Content::Whole(memory.hold(bytes));
                 memory.put(&Object::of(open.sequence, open.label.clone(), content), begun, &disk.bans);
                 // Whatever else came for this label meanwhile looks at the disk first and at memory then.
                 if !disk.is_still(&open) {
@@ -209,7 +213,7 @@ impl Disk {
     /// are to follow, and where to go on, unless that was the last piece.
     pub(super) fn purge_some(
         &self,
-        meant: &Meant,
+        meant: (&Meant, u64),
         at: usize,
         after: Option<After>,
         purge: Purge,

@@ -11,6 +11,7 @@ mod disk;
 mod flights;
 mod follow;
 mod format;
+mod growing;
 mod growth;
 mod index;
 mod memory;
@@ -195,11 +196,13 @@ impl Shelf {
     pub fn forget(&self, meant: Meant, purge: Purge) -> Purged {
         let meant = Arc::new(meant);
         self.bans.add(&meant, purge);
-        Walk::of(meant, purge, self.disk.clone(), self.memory.clone()).begin(&self.threads)
+        // Whoever gets its number from now on asks `bans` when it comes.
+        let before = self.numbers.load(Ordering::Acquire);
+        Walk::of(meant, purge, before, self.disk.clone(), self.memory.clone()).begin(&self.threads)
     }
 
     fn number(&self) -> u64 {
-        self.numbers.fetch_add(1, Ordering::Relaxed)
+        self.numbers.fetch_add(1, Ordering::AcqRel)
     }
 
     /// How much there is.
