@@ -74,8 +74,13 @@ fn thousands_of_objects_are_there_again_soon_and_nobody_waits_for_them() {
     let (store, app) = (Store::fresh(), lengths());
     let mut gateway = Gateway::start(&store.config(&app));
     let mut client = gateway.client();
-    (0..OBJECTS).for_each(|number| drop(get(&mut client, &format!("/{number}/100"))));
-    store.holds(OBJECTS);
+    for number in 0..OBJECTS {
+        get(&mut client, &format!("/{number}/100"));
+        if number % 200 == 199 {
+            // With too much work for the disk, nothing more would be stored.
+            store.holds(number + 1);
+        }
+    }
     gateway.signal(Signal::Kill);
     gateway.wait_exit(PATIENCE);
     let asked = app.requests().len();
