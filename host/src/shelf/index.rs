@@ -162,6 +162,16 @@ impl Index {
         Some(is_stale)
     }
 
+    /// Later labels of it take so much, if they do not take more already.
+    pub(super) fn grow(&mut self, sequence: u64, more: u64) {
+        let slot = self.numbers.get(&sequence).and_then(|slot| usize::try_from(*slot).ok());
+        if let Some(Some(card)) = slot.and_then(|slot| self.slots.get_mut(slot)) {
+            let grown = more.saturating_sub(card.more);
+            (card.more, card.size) = (card.more + grown, card.size + grown);
+            self.bytes += grown;
+        }
+    }
+
     /// It is stale from now on.
     pub(super) fn stale(&mut self, sequence: u64) {
         let slot = self.numbers.get(&sequence).and_then(|slot| usize::try_from(*slot).ok());
@@ -198,16 +208,22 @@ impl Index {
         best.and_then(|(_, _, slot)| self.take(slot))
     }
 
-    /// The numbers of what is meant: of one target, a piece of what comes after what was seen. Where to go on, unless that
+    /// The numbers of what is meant and lower than another one: of one target, a piece of what comes after what was seen. Where to go on, unless that
     /// was the last piece.
-    pub(super) fn select(&self, meant: &Meant, at: usize, after: Option<&After>) -> (Vec<u64>, Option<After>) {
+    pub(super) fn select(
+        &self,
+        (meant, before): (&Meant, u64),
+        at: usize,
+        after: Option<&After>,
+    ) -> (Vec<u64>, Option<After>) {
         let (mut numbers, mut budget) = (Vec::new(), Budget::of_a_piece());
         let Some(target) = meant.targets.get(at) else { return (numbers, None) };
         for (slots, seen) in self.within(target, after) {
             let cards = || slots.iter().filter_map(|slot| self.card(*slot));
             let key = cards().next().map_or(&[][..], |card| &card.key);
             if meant.only.lets_key(key) {
-                let own = cards().filter(|card| meant.target_of(&self.known(card)) == Some(at));
+                let own =
+                    cards().filter(|card| card.sequence < before && meant.target_of(&self.known(card)) == Some(at));
                 numbers.extend(own.map(|card| card.sequence));
             }
             if !budget.spend(key) {

@@ -11,14 +11,18 @@ mod disk;
 mod flights;
 mod follow;
 mod format;
+mod growing;
 mod growth;
 mod index;
 mod memory;
 mod object;
+mod opened;
+mod seal;
 mod sweep;
 mod tags;
 mod target;
 mod tee;
+mod trouble;
 mod walk;
 mod write;
 mod writing;
@@ -27,6 +31,7 @@ mod writing;
 mod tests;
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -117,6 +122,15 @@ impl Shelf {
         Ok(Self { memory, disk, bans, flights, numbers: Arc::new(AtomicU64::new(first)), threads })
     }
 
+    /// What would keep a shelf from being opened on a directory. Nothing is touched, and whether another gateway has it is not
+    /// asked.
+    ///
+    /// # Errors
+    /// What `open` would fail with.
+    pub fn examine(directory: &Path) -> io::Result<()> {
+        directory::examine(directory)
+    }
+
     /// Who fetches what, and who waits for it.
     #[must_use]
     pub fn flights(&self) -> &Flights {
@@ -182,11 +196,13 @@ impl Shelf {
     pub fn forget(&self, meant: Meant, purge: Purge) -> Purged {
         let meant = Arc::new(meant);
         self.bans.add(&meant, purge);
-        Walk::of(meant, purge, self.disk.clone(), self.memory.clone()).begin(&self.threads)
+        // Whoever gets its number from now on asks `bans` when it comes.
+        let before = self.numbers.load(Ordering::Acquire);
+        Walk::of(meant, purge, before, self.disk.clone(), self.memory.clone()).begin(&self.threads)
     }
 
     fn number(&self) -> u64 {
-        self.numbers.fetch_add(1, Ordering::Relaxed)
+        self.numbers.fetch_add(1, Ordering::AcqRel)
     }
 
     /// How much there is.

@@ -176,6 +176,15 @@ impl Object {
         }
     }
 
+    /// What it has in memory.
+    pub(super) fn blocks(&self) -> Vec<Bytes> {
+        match &self.content {
+            Content::Whole(bytes) => vec![bytes.clone()],
+            Content::Pieces(pieces, _) => pieces.to_vec(),
+            Content::File(_) => Vec::new(),
+        }
+    }
+
     pub(super) fn relabelled(&self, label: Arc<Label>) -> Self {
         Self { label, is_stale: false, ..self.clone() }
     }
@@ -198,8 +207,8 @@ impl Object {
 
 impl Content {
     /// Bytes that came as they came, in blocks of their own: what came may be slices of buffers that are much larger, and
-    /// would keep all of these.
-    pub(super) fn compact(pieces: &[Bytes]) -> Self {
+    /// would keep all of these. Whoever counts what is in memory makes bytes of the blocks.
+    pub(super) fn compact(pieces: &[Bytes], keep: impl Fn(Vec<u8>) -> Bytes) -> Self {
         let length: usize = pieces.iter().map(Bytes::len).sum();
         let mut blocks = Vec::with_capacity(length.div_ceil(BLOCK));
         let mut block = Vec::with_capacity(length.min(BLOCK));
@@ -212,7 +221,7 @@ impl Content {
                 left -= now.len();
                 rest = later;
                 if block.len() == BLOCK || left == 0 {
-                    blocks.push(Bytes::from(std::mem::replace(&mut block, Vec::with_capacity(left.min(BLOCK)))));
+                    blocks.push(keep(std::mem::replace(&mut block, Vec::with_capacity(left.min(BLOCK)))));
                 }
             }
         }
@@ -262,7 +271,7 @@ mod tests {
             .collect();
         let at = SystemTime::UNIX_EPOCH;
         let label = Label::of(b"k", b"", b"head", at, at);
-        (Object::of(1, Arc::new(label), Content::compact(&pieces)), all)
+        (Object::of(1, Arc::new(label), Content::compact(&pieces, Bytes::from)), all)
     }
 
     fn bytes(parts: &[Part]) -> Vec<u8> {
