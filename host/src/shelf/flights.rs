@@ -88,6 +88,9 @@ struct Flight {
     written: Option<Source>,
 }
 
+/// The number of no flight.
+const NOBODYS: u64 = 0;
+
 /// More than there are processors as a rule, so that threads seldom meet.
 const SHARDS: usize = 64;
 
@@ -140,6 +143,13 @@ impl Flights {
         Some(self.0.leader(key, number))
     }
 
+    /// For who fetches for itself and may store it: nobody waits for it, and what is purged from now on means what it
+    /// fetches.
+    #[must_use]
+    pub fn alone(&self, key: &Bytes) -> Leader {
+        self.0.leader(key, NOBODYS)
+    }
+
     /// Nothing of this key could be stored: from now on, for a while, nobody waits for anybody.
     pub fn remember(&self, key: &Bytes, now: Instant) {
         self.0.alone.insert(self.0.hash(key), now + self.0.remember);
@@ -161,6 +171,9 @@ impl Leader {
 
     /// What was fetched is for nobody else, and so will be what is fetched next: all go their own ways at once.
     pub fn uncacheable(mut self, now: Instant) {
+        if self.number == NOBODYS {
+            return self.alone();
+        }
         self.flights.alone.insert(self.flights.hash(&self.key), now + self.flights.remember);
         self.land(|| Landing::Uncacheable);
     }

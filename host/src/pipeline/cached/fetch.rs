@@ -103,6 +103,7 @@ async fn ask(
 ) -> ControlFlow<Answer, Answer> {
     let Some((cache, plan)) = desk.cache() else { return Answer::broken(exchange, Kind::Internal) };
     let Errand { key, question, why, leader, keeps } = errand;
+    let leader = leader.or_else(|| keeps.then(|| cache.store.shelf.flights().alone(&key)));
     let asked = clock::wall();
     let heard = exchange.facts.variables.len();
     let is_ours = question.put(&mut exchange.facts.request);
