@@ -5,6 +5,7 @@
 //! hits. Invariant: an entry that can be found can be purged.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,9 +14,12 @@ use moka::notification::RemovalCause;
 use moka::ops::compute::Op;
 use moka::sync::Cache;
 
+use super::bans::{Bans, Moment};
 use super::counters::Count;
-use super::object::{Label, Object};
-use super::tags::{Bans, Moment, Purge, Tags, Target};
+use super::object::{Content, Label, Object};
+use super::tags::Tags;
+use super::target::{Meant, Purge, Target};
+use super::walk::Budget;
 
 /// The shelf in memory.
 #[derive(Debug)]
@@ -26,6 +30,14 @@ pub(super) struct Memory {
     most: u64,
     /// Bytes of objects that are still being written.
     growing: AtomicU64,
+    /// Bytes of contents, on the shelf or with slow clients that read them after they left it.
+    held: Arc<AtomicU64>,
+}
+
+/// Bytes of a content, counted for as long as anybody has them.
+struct Block {
+    bytes: Vec<u8>,
+    held: Arc<AtomicU64>,
 }
 
 /// The objects of a key, the one that came last in front.
@@ -59,6 +71,10 @@ struct Card {
 /// Objects of one key: more are other values of a field that nobody should vary by.
 const MOST_VARIANTS: usize = 64;
 
+/// Contents that left the table are let go by it a while later: this much of them, and as much again as the shelf has, is
+/// not held against anybody.
+const SLACK: u64 = 64 << 20;
+
 /// An entry of this weight is worth putting the table in order at once, so that its bound holds.
 const HEAVY: u32 = 64 << 10;
 
@@ -74,7 +90,7 @@ impl Memory {
             .build();
         // One entry has to fit into the table's way of weighing.
         let most = most.min(capacity).min(u64::from(u32::MAX / 2));
-        Self { entries, known, capacity, most, growing: AtomicU64::new(0) }
+        Self { entries, known, capacity, most, growing: AtomicU64::new(0), held: Arc::default() }
     }
 
     /// The objects of a key, the one that came last in front.
@@ -87,14 +103,33 @@ impl Memory {
         self.most
     }
 
-    /// Room for more of an object that is being written; a quarter of the shelf is for all of these.
+    /// Room for more of an object that is being written; a quarter of the shelf is for all of these. There is none
+    /// while slow clients keep too much that left the shelf: what is in memory is bounded, however slowly anybody reads.
     pub(super) fn grow(&self, bytes: u64) -> bool {
         let most = (self.capacity / 4).max(self.most);
         let grown = self.growing.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        if grown > most {
+        let has_room = || self.held.load(Ordering::Relaxed) <= self.capacity.saturating_mul(2).saturating_add(SLACK);
+        let fits = grown <= most
+            && (has_room() || {
+                // What is to leave may be here still.
+                self.entries.run_pending_tasks();
+                has_room()
+            });
+        if !fits {
             self.shrink(bytes);
         }
-        grown <= most
+        fits
+    }
+
+    /// A content of pieces that came.
+    pub(super) fn compact(&self, pieces: &[Bytes]) -> Content {
+        Content::compact(pieces, |bytes| self.hold(bytes))
+    }
+
+    /// Bytes of a content, counted as long as anybody has them.
+    pub(super) fn hold(&self, bytes: Vec<u8>) -> Bytes {
+        self.held.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        Bytes::from_owner(Block { bytes, held: self.held.clone() })
     }
 
     /// They are not being written any more.
@@ -151,10 +186,18 @@ impl Memory {
         self.forget(&label.key, Purge::Hard, |held| held.number() == number);
     }
 
-    /// Forgets, and says of how many objects.
-    pub(super) fn purge(&self, target: &Target, purge: Purge) -> u64 {
-        let keys = self.known.keys().select(target);
-        keys.iter().map(|key| self.forget(key, purge, |object| target.means(object.label()))).sum()
+    /// Forgets what is meant: of one target, a piece of what comes after a key. Of how many objects, and where to go on, unless
+    /// that was the last piece.
+    pub(super) fn purge_some(
+        &self,
+        (meant, before): (&Meant, u64),
+        at: usize,
+        after: Option<Bytes>,
+        purge: Purge,
+    ) -> (u64, Option<Bytes>) {
+        let (keys, next) = self.known.keys().select(meant, at, after);
+        let is_own = |object: &Object| object.number() < before && meant.target_of(&**object.label()) == Some(at);
+        (keys.iter().map(|key| self.forget(key, purge, is_own)).sum(), next)
     }
 
     pub(super) fn count(&self) -> Count {
@@ -203,6 +246,18 @@ impl Memory {
     }
 }
 
+impl AsRef<[u8]> for Block {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        self.held.fetch_sub(self.bytes.len() as u64, Ordering::Relaxed);
+    }
+}
+
 impl Known {
     /// Before it stands in the table: whoever leaves earlier has another version.
     fn arrives(&self, keys: &mut Keys, key: &Bytes, objects: &[Object]) -> u64 {
@@ -236,16 +291,28 @@ impl Keys {
         }
     }
 
-    fn select(&self, target: &Target) -> Vec<Bytes> {
-        match target {
-            Target::Key(key) => self.keys.contains_key(key).then(|| key.clone()).into_iter().collect(),
-            Target::Prefix(prefix) => {
-                let from = self.keys.range::<Bytes, _>(prefix..).map(|(key, _)| key);
-                from.take_while(|key| key.starts_with(prefix)).cloned().collect()
+    /// Keys whose objects may be meant.
+    fn select(&self, meant: &Meant, at: usize, after: Option<Bytes>) -> (Vec<Bytes>, Option<Bytes>) {
+        let (mut selected, mut budget) = (Vec::new(), Budget::of_a_piece());
+        let Some(target) = meant.targets.get(at) else { return (selected, None) };
+        for key in self.within(target, after.as_ref()) {
+            if meant.only.lets_key(key) {
+                selected.push(key.clone());
             }
-            Target::Tag(tag) => self.tags.members(tag),
-            Target::All => self.keys.keys().cloned().collect(),
+            if !budget.spend(key) {
+                return (selected, Some(key.clone()));
+            }
         }
+        (selected, None)
+    }
+
+    fn within<'a>(&'a self, target: &'a Target, after: Option<&'a Bytes>) -> Box<dyn Iterator<Item = &'a Bytes> + 'a> {
+        if let Target::Tag(tag) = target {
+            return Box::new(self.tags.members(tag, after));
+        }
+        let from = after.map_or(Bound::Included(target.first()), |after| Bound::Excluded(&**after));
+        let keys = self.keys.range::<[u8], _>((from, Bound::Unbounded)).map(|(key, _)| key);
+        Box::new(keys.take_while(|key| target.spans(key)))
     }
 }
 
