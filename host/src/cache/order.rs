@@ -3,147 +3,204 @@
 //! Pure: it says what is meant, a store looks for it. Words of one kind mean any of them, words of different kinds all of
 //! them. Invariant: an order that cannot be carried out as it was meant does not exist.
 
+mod bad;
+mod kind;
+mod search;
 mod url;
 mod words;
 
-use std::fmt;
+use std::time::Duration;
 
+use regex::{Regex, RegexBuilder};
+
+pub use self::bad::BadOrder;
+pub use self::kind::kind;
+use self::kind::{Kinds, Statuses, Types};
+pub use self::search::{Among, Keys, Search};
+use self::search::{Origins, Paths};
 pub use self::url::Url;
+use self::url::{Hosts, Schemes};
 use self::words::Word;
 use super::invalidate::Tag;
+use super::key::Recipe;
+use crate::config;
 
 /// An order to forget.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Order {
-    /// What is meant.
-    pub scope: Scope,
     /// Whether it stays, and is stale from now on.
     pub is_soft: bool,
+    url: Option<Url>,
+    scope: Scope,
+    /// Said by words: for what is not about the URL.
+    hosts: Option<Hosts>,
+    schemes: Option<Schemes>,
+    patterns: Vec<Regex>,
+    tags: Vec<String>,
+    kinds: Kinds,
+    older_than: Option<Duration>,
 }
 
-/// What an order means.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Scope {
-    /// Everything under this URL.
-    Url(Url),
-    /// Everything under URLs that begin so.
-    Prefix(Url),
-    /// Everything with one of these tags.
-    Tags(Vec<Tag>),
-    /// Everything.
-    All,
+/// How much of the URL, if it is about one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    Url,
+    Prefix,
+    /// Its scheme and host.
+    Origin,
+    /// Nothing of it.
+    Cache,
 }
 
-/// Why words are no order. Its text says what would be one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BadOrder {
-    /// A word that nobody knows.
-    Unknown(String),
-    /// A word that wants a value.
-    Wants(&'static str),
-    /// A word that takes none.
-    Takes(&'static str),
-    /// A word with a value that means nothing, and what would.
-    Value(&'static str, String, &'static str),
-    /// A URL that is none, and why.
-    Url(String, &'static str),
-    /// It says nothing of what is meant.
-    Nothing,
-    /// Two words that cannot both be meant.
-    Both(&'static str, &'static str),
-    /// A word that makes no sense without a URL.
-    NeedsUrl(&'static str),
-    /// A quotation mark that nothing closes.
-    Open(String),
-    /// Something behind a closing quotation mark.
-    Behind(String),
-    /// More words than may be.
-    TooMany(usize),
-}
+/// Patterns of one order: each is tried on every key.
+const MOST_PATTERNS: usize = 8;
+
+/// Bytes of one pattern, and of what it becomes: some hundred orders may be remembered at once.
+const LONGEST_PATTERN: usize = 1024;
+const LARGEST_PATTERN: usize = 128 << 10;
 
 impl Order {
-    /// Reads words, which are about a URL, if one was given.
-    ///
-    /// Without words the URL is meant. `prefix`: all that begin with it. `scheme=*`: under `http` and `https`. `tag=NAME`:
-    /// all with this tag, of the whole cache; with a URL also the origin's group of this name. `all`: everything. `soft`: it
-    /// stays, and is stale.
+    /// Reads words, which are about a URL if one was given: what they mean says `CONFIG.md`, "Forgetting".
     pub fn read(url: Option<Url>, words: &str) -> Result<Self, BadOrder> {
         Self::of(url, words::read(words)?.into_iter().map(|Word { name, value }| (name, value)))
     }
 
     /// As `read`, of words that are apart already.
     pub fn of(url: Option<Url>, words: impl IntoIterator<Item = (String, Option<String>)>) -> Result<Self, BadOrder> {
-        let (mut is_soft, mut is_prefix, mut is_all, mut is_any_scheme, mut names) =
-            (false, false, false, false, Vec::new());
+        let mut order = Self {
+            is_soft: false,
+            url,
+            scope: Scope::Url,
+            hosts: None,
+            schemes: None,
+            patterns: Vec::new(),
+            tags: Vec::new(),
+            kinds: Kinds::default(),
+            older_than: None,
+        };
+        let (mut is_all, mut is_prefix) = (false, false);
         for (number, (name, value)) in words.into_iter().enumerate() {
             if number >= words::MOST {
-                return Err(BadOrder::TooMany(words::MOST));
+                return Err(BadOrder::TooMany(words::MOST, "words"));
             }
             match (name.as_str(), value.as_deref()) {
-                ("soft", None) => is_soft = true,
-                ("prefix", None) => is_prefix = true,
                 ("all", None) => is_all = true,
-                ("scheme", Some("*")) => is_any_scheme = true,
-                ("tag", Some(tag)) if !tag.is_empty() => names.push(tag.to_owned()),
-                (name, value) => return Err(BadOrder::of(name, value)),
+                ("prefix", None) => is_prefix = true,
+                (name, value) => order.heed(name, value).ok_or_else(|| BadOrder::of(name, value))??,
             }
         }
-        let url = url.map(|url| if is_any_scheme { url.of_any_scheme() } else { url });
-        let scope = match (is_all, is_prefix, names.is_empty(), url) {
+        order.scope = match (is_all, is_prefix, order.patterns.is_empty(), order.tags.is_empty()) {
             (true, true, ..) => return Err(BadOrder::Both("all", "prefix")),
-            (true, _, false, _) => return Err(BadOrder::Both("all", "tag")),
-            (_, true, false, _) => return Err(BadOrder::Both("prefix", "tag")),
-            (_, true, _, None) => return Err(BadOrder::NeedsUrl("prefix")),
-            (true, false, true, _) => Scope::All,
-            (false, false, false, url) => Scope::Tags(tags(&names, url.as_ref())),
-            (false, true, true, Some(url)) => Scope::Prefix(url),
-            (false, false, true, Some(url)) => Scope::Url(url),
-            (false, false, true, None) => return Err(BadOrder::Nothing),
+            (true, _, false, _) => return Err(BadOrder::Both("all", "match")),
+            (true, _, _, false) => return Err(BadOrder::Both("all", "tag")),
+            (true, ..) | (_, false, true, false) => Scope::Cache,
+            (_, true, ..) => Scope::Prefix,
+            (_, _, false, _) => Scope::Origin,
+            (_, _, true, true) => Scope::Url,
         };
-        Ok(Self { scope, is_soft })
-    }
-}
-
-impl BadOrder {
-    /// Why a word is none.
-    fn of(name: &str, value: Option<&str>) -> Self {
-        let bare = ["soft", "prefix", "all"].into_iter().find(|known| *known == name);
-        let valued = ["tag", "scheme"].into_iter().find(|known| *known == name);
-        match (bare, valued, value.unwrap_or_default()) {
-            (Some(name), ..) => Self::Takes(name),
-            (_, Some(name), "") => Self::Wants(name),
-            (_, Some(name), value) => Self::Value(name, value.to_owned(), "*"),
-            (None, None, _) => Self::Unknown(name.to_owned()),
+        match (&order.url, order.scope) {
+            (None, Scope::Url) => Err(BadOrder::Nothing),
+            (None, Scope::Prefix) => Err(BadOrder::NeedsUrl("prefix")),
+            _ => Ok(order.about()),
         }
     }
-}
 
-impl fmt::Display for BadOrder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unknown(word) => write!(f, "{word:?} is not a word here; known: {KNOWN}"),
-            Self::Wants(word) => write!(f, "{word} wants a value, as in {word}=.."),
-            Self::Takes(word) => write!(f, "{word} takes no value"),
-            Self::Value(word, value, right) => {
-                write!(f, "{word}={value:?} means nothing; right would be {word}={right}")
+    /// Where its objects are found under the keys of a recipe.
+    #[must_use]
+    pub fn search(&self, recipe: &Recipe) -> Search {
+        let (kinds, older_than) = (self.kinds.clone(), self.older_than);
+        let mut keys = Keys { patterns: self.patterns.clone(), ..Keys::default() };
+        let among = match self.places(recipe) {
+            _ if !self.tags.is_empty() => Among::Tags(self.named()),
+            Some(places) => {
+                return Search { among: places, keys, kinds, older_than };
             }
-            Self::Url(url, why) => write!(f, "{url:?} is not a URL to forget: {why}"),
-            Self::Nothing => f.write_str("nothing is meant: name a URL, or say all or tag=NAME"),
-            Self::Both(one, other) => write!(f, "{one} and {other} cannot both be meant"),
-            Self::NeedsUrl(word) => write!(f, "{word} needs a URL"),
-            Self::Open(word) => write!(f, "the quotation mark behind {word}= is not closed"),
-            Self::Behind(word) => write!(f, "a comma is missing behind the value of {word}"),
-            Self::TooMany(most) => write!(f, "there are more than {most} words"),
+            None => Among::All,
+        };
+        keys.origin = self.origins(recipe);
+        if let Some(url) = &self.url {
+            let path = || search::path(recipe, &url.path, url.query.as_deref());
+            keys.path = match self.scope {
+                Scope::Url => Paths::Is(path()),
+                Scope::Prefix => Paths::Begins(path()),
+                Scope::Origin | Scope::Cache => Paths::Any,
+            };
         }
+        Search { among, keys, kinds, older_than }
+    }
+
+    /// A word that is neither of what nor of how much. `None` if it is none, or its value is none.
+    fn heed(&mut self, name: &str, value: Option<&str>) -> Option<Result<(), BadOrder>> {
+        match (name, value.filter(|value| !value.is_empty())) {
+            ("soft", None) if value.is_none() => self.is_soft = true,
+            ("scheme", Some(text)) => self.schemes = Some(Schemes::read(text)?),
+            ("host", Some(text)) => self.hosts = Some(Hosts::read(text)?),
+            ("tag", Some(text)) => self.tags.push(text.to_owned()),
+            ("older-than", Some(text)) => self.older_than = Some(config::duration(text)?),
+            ("status", Some(text)) => self.kinds.statuses.push(Statuses::read(text)?),
+            ("type", Some(text)) => self.kinds.types.push(Types::read(text)?),
+            ("match", Some(text)) => match pattern(text) {
+                Ok(_) if self.patterns.len() >= MOST_PATTERNS => {
+                    return Some(Err(BadOrder::TooMany(MOST_PATTERNS, "patterns")));
+                }
+                Ok(pattern) => self.patterns.push(pattern),
+                Err(bad) => return Some(Err(bad)),
+            },
+            _ => return None,
+        }
+        Some(Ok(()))
+    }
+
+    /// With what words say of scheme and host in the place of the URL's.
+    fn about(mut self) -> Self {
+        if let Some(url) = &mut self.url {
+            url.schemes = self.schemes.unwrap_or(url.schemes);
+            if let Some(hosts) = &self.hosts {
+                url.hosts = hosts.clone();
+            }
+        }
+        self
+    }
+
+    /// Where a URL of this host is, if the host is one and the order is about it.
+    fn places(&self, recipe: &Recipe) -> Option<Among> {
+        let url = self.url.as_ref()?;
+        match self.scope {
+            Scope::Url => url.keys(recipe).map(Among::Urls),
+            Scope::Prefix => url.keys(recipe).map(Among::Prefixes),
+            Scope::Origin => url.root().keys(recipe).map(Among::Prefixes),
+            Scope::Cache => None,
+        }
+    }
+
+    fn origins(&self, recipe: &Recipe) -> Origins {
+        let about = self.url.as_ref().filter(|_| self.scope != Scope::Cache);
+        let hosts = about.map(|url| &url.hosts).or(self.hosts.as_ref());
+        let schemes = about.map(|url| url.schemes).or(self.schemes).unwrap_or_default();
+        url::origins(hosts.unwrap_or(&Hosts::Any), schemes, recipe)
+    }
+
+    /// Tags of the whole cache, and the groups of the URL's origin.
+    fn named(&self) -> Vec<Tag> {
+        let origins = self.url.as_ref().map(Url::origins).unwrap_or_default();
+        let groups = |name| origins.iter().map(move |origin| Tag::group(origin, name));
+        self.tags.iter().flat_map(|name| std::iter::once(Tag::key(name)).chain(groups(name))).collect()
     }
 }
 
-impl std::error::Error for BadOrder {}
-
-const KNOWN: &str = "all, prefix, scheme=*, soft, tag=NAME";
-
-fn tags(names: &[String], url: Option<&Url>) -> Vec<Tag> {
-    let origins = url.map(Url::origins).unwrap_or_default();
-    let groups = |name| origins.iter().map(move |origin| Tag::group(origin, name));
-    names.iter().flat_map(|name| std::iter::once(Tag::key(name)).chain(groups(name))).collect()
+/// A pattern for paths, of bounded size: it is tried in linear time.
+fn pattern(text: &str) -> Result<Regex, BadOrder> {
+    let bad = |why: &str| BadOrder::Pattern(text.chars().take(LONGEST_PATTERN).collect(), why.to_owned());
+    if text.len() > LONGEST_PATTERN {
+        return Err(bad("it is too long"));
+    }
+    let built = RegexBuilder::new(text).size_limit(LARGEST_PATTERN).dfa_size_limit(LARGEST_PATTERN).build();
+    built.map_err(|error| match error {
+        regex::Error::CompiledTooBig(_) => bad("it is too large"),
+        // The last line says what is wrong, those before show where.
+        error => bad(error.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ")),
+    })
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,7 +36,9 @@ mod written;
 
 pub use self::plan::*;
 pub use self::problem::{Place, Problem};
+pub use self::similar::hint;
 use self::source::Source;
+pub use self::value::duration;
 
 /// Reads and checks a config. Paths inside it are relative to its directory.
 ///

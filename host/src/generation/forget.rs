@@ -1,8 +1,11 @@
 //! Forgetting what a cache holds, by an operator's order. `PURGE` and the operator's socket both come here.
 
+use std::sync::Arc;
+
 use super::Cache;
-use crate::cache::order::{Order, Scope};
-use crate::shelf::{Purge, Purged, Target};
+use crate::cache::order::{Among, Order, Search};
+use crate::clock;
+use crate::shelf::{Meant, Only, Purge, Purged, Target, Test};
 
 /// What became of an order.
 #[must_use]
@@ -10,7 +13,7 @@ use crate::shelf::{Purge, Purged, Target};
 pub struct Forgotten {
     /// Objects that were meant, those on both shelves counted twice.
     pub count: u64,
-    purged: Vec<Purged>,
+    purged: Purged,
 }
 
 impl Cache {
@@ -18,30 +21,33 @@ impl Cache {
     /// before its end, it is carried out all the same.
     pub async fn forget(&self, order: &Order) -> Forgotten {
         let purge = if order.is_soft { Purge::Soft } else { Purge::Hard };
-        let purged: Vec<_> = self.targets(order).iter().map(|target| self.store.shelf.purge(target, purge)).collect();
-        Forgotten { count: purged.iter().map(|purged| purged.count).sum(), purged }
-    }
-
-    fn targets(&self, order: &Order) -> Vec<Target> {
-        let recipe = &self.knobs.key;
-        match &order.scope {
-            Scope::Url(url) => {
-                let keys = url.keys(recipe).into_iter();
-                // All of a URL that has more in its key stands behind a blank.
-                keys.flat_map(|key| [Target::Prefix(format!("{key} ").into()), Target::Key(key.into())]).collect()
-            }
-            Scope::Prefix(url) => url.keys(recipe).into_iter().map(|key| Target::Prefix(key.into())).collect(),
-            Scope::Tags(tags) => tags.iter().map(|tag| Target::Tag(tag.as_str().into())).collect(),
-            Scope::All => vec![Target::All],
-        }
+        let mut purged = self.store.shelf.forget(meant(order.search(&self.knobs.key)), purge);
+        Forgotten { count: purged.count().await, purged }
     }
 }
 
 impl Forgotten {
     /// Ends when a restart would not bring anything of it back. Cancellation safe.
     pub async fn written(self) {
-        for purged in self.purged {
-            purged.written().await;
-        }
+        self.purged.written().await;
     }
+}
+
+/// As shelves understand it.
+fn meant(search: Search) -> Meant {
+    let of = |texts: &[String], target: fn(String) -> Target| texts.iter().cloned().map(target).collect();
+    let targets = match &search.among {
+        // What more a key has stands behind a blank.
+        Among::Urls(urls) => of(urls, |url| Target::Stem(url.into())),
+        Among::Prefixes(prefixes) => of(prefixes, |prefix| Target::Prefix(prefix.into())),
+        Among::Tags(tags) => tags.iter().map(|tag| Target::Tag(tag.as_str().into())).collect(),
+        Among::All => vec![Target::All],
+    };
+    // A time before all times is nobody's: what is older than that is nothing.
+    let until = search.older_than.map(|age| clock::wall().checked_sub(age).unwrap_or(std::time::UNIX_EPOCH));
+    let keys = search.keys.clone();
+    let key: Option<Test<[u8]>> = (!keys.are_any()).then(|| Arc::new(move |key: &[u8]| keys.have(key)) as _);
+    let is_any_kind = search.is_any_kind();
+    let kind: Option<Test<str>> = (!is_any_kind).then(|| Arc::new(move |kind: &str| search.has_kind(kind)) as _);
+    Meant { targets, only: Only { key, kind, until } }
 }

@@ -90,12 +90,6 @@ impl Generation {
         Some(RouteKey { site, route })
     }
 
-    /// Whether any route has a chain.
-    #[must_use]
-    pub fn has_filters(&self) -> bool {
-        self.route_chains.iter().flatten().any(|chain| !chain.is_empty())
-    }
-
     /// A route's chain.
     #[must_use]
     pub fn route_chain(&self, key: RouteKey) -> Option<&Chain> {

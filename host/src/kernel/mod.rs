@@ -7,6 +7,7 @@ pub mod blocking;
 mod pages;
 mod pipe;
 mod send;
+mod threads;
 mod window;
 
 #[cfg(test)]
@@ -14,4 +15,5 @@ pub use self::pages::chill;
 pub use self::pages::{Residency, read_now, read_waiting, residency, warm};
 pub use self::pipe::Pipe;
 pub use self::send::{send_file, send_more};
+pub use self::threads::Threads;
 pub use self::window::Window;

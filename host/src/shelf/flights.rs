@@ -15,8 +15,8 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use tokio::sync::oneshot;
 
+use super::bans::{Bans, Moment};
 use super::follow::{Follow, Source};
-use super::tags::{Bans, Moment};
 use crate::clock;
 use crate::failure::Failure;
 

@@ -1,9 +1,9 @@
 //! An object as a file, and what of a file is believed.
 //!
-//! A file is a fixed beginning, key, variant, tags, head, and then the content to the byte. Lengths, key and head are under
-//! one checksum; the content is as long as the beginning says, or the file is broken. Behind the content are two slots for
-//! later labels: the one with the higher version counts, the other one is written next, so that a write that was cut off
-//! destroys nothing that counts.
+//! A file is a fixed beginning, key, variant, kind and tags, head, and then the content to the byte. Lengths, key, head and the
+//! content's own checksum are under one checksum; the content is as long as the beginning says, or the file is broken. What
+//! the content's checksum is good for says `seal.rs`. Behind the content are two slots for later labels: the one with the
+//! higher version counts, the other one is written next, so that a write that was cut off destroys nothing that counts.
 
 use std::fs::File;
 use std::io;
@@ -23,6 +23,8 @@ pub(super) struct Found {
     pub(super) at: u64,
     /// How long it is.
     pub(super) length: u64,
+    /// Its checksum.
+    pub(super) sum: u32,
     /// Whether it was purged softly.
     pub(super) is_stale: bool,
     /// Whether it was on the disk itself before it got its name.
@@ -34,11 +36,11 @@ pub(super) struct Found {
 }
 
 /// The last digit is the format's version.
-const MAGIC: [u8; 8] = *b"weirobj1";
-const SLOT_MAGIC: [u8; 8] = *b"weirlab1";
+const MAGIC: [u8; 8] = *b"weirobj2";
+const SLOT_MAGIC: [u8; 8] = *b"weirlab2";
 
-/// Magic, sequence, flags, four lengths, length of the content, stored, expires, checksum.
-const FIXED: usize = 8 + 8 + 4 + 4 * 4 + 8 + 8 + 8 + CHECKSUM;
+/// Magic, sequence, flags, four lengths, the content's length and checksum, stored, expires, checksum.
+const FIXED: usize = 8 + 8 + 4 + 4 * 4 + 8 + 4 + 8 + 8 + CHECKSUM;
 /// Magic, sequence, version, flags, two lengths, stored, expires, checksum.
 const SLOT_FIXED: usize = 8 + 8 + 8 + 4 + 2 * 4 + 8 + 8 + CHECKSUM;
 /// Half of SHA-256: against accidents, and whoever can write here needs no collision.
@@ -57,7 +59,7 @@ const FIRST: usize = 8 << 10;
 
 /// Where the content of an object with this label begins.
 pub(super) fn content_at(label: &Label) -> u64 {
-    (FIXED + label.key.len() + label.variant.len() + tags_length(label) + label.head.len()) as u64
+    (FIXED + label.key.len() + label.variant.len() + words_length(label) + label.head.len()) as u64
 }
 
 /// Bytes on a disk.
@@ -66,8 +68,8 @@ pub(super) fn rounded(bytes: u64) -> u64 {
 }
 
 /// What stands before the content.
-pub(super) fn beginning(label: &Label, sequence: u64, length: u64, is_synced: bool) -> Vec<u8> {
-    let tags = tags_bytes(label);
+pub(super) fn beginning(label: &Label, sequence: u64, (length, sum): (u64, u32), is_synced: bool) -> Vec<u8> {
+    let tags = words_bytes(label);
     let mut fixed = Vec::with_capacity(FIXED);
     fixed.extend(MAGIC);
     fixed.extend(sequence.to_le_bytes());
@@ -76,6 +78,7 @@ pub(super) fn beginning(label: &Label, sequence: u64, length: u64, is_synced: bo
         fixed.extend(u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes());
     }
     fixed.extend(length.to_le_bytes());
+    fixed.extend(sum.to_le_bytes());
     fixed.extend(millis(label.stored).to_le_bytes());
     fixed.extend(millis(label.expires).to_le_bytes());
     let checksum = checksum(&[&fixed, &label.key, &label.variant, &tags, &label.head]);
@@ -108,7 +111,7 @@ pub(super) fn read(file: &File, sequence: u64) -> io::Result<Option<Found>> {
 /// Writes a later label behind the content, and says how many bytes more that are. `false` if it has no room there.
 pub(super) fn amend(file: &File, sequence: u64, label: &Label, is_stale: bool) -> io::Result<bool> {
     let Some(found) = read(file, sequence)? else { return Err(io::Error::other("the file is broken")) };
-    let tags = tags_bytes(label);
+    let tags = words_bytes(label);
     let mut slot = Vec::with_capacity(SLOT_FIXED + tags.len() + label.head.len());
     slot.extend(SLOT_MAGIC);
     slot.extend(sequence.to_le_bytes());
@@ -134,7 +137,7 @@ pub(super) fn amend(file: &File, sequence: u64, label: &Label, is_stale: bool) -
 
 /// Bytes that later labels of an object may take.
 pub(super) fn amended(label: &Label) -> u64 {
-    2 * rounded((SLOT_FIXED + tags_length(label) + label.head.len()) as u64)
+    2 * rounded((SLOT_FIXED + words_length(label) + label.head.len()) as u64)
 }
 
 /// The fixed beginning.
@@ -143,6 +146,7 @@ struct First {
     flags: u32,
     lengths: [usize; 4],
     length: u64,
+    sum: u32,
     stored: u64,
     expires: u64,
 }
@@ -150,11 +154,17 @@ struct First {
 struct Later {
     version: u64,
     flags: u32,
-    tags: Vec<Box<str>>,
+    words: Words,
     head: Vec<u8>,
     stored: u64,
     expires: u64,
     size: u64,
+}
+
+/// What a label can be forgotten by, beside its key.
+struct Words {
+    kind: Box<str>,
+    tags: Vec<Box<str>>,
 }
 
 struct Reader<'b>(&'b [u8]);
@@ -167,10 +177,11 @@ impl First {
         }
         let (sequence, flags) = (reader.u64()?, reader.u32()?);
         let lengths = [reader.length()?, reader.length()?, reader.length()?, reader.length()?];
-        let (length, stored, expires) = (reader.u64()?, reader.u64()?, reader.u64()?);
+        let (length, sum) = (reader.u64()?, reader.u32()?);
+        let (stored, expires) = (reader.u64()?, reader.u64()?);
         let most = [LONGEST_KEY, LONGEST_KEY, LONGEST_TAGS, LONGEST_HEAD];
         let is_sane = lengths.iter().zip(most).all(|(length, most)| *length <= most) && length <= u64::MAX / 2;
-        is_sane.then_some(Self { sequence, flags, lengths, length, stored, expires })
+        is_sane.then_some(Self { sequence, flags, lengths, length, sum, stored, expires })
     }
 
     fn whole(&self) -> usize {
@@ -186,12 +197,15 @@ impl First {
         if checksum(&[signed, key, variant, tags, head]) != checked {
             return None;
         }
-        let label = Label::of(key, variant, head, time(self.stored), time(self.expires)).tagged(read_tags(tags)?);
+        let label = Label::of(key, variant, head, time(self.stored), time(self.expires));
+        let Words { kind, tags } = read_words(tags)?;
+        let label = label.of_kind(kind).tagged(tags);
         let at = self.whole() as u64;
         Some(Found {
             label,
             at,
             length: self.length,
+            sum: self.sum,
             is_stale: false,
             is_synced: self.flags & SYNCED != 0,
             size: rounded(at + self.length),
@@ -208,7 +222,8 @@ impl Later {
     fn onto(self, found: Found) -> Found {
         let Found { label, .. } = &found;
         let label = Label::of(&label.key, &label.variant, &self.head, time(self.stored), time(self.expires));
-        Found { label: label.tagged(self.tags), is_stale: self.flags & STALE != 0, version: self.version, ..found }
+        let label = label.of_kind(self.words.kind).tagged(self.words.tags);
+        Found { label, is_stale: self.flags & STALE != 0, version: self.version, ..found }
     }
 }
 
@@ -258,7 +273,7 @@ fn read_slot(file: &File, at: u64, sequence: u64) -> io::Result<Option<Later>> {
             return None;
         }
         let size = bytes.len() as u64;
-        Some(Later { version, flags, tags: read_tags(tags)?, head: head.to_vec(), stored, expires, size })
+        Some(Later { version, flags, words: read_words(tags)?, head: head.to_vec(), stored, expires, size })
     };
     Ok(believe())
 }
@@ -277,27 +292,30 @@ fn read_up_to(file: &File, at: u64, most: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn tags_length(label: &Label) -> usize {
-    label.tags.iter().map(|tag| tag.len() + 2).sum()
+fn words_length(label: &Label) -> usize {
+    label.tags.iter().chain([&label.kind]).map(|word| word.len() + 2).sum()
 }
 
-fn tags_bytes(label: &Label) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(tags_length(label));
-    for tag in &*label.tags {
-        bytes.extend(u16::try_from(tag.len()).unwrap_or(u16::MAX).to_le_bytes());
-        bytes.extend(tag.as_bytes());
+/// The kind, and behind it the tags.
+fn words_bytes(label: &Label) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(words_length(label));
+    for word in std::iter::once(&label.kind).chain(&*label.tags) {
+        bytes.extend(u16::try_from(word.len()).unwrap_or(u16::MAX).to_le_bytes());
+        bytes.extend(word.as_bytes());
     }
     bytes
 }
 
-fn read_tags(mut bytes: &[u8]) -> Option<Vec<Box<str>>> {
-    let mut tags = Vec::new();
+fn read_words(mut bytes: &[u8]) -> Option<Words> {
+    let mut words = Vec::new();
     while let Some((length, rest)) = bytes.split_first_chunk::<2>() {
-        let (tag, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
-        tags.push(std::str::from_utf8(tag).ok()?.into());
+        let (word, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
+        words.push(str::from_utf8(word).ok()?.into());
         bytes = rest;
     }
-    bytes.is_empty().then_some(tags)
+    let tags = if words.is_empty() { Vec::new() } else { words.split_off(1) };
+    let kind = words.pop()?;
+    bytes.is_empty().then_some(Words { kind, tags })
 }
 
 fn checksum(parts: &[&[u8]]) -> [u8; CHECKSUM] {

@@ -11,12 +11,12 @@ use std::task::Context;
 use bytes::Bytes;
 
 use super::Shelf;
+use super::bans::{Bans, Moment};
 use super::disk::Disk;
 use super::flights::Leader;
 use super::growth::{BATCH, End, Feed, Next, State};
 use super::memory::Memory;
 use super::object::{Label, Object};
-use super::tags::{Bans, Moment};
 use super::write::{self, Spool};
 use super::writing::Takes;
 

@@ -1,16 +1,33 @@
 //! The URL of an order, in the spelling of requests: what an operator writes finds what a client asked for.
 
+use super::super::invalidate;
 use super::super::key::Recipe;
 use super::BadOrder;
+use super::search::Origins;
 use crate::message::{Authority, RequestHead, Scheme, host, target};
 
 /// What an order is about: one URL, or the same one under both schemes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Url {
-    scheme: Option<Scheme>,
-    authority: Authority,
-    path: String,
-    query: Option<String>,
+    pub(super) schemes: Schemes,
+    pub(super) hosts: Hosts,
+    pub(super) path: String,
+    pub(super) query: Option<String>,
+}
+
+/// One scheme, or both.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Schemes(Option<Scheme>);
+
+/// Whose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Hosts {
+    /// Everybody's.
+    Any,
+    /// Of all whose names end so: `.shop.example`.
+    Under(String),
+    /// One host's, with its port.
+    One(Authority),
 }
 
 impl Url {
@@ -18,8 +35,8 @@ impl Url {
     #[must_use]
     pub fn of(request: &RequestHead) -> Self {
         Self {
-            scheme: Some(request.scheme),
-            authority: request.authority.clone(),
+            schemes: Schemes(Some(request.scheme)),
+            hosts: Hosts::One(request.authority.clone()),
             path: request.path().to_owned(),
             query: request.query().map(str::to_owned),
         }
@@ -29,13 +46,12 @@ impl Url {
     /// host's case and a port that goes without saying may be spelled in any way.
     pub fn parse(text: &str) -> Result<Self, BadOrder> {
         let bad = |why| BadOrder::Url(text.to_owned(), why);
-        let (scheme, rest) =
-            text.split_once("//").ok_or_else(|| bad("it does not begin with http://, https:// or //"))?;
-        let scheme = match scheme.to_ascii_lowercase().as_str() {
-            "http:" => Some(Scheme::Http),
-            "https:" => Some(Scheme::Https),
-            "" => None,
-            _ => return Err(bad("it does not begin with http://, https:// or //")),
+        let (scheme, rest) = text.split_once("//").ok_or_else(|| bad(BEGIN))?;
+        let schemes = match scheme.to_ascii_lowercase().as_str() {
+            "http:" => Schemes(Some(Scheme::Http)),
+            "https:" => Schemes(Some(Scheme::Https)),
+            "" => Schemes(None),
+            _ => return Err(bad(BEGIN)),
         };
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at_checked(end).unwrap_or((rest, ""));
@@ -46,33 +62,80 @@ impl Url {
             target::BadTarget::Host | target::BadTarget::Connect => bad("it is not a URL"),
         })?;
         let (path, query) = (target.path().to_owned(), target.query().map(str::to_owned));
-        Ok(Self { scheme, authority, path, query })
+        Ok(Self { schemes, hosts: Hosts::One(authority), path, query })
     }
 
-    /// The same under both schemes.
-    #[must_use]
-    pub(super) fn of_any_scheme(self) -> Self {
-        Self { scheme: None, ..self }
-    }
-
-    /// As keys have it: once, or once for each scheme.
-    #[must_use]
-    pub fn keys(&self, recipe: &Recipe) -> Vec<String> {
-        let of = |scheme| recipe.url(scheme, &self.authority, &self.path, self.query.as_deref());
-        let mut keys: Vec<String> = self.schemes().into_iter().map(of).collect();
+    /// As keys have it: once, or once for each scheme. `None` where it is of more than one host.
+    pub(super) fn keys(&self, recipe: &Recipe) -> Option<Vec<String>> {
+        let Hosts::One(authority) = &self.hosts else { return None };
+        let of = |scheme| recipe.url(scheme, authority, &self.path, self.query.as_deref());
+        let mut keys: Vec<String> = self.schemes.each().map(of).collect();
         keys.dedup();
-        keys
+        Some(keys)
     }
 
+    /// The same host's first page.
+    pub(super) fn root(&self) -> Self {
+        Self { path: "/".to_owned(), query: None, ..self.clone() }
+    }
+
+    /// What groups belong to.
     pub(super) fn origins(&self) -> Vec<Box<str>> {
-        let of = |scheme| super::super::invalidate::origin(scheme, &self.authority);
-        self.schemes().into_iter().map(of).collect()
-    }
-
-    fn schemes(&self) -> Vec<Scheme> {
-        self.scheme.map_or_else(|| vec![Scheme::Http, Scheme::Https], |scheme| vec![scheme])
+        let Hosts::One(authority) = &self.hosts else { return Vec::new() };
+        self.schemes.each().map(|scheme| invalidate::origin(scheme, authority)).collect()
     }
 }
+
+impl Schemes {
+    /// `http`, `https`, or `*`.
+    pub(super) fn read(text: &str) -> Option<Self> {
+        match text {
+            "*" => Some(Self(None)),
+            "http" => Some(Self(Some(Scheme::Http))),
+            "https" => Some(Self(Some(Scheme::Https))),
+            _ => None,
+        }
+    }
+
+    fn each(self) -> impl Iterator<Item = Scheme> {
+        let Self(one) = self;
+        [Scheme::Http, Scheme::Https].into_iter().filter(move |scheme| one.is_none_or(|one| one == *scheme))
+    }
+}
+
+impl Hosts {
+    /// A host, perhaps with a port; `*.shop.example`; or `*`.
+    pub(super) fn read(text: &str) -> Option<Self> {
+        if text == "*" {
+            return Some(Self::Any);
+        }
+        let authority = host::parse(text.strip_prefix("*.").unwrap_or(text).as_bytes()).ok()?;
+        match text.starts_with("*.") {
+            true => {
+                let port = authority.port().map_or_else(String::new, |port| format!(":{port}"));
+                Some(Self::Under(format!(".{}{port}", host::key(authority.host()))))
+            }
+            false => Some(Self::One(authority)),
+        }
+    }
+}
+
+/// A test of what stands before paths. Where keys have no host, all hosts are one, and so it is with schemes.
+pub(super) fn origins(hosts: &Hosts, schemes: Schemes, recipe: &Recipe) -> Origins {
+    let Schemes(scheme) = schemes;
+    let scheme = scheme.filter(|_| !recipe.any_scheme);
+    match hosts {
+        _ if recipe.any_host && scheme.is_none() => Origins::Any,
+        Hosts::Any if scheme.is_none() => Origins::Any,
+        Hosts::Under(end) if !recipe.any_host => Origins::Under(scheme, end.clone()),
+        Hosts::Any | Hosts::Under(_) => Origins::Under(scheme, String::new()),
+        Hosts::One(authority) => {
+            Origins::OneOf(schemes.each().map(|scheme| recipe.url(scheme, authority, "", None)).collect())
+        }
+    }
+}
+
+const BEGIN: &str = "it does not begin with http://, https:// or //";
 
 #[cfg(test)]
 mod tests {
@@ -90,10 +153,10 @@ mod tests {
             ("//shop.example:443/a", &["http://shop.example:443/a", "https://shop.example/a"]),
             ("//[::1]:8080/a//b", &["http://[::1]:8080/a/b", "https://[::1]:8080/a/b"]),
         ] {
-            assert_eq!(Url::parse(written).unwrap().keys(&recipe), keys, "{written}");
+            assert_eq!(Url::parse(written).unwrap().keys(&recipe).unwrap(), keys, "{written}");
         }
         let one = Recipe { any_scheme: true, ..Recipe::default() };
-        assert_eq!(Url::parse("//shop.example/a").unwrap().keys(&one), ["//shop.example/a"]);
+        assert_eq!(Url::parse("//shop.example/a").unwrap().keys(&one).unwrap(), ["//shop.example/a"]);
     }
 
     #[test]

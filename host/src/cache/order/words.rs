@@ -24,7 +24,7 @@ pub(super) fn read(text: &str) -> Result<Vec<Word>, BadOrder> {
         words.extend(word);
         rest = left;
         if words.len() > MOST {
-            return Err(BadOrder::TooMany(MOST));
+            return Err(BadOrder::TooMany(MOST, "words"));
         }
     }
     Ok(words)
@@ -105,6 +105,6 @@ mod tests {
         ] {
             assert_eq!(read(text), Err(why), "{text}");
         }
-        assert_eq!(read(&"a,".repeat(MOST + 1)), Err(BadOrder::TooMany(MOST)));
+        assert_eq!(read(&"a,".repeat(MOST + 1)), Err(BadOrder::TooMany(MOST, "words")));
     }
 }

@@ -4,14 +4,13 @@
 //! A key is the request's URL, and of that origins and routes may make different things. Nothing that a client can choose,
 //! and that leads to another answer, may be missing in it; what is the same for nearly all requests is not written.
 
-use crate::cache::key::{Key, Recipe};
 use crate::config::{CacheKey, Route};
 use crate::message::forwarding::{FORWARDED_HOST, FORWARDED_PROTO};
 use crate::message::{Name, RequestHead, Value};
 
 /// Whether a route is for some of the requests for its URLs: beside it, another one may answer the rest. One that upstreams
 /// lead to has answers that clients get by their word alone.
-pub(super) fn is_route(route: &Route) -> bool {
+fn is_route(route: &Route) -> bool {
     route.internal || !route.fields.is_empty() || !route.query.is_empty()
 }
 
@@ -21,12 +20,6 @@ pub(super) fn of_route(route: &Route) -> Option<String> {
         let internal = if route.internal { &*route.name } else { "" };
         format!("{:?}{:?}{internal}", route.fields, route.query)
     })
-}
-
-/// How keys of URLs go on for a request, by those claims alone.
-pub(super) fn ending(request: &RequestHead, key: &CacheKey) -> String {
-    let claims: Vec<_> = of_claims(request, key).collect();
-    if claims.is_empty() { String::new() } else { Key::of(request, &Recipe::default(), &claims).extra().to_owned() }
 }
 
 /// Scheme and host that a trusted proxy says the client came by, where they are not the connection's: upstreams are told,

@@ -8,7 +8,7 @@ use super::super::{Answer, Exchange, passage};
 use super::entry::{self, Entry};
 use super::tell::{self, Done};
 use super::words::Words;
-use super::{Desk, apart, flight, join, purge, tee};
+use super::{flight, join, purge, tee};
 use crate::cache::fresh::Times;
 use crate::cache::status::Forward;
 use crate::cache::storable::{self, Refusal};
@@ -23,7 +23,6 @@ use crate::shelf::{Leader, Purge, Target, Writing};
 
 /// What belongs to one question.
 pub(super) struct Case<'a> {
-    pub(super) desk: &'a Desk,
     pub(super) cache: &'a Cache,
     pub(super) plan: &'a config::Cache,
     pub(super) key: &'a Bytes,
@@ -86,14 +85,10 @@ impl Case<'_> {
     }
 
     /// Forgets what an answer to an unsafe request makes obsolete.
-    pub(super) fn obey(&self, answer: &Answer) {
-        let knobs = &self.cache.knobs;
-        let targets = invalidate::targets(self.client, answer.head.status, &answer.head.fields, &knobs.key);
-        if targets.urls.is_empty() && targets.tags.is_empty() {
-            return;
-        }
-        let ending = apart::ending(self.client, &self.plan.key);
-        purge::invalidate(&self.cache.store.shelf, &targets, &ending, self.desk.has_extras());
+    pub(super) async fn obey(&self, answer: &Answer) {
+        let recipe = &self.cache.knobs.key;
+        let targets = invalidate::targets(self.client, answer.head.status, &answer.head.fields, recipe);
+        purge::invalidate(&self.cache.store.shelf, &targets).await;
     }
 
     pub(super) fn may_stand_in(&self, entry: &Entry) -> bool {
@@ -143,6 +138,46 @@ impl Case<'_> {
         }
         let Some((mut head, body)) = fresh.answer(self.client, now) else {
             return Answer::of(exchange, &Kind::Internal.into());
+        };
+        let detail = self.keeps.detail();
+        let done = Done { status: Some(Status::NOT_MODIFIED), is_stored, ttl, detail, ..Done::forwarded(self.why) };
+        tell::tell(exchange, self.plan, &mut head.fields, done);
+        Answer { head, body, upstream: answer.upstream, said: None }
+    }
+
+    /// One of the variants is for this request, too: it gets that, which is stored for the likes of it beside the others.
+    pub(super) fn choose(
+        &self,
+        exchange: &mut Exchange,
+        entries: &[Entry],
+        answer: Answer,
+        leader: Option<Leader>,
+    ) -> Answer {
+        passage::give_up(answer.body);
+        let (now, knobs) = (self.times.answered, &self.cache.knobs);
+        let meant = validate::meant(entries, &answer.head);
+        let mut fresh = meant.iter().filter_map(|at| entries.get(*at)).map(|entry| {
+            let freshened = validate::freshen(entry.stored(), self.client, &answer.head, self.times, knobs);
+            let may_stay = self.keeps == Keeps::Perhaps && self.freshen(entry, &freshened);
+            (entry.with(freshened.stored), may_stay)
+        });
+        let Some((entry, may_stay)) = fresh.next() else { return Answer::of(exchange, &Kind::Internal.into()) };
+        fresh.for_each(drop);
+        let Some((mut head, body)) = entry.answer(self.client, now) else {
+            return Answer::of(exchange, &Kind::Internal.into());
+        };
+        let ttl = Some(entry.stored().policy.ttl(now));
+        let also = entry.stored().also_for(&self.client.fields).filter(|_| may_stay);
+        let is_stored = match also {
+            None => {
+                self.forget(leader);
+                false
+            }
+            Some(stored) => {
+                let label = entry::label(self.key, &stored, &entry.object.label().tags, knobs);
+                let writing = self.cache.store.shelf.write(label, Some(entry.object.length()), leader);
+                writing.map(|writing| tee::fill(entry.object.body(), writing, stored)).map_err(let_go).is_ok()
+            }
         };
         let detail = self.keeps.detail();
         let done = Done { status: Some(Status::NOT_MODIFIED), is_stored, ttl, detail, ..Done::forwarded(self.why) };

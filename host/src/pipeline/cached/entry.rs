@@ -10,7 +10,7 @@ use http::header;
 use super::card;
 use crate::body::{Body, Part, Parts};
 use crate::cache::reply::{self, Reply};
-use crate::cache::{Knobs, Stored, validate};
+use crate::cache::{Knobs, Stored, order, validate};
 use crate::message::ranges::{Piece, Range};
 use crate::message::{Fields, RequestHead, ResponseHead};
 use crate::shelf::{Label, Object, Shelf};
@@ -60,6 +60,13 @@ impl Entry {
     /// Whether the origin can be asked if it still holds.
     pub(super) fn can_be_asked_about(&self) -> bool {
         validate::ask(&mut Fields::default(), self.stored())
+    }
+
+    /// Whether a client says that it understands the codings of the content.
+    pub(super) fn is_understood(&self, request: &RequestHead) -> bool {
+        let codings = self.stored().head.fields.joined(header::CONTENT_ENCODING);
+        let known = request.fields.joined(header::ACCEPT_ENCODING).unwrap_or_default();
+        weights::knows_all(&known, &codings.unwrap_or_default())
     }
 
     /// The same content under another head.
@@ -134,5 +141,5 @@ pub(super) fn label(key: &[u8], stored: &Stored, more: &[Box<str>], knobs: &Knob
     let mut tags: Vec<Box<str>> = own.chain(more.iter().cloned()).collect();
     tags.sort();
     tags.dedup();
-    Label::of(key, &variant, &card::write(stored), answered, expires).tagged(tags)
+    Label::of(key, &variant, &card::write(stored), answered, expires).of_kind(order::kind(&stored.head)).tagged(tags)
 }

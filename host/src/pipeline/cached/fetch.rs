@@ -44,6 +44,8 @@ pub(super) enum Question {
     Rest(Entry),
     /// All of what the client wants a part of.
     Fill,
+    /// Which of these, that were for others, is for this client too, if one is (RFC 9111, section 4.1).
+    Which(Vec<Entry>),
 }
 
 const WEIR_CACHE_CONTROL: Name = Name::from_static("weir-cache-control");
@@ -100,11 +102,11 @@ async fn ask(
     words.put(&mut answer.head.fields);
     let may_keep = keeps && exchange.record.failure.is_none();
     let keeps = Keeps::of(may_keep, exchange, &words);
-    let case = Case { desk, cache, plan, key: &key, client, times, why, words, keeps };
+    let case = Case { cache, plan, key: &key, client, times, why, words, keeps };
     if may_keep {
         case.ignore(&mut answer);
     }
-    case.obey(&answer);
+    case.obey(&answer).await;
     let failure = exchange.record.failure;
     let failed = failure.is_some() || validate::is_failure(answer.head.status);
     if failed
@@ -125,6 +127,9 @@ async fn ask(
     Continue(match question {
         Question::Whether(entry) if answer.head.status == Status::NOT_MODIFIED && is_ours => {
             case.confirm(exchange, &entry, answer, leader)
+        }
+        Question::Which(entries) if answer.head.status == Status::NOT_MODIFIED && is_ours => {
+            case.choose(exchange, &entries, answer, leader)
         }
         Question::Rest(entry) if answer.head.status == Status::PARTIAL_CONTENT => {
             let joined = join::join(&case.cache.knobs, client, &entry, answer, times).await;
@@ -189,7 +194,7 @@ pub(super) fn told(
     let now = clock::wall();
     let (client, words) = (exchange.facts.request.clone(), Words::default());
     let times = Times { asked: now, answered: now };
-    let case = Case { desk, cache, plan, key, client: &client, times, why, words, keeps: Keeps::NotThis };
+    let case = Case { cache, plan, key, client: &client, times, why, words, keeps: Keeps::NotThis };
     let entry = question.entry().filter(|entry| case.may_stand_in(entry));
     if let Some(stale) = entry.and_then(|entry| case.stand_in(exchange, entry, None)) {
         return Some(stale);
@@ -234,6 +239,15 @@ fn until(expires: Expires, now: SystemTime) -> Value {
 }
 
 impl Question {
+    /// What is asked where nothing that is stored is for a request. An origin may give one tag to a content in several
+    /// codings, so none is asked about that the client might not understand.
+    pub(super) fn of_variants(entries: &[Entry], request: &RequestHead) -> Self {
+        let is_plain = request.method == Method::GET && !request.fields.contains(header::RANGE);
+        let known = |entry: &&Entry| is_plain && entry.stored().held.is_whole() && entry.is_understood(request);
+        let entries: Vec<Entry> = entries.iter().filter(known).cloned().collect();
+        if entries.is_empty() { Self::Whole } else { Self::Which(entries) }
+    }
+
     /// Changes the request into it; whether it is another one then.
     fn put(&self, request: &mut RequestHead) -> bool {
         match self {
@@ -244,6 +258,7 @@ impl Question {
                 true
             }
             Self::Whether(entry) => validate::ask(&mut request.fields, entry.stored()),
+            Self::Which(entries) => validate::ask_variants(&mut request.fields, entries),
             Self::Rest(entry) => {
                 let wants_whole = request.method == Method::GET && !request.fields.contains(header::RANGE);
                 let Some(rest) = partial::rest(entry.stored()).filter(|_| wants_whole) else { return false };
@@ -260,6 +275,9 @@ impl Question {
         match self {
             Self::Whole | Self::Fill => false,
             Self::Whether(entry) => head.status == Status::NOT_MODIFIED && !validate::is_meant(entry.stored(), head),
+            Self::Which(entries) => {
+                head.status == Status::NOT_MODIFIED && validate::meant(entries, head).is_empty()
+            }
             Self::Rest(entry) => match head.status {
                 Status::PARTIAL_CONTENT => !join::fits(entry, &head.fields),
                 Status::RANGE_NOT_SATISFIABLE | Status::NOT_MODIFIED => true,
@@ -270,7 +288,7 @@ impl Question {
 
     fn entry(&self) -> Option<&Entry> {
         match self {
-            Self::Whole | Self::Fill => None,
+            Self::Whole | Self::Fill | Self::Which(_) => None,
             Self::Whether(entry) | Self::Rest(entry) => Some(entry),
         }
     }

@@ -111,6 +111,9 @@ pub(super) async fn act(exchange: &mut Exchange, mut routed: Routed) -> ControlF
                 }
             }
             Found::Unavailable => return Break(unavailable(exchange)),
+            Found::Nothing(why @ Forward::VaryMiss) => {
+                (Question::of_variants(&entries, &exchange.facts.request), why)
+            }
             Found::Nothing(why) => (Question::Whole, why),
             Found::Validate { at, why } => {
                 (entries.get(at).map_or(Question::Whole, |entry| Question::Whether(entry.clone())), why)
@@ -165,16 +168,6 @@ impl Desk {
         parts.extend(apart.as_deref().map(|apart| (ROUTE, apart)));
         parts.extend(content.map(|content| (CONTENT, content)));
         Key::of(&facts.request, &cache.knobs.key, &parts)
-    }
-
-    /// Whether keys of one URL may say more than that.
-    fn has_extras(&self) -> bool {
-        let Some((cache, plan)) = self.cache() else { return false };
-        let (key, generation) = (&plan.key, &self.local.generation);
-        let index = generation.route(self.route).and_then(|route| route.cache);
-        let by_config = !(key.fields.is_empty() && key.cookies.is_empty()) || cache.knobs.query;
-        let mut routes = generation.plan.sites.iter().flat_map(|site| &site.routes);
-        by_config || generation.has_filters() || routes.any(|route| route.cache == index && apart::is_route(route))
     }
 
     fn is_bypassed(&self, facts: &Facts) -> bool {

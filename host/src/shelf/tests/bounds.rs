@@ -51,9 +51,9 @@ async fn what_is_purged_is_gone_or_stale_and_stays_so_after_a_restart() {
                 (Target::Prefix("/a/".into()), 1),
                 (Target::Key("/e".into()), 0),
             ] {
-                let purged = shelf.purge(&target, purge);
+                let mut purged = shelf.purge(&target, purge);
                 let again = purge == Purge::Hard && target == Target::Prefix("/a/".into());
-                assert_eq!(purged.count, if again { 0 } else { count * both }, "{target:?}");
+                assert_eq!(purged.count().await, if again { 0 } else { count * both }, "{target:?}");
                 purged.written().await;
             }
             let now = async |shelf: &Shelf| {
@@ -74,7 +74,7 @@ async fn what_is_purged_is_gone_or_stale_and_stays_so_after_a_restart() {
             if sizes.disk.is_some() {
                 let shelf = reopen(&sizes);
                 assert_eq!(now(&shelf).await, expected);
-                assert!(shelf.purge(&Target::All, Purge::Hard).count >= expected.len() as u64);
+                assert!(shelf.purge(&Target::All, Purge::Hard).count().await >= expected.len() as u64);
                 assert!(now(&shelf).await.is_empty());
                 settle(&shelf);
                 assert!(place.objects().is_empty());
@@ -123,7 +123,7 @@ async fn a_later_label_replaces_one_and_stays_after_a_restart() {
             assert!(!object.is_stale());
             assert_eq!(collect(object.body()).await.unwrap(), b"content");
         }
-        assert_eq!(shelf.purge(&Target::Tag("old".into()), Purge::Hard).count, 0);
+        assert_eq!(shelf.purge(&Target::Tag("old".into()), Purge::Hard).count().await, 0);
         close(shelf);
         if sizes.disk.is_some() {
             let shelf = reopen(&sizes);
@@ -134,7 +134,7 @@ async fn a_later_label_replaces_one_and_stays_after_a_restart() {
             // Another object's label is not for this one, though key and variant are the same.
             store(&shelf, label("/a", "", &[]), &[b"other"]);
             shelf.relabel(&object, label("/a", "", &["wrong"]));
-            assert_eq!(shelf.purge(&Target::Tag("wrong".into()), Purge::Hard).count, 0);
+            assert_eq!(shelf.purge(&Target::Tag("wrong".into()), Purge::Hard).count().await, 0);
             close(shelf);
         }
         let _ = fs::remove_dir_all(&place.0);
@@ -155,7 +155,7 @@ async fn memory_is_bounded_by_bytes_and_evictions_are_counted() {
     assert!(bytes <= 1 << 20 && bytes > 0, "{bytes}");
     assert_eq!(objects + evictions, 1000);
     // What left is not in the index any more.
-    assert_eq!(shelf.purge(&Target::Tag("all".into()), Purge::Hard).count, objects);
+    assert_eq!(shelf.purge(&Target::Tag("all".into()), Purge::Hard).count().await, objects);
     assert_eq!(shelf.counts().memory.bytes, 0);
 }
 
@@ -222,7 +222,7 @@ fn a_directory_has_one_gateway_and_nobody_else_reads_it() {
     close(shelf);
     fs::set_permissions(&place.0, fs::Permissions::from_mode(0o750)).unwrap();
     let error = Shelf::open(sizes, at(0)).unwrap_err();
-    assert_eq!(error.to_string(), "others have rights to it (mode 750)");
+    assert_eq!(error.to_string(), "others have rights to it (mode 750, 700 is right)");
 }
 
 #[tokio::test]
@@ -232,11 +232,38 @@ async fn a_disk_that_fails_costs_objects_and_nothing_else() {
     let shelf = open(&sizes);
     store(&shelf, label("/a", "", &[]), &[b"long enough for the disk alone"]);
     fs::remove_dir_all(place.0.join("written")).unwrap();
+    fs::write(place.0.join("written"), "in the way").unwrap();
     store(&shelf, label("/a", "", &[]), &[b"another one, long enough too"]);
     assert_eq!(shelf.counts().disk.failures, 1);
     // The one before it is not what was said last.
     assert!(found(&shelf, "/a").await.is_empty());
     assert_eq!(shelf.counts().disk.bytes, 0);
+}
+
+#[tokio::test]
+async fn what_somebody_takes_away_is_made_again() {
+    let place = Place::make();
+    let sizes = on_disk(&place, 1 << 20, 1 << 20);
+    let shelf = open(&sizes);
+    for taken in ["", "written", "objects", "lock"] {
+        store(&shelf, label("/a", "", &[]), &[b"x"]);
+        assert_eq!(found(&shelf, "/a").await.len(), 1);
+        let path = place.0.join(taken);
+        if path.is_dir() {
+            fs::remove_dir_all(path).unwrap()
+        } else {
+            fs::remove_file(path).unwrap()
+        }
+        let is_there = usize::from(matches!(taken, "written" | "lock"));
+        assert_eq!(shelf.find(b"/a", at(1)).await.len(), is_there, "{taken}");
+        store(&shelf, label("/b", "", &[]), &[b"y"]);
+        assert_eq!(found(&shelf, "/b").await, [(String::new(), b"y".to_vec(), false)], "{taken}");
+    }
+    assert_eq!(shelf.counts().disk.failures, 0);
+    // And so is the right to it.
+    fs::remove_dir_all(&place.0).unwrap();
+    store(&shelf, label("/b", "", &[]), &[b"y"]);
+    assert_eq!(Shelf::open(sizes, at(0)).unwrap_err().to_string(), "another gateway uses it");
 }
 
 #[tokio::test]
@@ -256,7 +283,7 @@ async fn what_is_asked_for_again_comes_into_memory() {
         assert!(at_hand.iter().all(|objects| !objects[0].is_in_file()));
         assert!(shelf.at_hand(b"/b").is_none());
     }
-    assert_eq!(shelf.purge(&Target::Tag("t".into()), Purge::Hard).count, 2);
+    assert_eq!(shelf.purge(&Target::Tag("t".into()), Purge::Hard).count().await, 2);
     assert!(found(&shelf, "/a").await.is_empty());
 }
 
