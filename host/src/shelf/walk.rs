@@ -3,7 +3,7 @@
 //!
 //! First what the indexes have: when that is done the purge holds for everybody. Then the files. A few pieces are done by
 //! whoever asks for the purge, so that small ones are done at once; the others by threads, each piece behind what waits there
-//! already. In the end it waits for files that are getting their names and may not know of it. Invariant: what was on a shelf when the walk began and is meant is gone or stale when it ends; for what comes
+//! already. Invariant: what was on a shelf when the walk began and is meant is gone or stale when it ends; for what comes
 //! later, `Bans` is asked by whoever brings it. So a walk never has to look back: nothing changes its place while it is on a
 //! shelf.
 
@@ -23,12 +23,16 @@ use crate::kernel::Threads;
 pub(super) struct Walk {
     meant: Arc<Meant>,
     purge: Purge,
+    /// What was begun later is none of its business: neither is it meant, nor may a walk go on for ever because of it.
+    before: u64,
     disk: Option<Arc<Disk>>,
     memory: Option<Arc<Memory>>,
     stage: Stage,
     count: u64,
     /// Files that are meant.
     files: Vec<u64>,
+    /// Files were being written when it began.
+    settles: bool,
     told: Option<oneshot::Sender<u64>>,
     written: Option<oneshot::Sender<()>>,
 }
@@ -40,6 +44,7 @@ enum Stage {
     Disk(usize, Option<After>),
     Memory(usize, Option<Bytes>),
     Files,
+    /// For what was getting its name when the walk began.
     CatchUp,
     Over,
 }
@@ -65,9 +70,18 @@ const AT_ONCE: usize = 4;
 const FILES: usize = 32;
 
 impl Walk {
-    pub(super) fn of(meant: Arc<Meant>, purge: Purge, disk: Option<Arc<Disk>>, memory: Option<Arc<Memory>>) -> Self {
+    /// A purge of what has a lower number than this.
+    pub(super) fn of(
+        meant: Arc<Meant>,
+        purge: Purge,
+        before: u64,
+        disk: Option<Arc<Disk>>,
+        memory: Option<Arc<Memory>>,
+    ) -> Self {
+        let settles = disk.as_ref().is_some_and(|disk| disk.is_writing());
         let (stage, files) = (Stage::Over, Vec::new());
-        let mut walk = Self { meant, purge, disk, memory, stage, count: 0, files, told: None, written: None };
+        let mut walk =
+            Self { meant, purge, before, disk, memory, stage, count: 0, files, settles, told: None, written: None };
         walk.stage = walk.with_work(Stage::Disk(0, None));
         walk
     }
@@ -112,16 +126,16 @@ impl Walk {
 
     /// One piece.
     fn go(&mut self) {
-        let (meant, purge) = (self.meant.clone(), self.purge);
+        let (meant, purge, before) = (self.meant.clone(), self.purge, self.before);
         let next = match (std::mem::replace(&mut self.stage, Stage::Over), &self.disk, &self.memory) {
             (Stage::Disk(at, after), Some(disk), _) => {
-                let (numbers, next) = disk.purge_some(&meant, at, after, purge);
+                let (numbers, next) = disk.purge_some((&meant, before), at, after, purge);
                 self.count += numbers.len() as u64;
                 self.files.extend(numbers);
                 next.map_or(Stage::Disk(at + 1, None), |next| Stage::Disk(at, Some(next)))
             }
             (Stage::Memory(at, after), _, Some(memory)) => {
-                let (count, next) = memory.purge_some(&meant, at, after, purge);
+                let (count, next) = memory.purge_some((&meant, before), at, after, purge);
                 self.count += count;
                 next.map_or(Stage::Memory(at + 1, None), |next| Stage::Memory(at, Some(next)))
             }
@@ -132,7 +146,8 @@ impl Walk {
             }
             (Stage::CatchUp, Some(disk), _) => {
                 disk.catch_up();
-                Stage::Over
+                self.settles = false;
+                Stage::CatchUp
             }
             (stage, ..) => stage,
         };
@@ -146,7 +161,7 @@ impl Walk {
             Stage::Disk(at, _) if self.disk.is_none() || is_through(at) => self.with_work(Stage::Memory(0, None)),
             Stage::Memory(at, _) if self.memory.is_none() || is_through(at) => self.with_work(Stage::Files),
             Stage::Files if self.files.is_empty() => self.with_work(Stage::CatchUp),
-            Stage::CatchUp if self.disk.as_ref().is_none_or(|disk| !disk.is_writing()) => Stage::Over,
+            Stage::CatchUp if !self.settles => Stage::Over,
             stage => stage,
         }
     }
