@@ -466,3 +466,80 @@ fn a_range_of_a_length_that_nobody_knows_is_the_whole() {
     assert!(hit.expect(206).body == all[100..200]);
     assert_eq!(world.app.count("/a"), 1);
 }
+
+#[test]
+fn a_variant_that_is_for_another_client_too_is_not_sent_again_by_the_upstream() {
+    let world = World::start("", "");
+    world.app.on(
+        "/a",
+        behaviour::does(|exchange| {
+            let fields = &exchange.request.fields;
+            let tag = if fields.get("x-tier").as_deref() == Some("gold") { "\"gold\"" } else { "\"any\"" };
+            let is_known = fields.get("if-none-match").is_some_and(|known| known.contains(tag));
+            let body = format!("for {tag}");
+            let length = body.len().to_string();
+            let lines = [FRESH, ("ETag", tag), ("Vary", "X-Tier"), ("Content-Length", length.as_str())];
+            match is_known {
+                true => exchange.write_head(304, &lines[..3])?,
+                false => exchange.write_head(200, &lines)?,
+            }
+            if !is_known {
+                exchange.write(body)?;
+            }
+            Ok(Then::Keep)
+        }),
+    );
+    for (tier, body, expected) in [
+        ("silver", "for \"any\"", "weir;fwd=uri-miss;stored"),
+        ("gold", "for \"gold\"", "weir;fwd=vary-miss;stored"),
+        ("bronze", "for \"any\"", "weir;fwd=vary-miss;fwd-status=304;stored"),
+        ("bronze", "for \"any\"", "weir;hit"),
+        ("gold", "for \"gold\"", "weir;hit"),
+        ("silver", "for \"any\"", "weir;hit"),
+    ] {
+        let answer = world.asks("/a", &format!("X-Tier: {tier}\r\n")).response();
+        assert_eq!((answer.expect(200).text().as_str(), status(&answer).as_str()), (body, expected), "{tier}");
+    }
+    let asked = world.app.requests()[2].fields.get("if-none-match").unwrap_or_default();
+    assert!(asked.contains("\"any\"") && asked.contains("\"gold\""), "{asked}");
+}
+
+/// Origins that compress on their way give every coding the same tag.
+#[test]
+fn nobody_is_given_a_coding_that_it_may_not_understand() {
+    let world = World::start("", "");
+    world.app.on(
+        "/a",
+        behaviour::does(|exchange| {
+            let fields = &exchange.request.fields;
+            let (is_known, packs) = (
+                fields.contains("if-none-match"),
+                fields.get("accept-encoding").is_some_and(|all| all.contains("gzip")),
+            );
+            let body = if packs { "packed" } else { "plain." };
+            let mut lines = vec![FRESH, ("ETag", "W/\"one\""), ("Vary", "Accept-Encoding, X-Any")];
+            if packs && !is_known {
+                lines.push(("Content-Encoding", "gzip"));
+            }
+            if is_known {
+                exchange.write_head(304, &lines)?;
+                return Ok(Then::Keep);
+            }
+            lines.push(("Content-Length", "6"));
+            exchange.write_head(200, &lines)?;
+            exchange.write(body)?;
+            Ok(Then::Keep)
+        }),
+    );
+    for (fields, expected) in [
+        ("Accept-Encoding: gzip\r\n", "packed"),
+        ("Accept-Encoding: br\r\n", "plain."),
+        ("", "plain."),
+        ("Accept-Encoding: gzip;q=0\r\nX-Any: 1\r\n", "plain."),
+        ("Accept-Encoding: br, gzip\r\nX-Any: 1\r\n", "packed"),
+    ] {
+        let answer = world.asks("/a", fields).response();
+        let body = answer.expect(200).text();
+        assert!(body == expected || fields.contains("br, gzip"), "{fields}: {body}");
+    }
+}

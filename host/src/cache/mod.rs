@@ -19,7 +19,7 @@ mod stored;
 mod structured;
 pub mod validate;
 pub mod vary;
-mod weights;
+pub mod weights;
 
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use super::stored::{Stored, ready};
 use super::validate::is_tag;
 use super::vary::Selection;
 use super::{Cookies, Directives, Knobs, Reach, RequestDirectives, invalidate};
-use crate::message::{Fields, Method, Name, RequestHead, ResponseHead, Status};
+use crate::message::{Fields, Method, Name, RequestHead, ResponseHead, Status, grpc};
 
 /// Why a response is not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub enum Refusal {
     Range,
     /// Its content is not as long as its head says.
     Incomplete,
+    /// What it says is in its trailers, which are not stored: gRPC's status is.
+    Trailers,
 }
 
 impl Refusal {
@@ -56,6 +58,7 @@ impl Refusal {
             Self::Expired => "expired",
             Self::Range => "range",
             Self::Incomplete => "incomplete",
+            Self::Trailers => "trailers",
         }
     }
 }
@@ -78,6 +81,9 @@ pub fn storable(
         return Err(Refusal::Unstated);
     }
     cookies(response, &directives, times, knobs)?;
+    if grpc::is_one(&response.fields) {
+        return Err(Refusal::Trailers);
+    }
     let selection = Selection::of(&response.fields, &request.fields).ok_or(Refusal::Vary)?;
     // Where hosts are one to the key, nothing is left that could choose by them.
     if knobs.key.any_host && selection.iter().any(|(name, _)| *name == header::HOST) {

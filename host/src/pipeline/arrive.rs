@@ -157,7 +157,7 @@ fn read(exchange: &mut Exchange, request: Request) -> Result<Asked, Failure> {
     let trusted = identify(exchange, &fields);
     exchange.facts.request.version = head.version;
     exchange.is_connect = protocol.is_some();
-    exchange.is_grpc = is_multiplexed(head.version) && grpc::is_request(&fields);
+    exchange.is_grpc = is_multiplexed(head.version) && grpc::is_one(&fields);
     let hops = hops::strip(&mut fields)
         .map_err(|_| Failure::of(Kind::MalformedRequest, "Connection is not a list of tokens"))?;
     let upgrade = protocols(&mut head, protocol, hops.upgrade)?;

@@ -145,6 +145,46 @@ impl Case<'_> {
         Answer { head, body, upstream: answer.upstream, said: None }
     }
 
+    /// One of the variants is for this request, too: it gets that, which is stored for the likes of it beside the others.
+    pub(super) fn choose(
+        &self,
+        exchange: &mut Exchange,
+        entries: &[Entry],
+        answer: Answer,
+        leader: Option<Leader>,
+    ) -> Answer {
+        passage::give_up(answer.body);
+        let (now, knobs) = (self.times.answered, &self.cache.knobs);
+        let meant = validate::meant(entries, &answer.head);
+        let mut fresh = meant.iter().filter_map(|at| entries.get(*at)).map(|entry| {
+            let freshened = validate::freshen(entry.stored(), self.client, &answer.head, self.times, knobs);
+            let may_stay = self.keeps == Keeps::Perhaps && self.freshen(entry, &freshened);
+            (entry.with(freshened.stored), may_stay)
+        });
+        let Some((entry, may_stay)) = fresh.next() else { return Answer::of(exchange, &Kind::Internal.into()) };
+        fresh.for_each(drop);
+        let Some((mut head, body)) = entry.answer(self.client, now) else {
+            return Answer::of(exchange, &Kind::Internal.into());
+        };
+        let ttl = Some(entry.stored().policy.ttl(now));
+        let also = entry.stored().also_for(&self.client.fields).filter(|_| may_stay);
+        let is_stored = match also {
+            None => {
+                self.forget(leader);
+                false
+            }
+            Some(stored) => {
+                let label = entry::label(self.key, &stored, &entry.object.label().tags, knobs);
+                let writing = self.cache.store.shelf.write(label, Some(entry.object.length()), leader);
+                writing.map(|writing| tee::fill(entry.object.body(), writing, stored)).map_err(let_go).is_ok()
+            }
+        };
+        let detail = self.keeps.detail();
+        let done = Done { status: Some(Status::NOT_MODIFIED), is_stored, ttl, detail, ..Done::forwarded(self.why) };
+        tell::tell(exchange, self.plan, &mut head.fields, done);
+        Answer { head, body, upstream: answer.upstream, said: None }
+    }
+
     /// Puts a confirmed head in the place of the stored one; whether it may stay.
     fn freshen(&self, entry: &Entry, freshened: &Freshened) -> bool {
         let shelf = &self.cache.store.shelf;

@@ -62,6 +62,13 @@ impl Entry {
         validate::ask(&mut Fields::default(), self.stored())
     }
 
+    /// Whether a client says that it understands the codings of the content.
+    pub(super) fn is_understood(&self, request: &RequestHead) -> bool {
+        let codings = self.stored().head.fields.joined(header::CONTENT_ENCODING);
+        let known = request.fields.joined(header::ACCEPT_ENCODING).unwrap_or_default();
+        weights::knows_all(&known, &codings.unwrap_or_default())
+    }
+
     /// The same content under another head.
     pub(super) fn with(&self, stored: Stored) -> Self {
         Self { object: self.object.clone(), stored: Reading::Own(Box::new(stored)) }

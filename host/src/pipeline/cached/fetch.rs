@@ -44,6 +44,8 @@ pub(super) enum Question {
     Rest(Entry),
     /// All of what the client wants a part of.
     Fill,
+    /// Which of these, that were for others, is for this client too, if one is (RFC 9111, section 4.1).
+    Which(Vec<Entry>),
 }
 
 const WEIR_CACHE_CONTROL: Name = Name::from_static("weir-cache-control");
@@ -126,6 +128,9 @@ async fn ask(
     Continue(match question {
         Question::Whether(entry) if answer.head.status == Status::NOT_MODIFIED && is_ours => {
             case.confirm(exchange, &entry, answer, leader)
+        }
+        Question::Which(entries) if answer.head.status == Status::NOT_MODIFIED && is_ours => {
+            case.choose(exchange, &entries, answer, leader)
         }
         Question::Rest(entry) if answer.head.status == Status::PARTIAL_CONTENT => {
             let joined = join::join(&case.cache.knobs, client, &entry, answer, times).await;
@@ -235,6 +240,15 @@ fn until(expires: Expires, now: SystemTime) -> Value {
 }
 
 impl Question {
+    /// What is asked where nothing that is stored is for a request. An origin may give one tag to a content in several
+    /// codings, so none is asked about that the client might not understand.
+    pub(super) fn of_variants(entries: &[Entry], request: &RequestHead) -> Self {
+        let is_plain = request.method == Method::GET && !request.fields.contains(header::RANGE);
+        let known = |entry: &&Entry| is_plain && entry.stored().held.is_whole() && entry.is_understood(request);
+        let entries: Vec<Entry> = entries.iter().filter(known).cloned().collect();
+        if entries.is_empty() { Self::Whole } else { Self::Which(entries) }
+    }
+
     /// Changes the request into it; whether it is another one then.
     fn put(&self, request: &mut RequestHead) -> bool {
         match self {
@@ -245,6 +259,7 @@ impl Question {
                 true
             }
             Self::Whether(entry) => validate::ask(&mut request.fields, entry.stored()),
+            Self::Which(entries) => validate::ask_variants(&mut request.fields, entries),
             Self::Rest(entry) => {
                 let wants_whole = request.method == Method::GET && !request.fields.contains(header::RANGE);
                 let Some(rest) = partial::rest(entry.stored()).filter(|_| wants_whole) else { return false };
@@ -261,6 +276,9 @@ impl Question {
         match self {
             Self::Whole | Self::Fill => false,
             Self::Whether(entry) => head.status == Status::NOT_MODIFIED && !validate::is_meant(entry.stored(), head),
+            Self::Which(entries) => {
+                head.status == Status::NOT_MODIFIED && validate::meant(entries, head).is_empty()
+            }
             Self::Rest(entry) => match head.status {
                 Status::PARTIAL_CONTENT => !join::fits(entry, &head.fields),
                 Status::RANGE_NOT_SATISFIABLE | Status::NOT_MODIFIED => true,
@@ -271,7 +289,7 @@ impl Question {
 
     fn entry(&self) -> Option<&Entry> {
         match self {
-            Self::Whole | Self::Fill => None,
+            Self::Whole | Self::Fill | Self::Which(_) => None,
             Self::Whether(entry) | Self::Rest(entry) => Some(entry),
         }
     }
