@@ -12,6 +12,7 @@ mod knobs;
 pub mod lookup;
 pub mod partial;
 pub mod reply;
+mod spelled;
 pub mod status;
 pub mod storable;
 mod stored;

@@ -1,12 +1,9 @@
 //! What is said of what the cache did: `Cache-Status` (RFC 9211), `X-Cache`, a variable for logs and filters.
 
 use super::super::Exchange;
-use crate::cache::status::{CacheStatus, Forward, Outcome};
+use crate::cache::status::{self, CacheStatus, Forward, Outcome};
 use crate::config;
 use crate::message::{Fields, Name, Status, Value};
-
-/// What this cache is called.
-const NAME: &str = "weir";
 
 /// The variable that says what the cache did.
 const VARIABLE: &str = "cache.status";
@@ -61,9 +58,10 @@ impl Done {
 /// Says it.
 pub(super) fn tell(exchange: &mut Exchange, plan: &config::Cache, fields: &mut Fields, done: Done) {
     if plan.cache_status {
-        let status =
-            CacheStatus { cache: NAME, outcome: done.outcome(), ttl: done.ttl, key: None, detail: done.detail };
-        status.append(fields);
+        let (cache, outcome) = (status::WEIR, done.outcome());
+        CacheStatus { cache, outcome, ttl: done.ttl, key: None, detail: done.detail }.append(fields);
+    } else {
+        status::leave_no_room(fields);
     }
     if plan.x_cache {
         let word = match done.word() {
@@ -75,5 +73,5 @@ pub(super) fn tell(exchange: &mut Exchange, plan: &config::Cache, fields: &mut F
         };
         fields.set(X_CACHE, Value::from_static(word));
     }
-    exchange.facts.variables.set(VARIABLE.to_owned(), done.word().to_owned());
+    exchange.facts.variables.note(VARIABLE, done.word());
 }
