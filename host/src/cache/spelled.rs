@@ -5,10 +5,10 @@ use std::cell::RefCell;
 use crate::message::Value;
 
 /// Values by their number.
-struct Known(RefCell<[Option<(i64, Value)>; PLACES as usize]>);
+struct Known(RefCell<[Option<(i64, Value)>; PLACES]>);
 
 /// What is popular is answered many times in a second, and what is not costs more elsewhere; a power of two.
-const PLACES: i64 = 64;
+const PLACES: usize = 64;
 
 /// What `Age` says.
 pub(super) fn age(seconds: u64) -> Value {
@@ -27,12 +27,12 @@ pub(super) fn hit(ttl: i64, make: impl FnOnce() -> Value) -> Value {
 
 impl Known {
     const fn none() -> Self {
-        Self(RefCell::new([const { None }; PLACES as usize]))
+        Self(RefCell::new([const { None }; PLACES]))
     }
 
     fn of(&self, number: i64, make: impl FnOnce() -> Value) -> Value {
         let mut places = self.0.borrow_mut();
-        let place = usize::try_from(number.rem_euclid(PLACES)).ok().and_then(|at| places.get_mut(at));
+        let place = places.get_mut(usize::try_from(number.cast_unsigned()).unwrap_or(usize::MAX) % PLACES);
         match place {
             Some(Some((known, value))) if *known == number => value.clone(),
             Some(place) => place.insert((number, make())).1.clone(),

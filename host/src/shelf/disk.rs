@@ -367,7 +367,7 @@ impl Open {
     fn read(&self) -> io::Result<Content> {
         let mut bytes = vec![0; usize::try_from(self.length).map_err(io::Error::other)?];
         self.file.read_exact_at(&mut bytes, self.at)?;
-        Ok(Content::Whole(bytes.into()))
+        Ok(Content::compact(&[bytes.into()]))
     }
 
     fn object(&self) -> Object {

@@ -10,7 +10,8 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use crate::body::{Body, Extent, Part, Parts};
+use crate::body::{Body, Extent, Lent, Part, Parts};
+use crate::kernel;
 
 /// What an object is found by, and what is kept beside its content.
 pub struct Label {
@@ -43,6 +44,8 @@ pub struct Object {
 pub(super) enum Content {
     /// In one piece, in memory.
     Whole(Bytes),
+    /// In one piece, in memory, from where the kernel can send it.
+    Lent(Lent),
     /// In pieces, in memory.
     Pieces(Arc<[Bytes]>, u64),
     /// In a file.
@@ -62,6 +65,13 @@ const OVERHEAD: usize = 512;
 
 /// Of one piece: its handle and what the allocator rounds up.
 const PIECE: usize = 64;
+
+/// From so many bytes on, it costs less to have the kernel send what is in memory than to copy it into the socket, and a
+/// descriptor for each object is worth that.
+const LENT: usize = 64 << 10;
+
+/// What is lent takes whole pages.
+const PAGE: usize = 4096;
 
 /// Bytes of a piece in memory: one write takes a few of them.
 const BLOCK: usize = 256 << 10;
@@ -133,6 +143,7 @@ impl Object {
     pub fn length(&self) -> u64 {
         match &self.content {
             Content::Whole(bytes) => bytes.len() as u64,
+            Content::Lent(lent) => lent.extent.length,
             Content::Pieces(_, length) => *length,
             Content::File(extent) => extent.length,
         }
@@ -149,7 +160,9 @@ impl Object {
     pub fn body(&self) -> Body {
         match &self.content {
             Content::Whole(bytes) => Body::from(bytes.clone()),
-            Content::Pieces(..) | Content::File(_) => Body::Parts(Parts::of(self.part(0, self.length()))),
+            Content::Lent(_) | Content::Pieces(..) | Content::File(_) => {
+                Body::Parts(Parts::of(self.part(0, self.length())))
+            }
         }
     }
 
@@ -160,6 +173,7 @@ impl Object {
         let length = length.min(self.length() - offset);
         match &self.content {
             Content::Whole(bytes) => cut(std::slice::from_ref(bytes), offset, length),
+            Content::Lent(lent) => vec![Part::Lent(lent.part(offset, length))],
             Content::Pieces(pieces, _) => cut(pieces, offset, length),
             Content::File(extent) => {
                 vec![Part::Extent(Extent { file: extent.file.clone(), offset: extent.offset + offset, length })]
@@ -180,6 +194,7 @@ impl Object {
     pub(super) fn weight(&self) -> u64 {
         let content = match &self.content {
             Content::Whole(bytes) => bytes.len(),
+            Content::Lent(lent) => lent.bytes.len() + PAGE,
             Content::Pieces(pieces, _) => pieces.iter().map(|piece| piece.len() + PIECE).sum(),
             Content::File(_) => 0,
         };
@@ -188,9 +203,20 @@ impl Object {
 }
 
 impl Content {
-    /// Bytes that came as they came, in blocks of their own: what came may be slices of buffers that are much larger, and
+    /// Bytes that came as they came, in places of their own: what came may be slices of buffers that are much larger, and
     /// would keep all of these.
     pub(super) fn compact(pieces: &[Bytes]) -> Self {
+        let length: usize = pieces.iter().map(Bytes::len).sum();
+        if length >= LENT
+            && let Ok((file, bytes)) = kernel::hold(pieces)
+        {
+            let extent = Extent { file: Arc::new(file), offset: 0, length: length as u64 };
+            return Self::Lent(Lent { bytes, extent });
+        }
+        Self::in_blocks(pieces)
+    }
+
+    fn in_blocks(pieces: &[Bytes]) -> Self {
         let length: usize = pieces.iter().map(Bytes::len).sum();
         let mut blocks = Vec::with_capacity(length.div_ceil(BLOCK));
         let mut block = Vec::with_capacity(length.min(BLOCK));
@@ -241,7 +267,7 @@ fn cut(pieces: &[Bytes], offset: u64, length: u64) -> Vec<Part> {
 mod tests {
     use super::*;
 
-    fn object(sizes: &[usize]) -> (Object, Vec<u8>) {
+    fn object(sizes: &[usize]) -> (Object, Vec<u8>, Vec<Bytes>) {
         let mut all = Vec::new();
         let pieces: Vec<_> = sizes
             .iter()
@@ -253,26 +279,29 @@ mod tests {
             .collect();
         let at = SystemTime::UNIX_EPOCH;
         let label = Label::of(b"k", b"", b"head", at, at);
-        (Object::of(1, Arc::new(label), Content::compact(&pieces)), all)
+        (Object::of(1, Arc::new(label), Content::compact(&pieces)), all, pieces)
     }
 
     fn bytes(parts: &[Part]) -> Vec<u8> {
         let bytes = |part: &Part| match part {
             Part::Bytes(bytes) => bytes.to_vec(),
+            Part::Lent(lent) => lent.bytes.to_vec(),
             Part::Extent(_) => unreachable!("it is in memory"),
         };
         parts.iter().flat_map(bytes).collect()
     }
 
     #[test]
-    fn contents_become_blocks_and_every_part_of_them_can_be_had() {
+    fn every_part_of_contents_can_be_had_however_they_lie() {
         for sizes in [&[][..], &[0], &[1, 2, 0, 3], &[BLOCK], &[BLOCK, 1], &[1, BLOCK * 2, 7], &[BLOCK - 1, 1, BLOCK]] {
-            let (object, all) = object(sizes);
+            let (compact, all, pieces) = object(sizes);
+            let in_blocks = Object { content: Content::in_blocks(&pieces), ..compact.clone() };
             let length = all.len() as u64;
-            assert_eq!(object.length(), length);
-            assert!(object.weight() >= length);
-            for (offset, wanted) in [(0, length), (0, 1), (1, length), (length, 5), (length + 9, 1), (length / 2, 300)]
-            {
+            for (object, offset, wanted) in [compact, in_blocks].iter().flat_map(|object| {
+                let asked = [(0, length), (0, 1), (1, length), (length, 5), (length + 9, 1), (length / 2, 300)];
+                asked.map(|(offset, wanted)| (object, offset, wanted))
+            }) {
+                assert!(object.length() == length && object.weight() >= length);
                 let from = usize::try_from(offset.min(length)).unwrap();
                 let to = usize::try_from((offset + wanted).min(length)).unwrap().max(from);
                 assert_eq!(bytes(&object.part(offset, wanted)), all[from..to], "{sizes:?} {offset} {wanted}");
@@ -282,7 +311,7 @@ mod tests {
 
     #[test]
     fn a_hit_copies_nothing() {
-        let (object, _) = object(&[100]);
+        let (object, ..) = object(&[100]);
         let Content::Whole(stored) = &object.content else { unreachable!("it is small") };
         let Body::Bytes(Some(sent)) = object.body() else { unreachable!("it is in memory") };
         assert_eq!(stored.as_ptr(), sent.as_ptr());
@@ -290,7 +319,7 @@ mod tests {
 
     #[test]
     fn a_head_is_read_once() {
-        let (object, _) = object(&[]);
+        let (object, ..) = object(&[]);
         assert_eq!(object.label().reading(|label| label.head.len()), Some(&4));
         assert_eq!(object.label().reading(|_| 0_usize), Some(&4));
         assert_eq!(object.label().reading(|_| "another type"), None);
