@@ -2,6 +2,7 @@
 //!
 //! Rooms stand on floors and use only rooms below them; `ARCHITECTURE.md` has the plan and `tests/floors.rs` enforces it.
 
+pub mod admin;
 pub mod balance;
 pub mod body;
 pub mod cache;

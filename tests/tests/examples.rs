@@ -25,6 +25,16 @@ const EXAMPLES: &[(&str, &[Asked])] = &[
             ("any.example", "/orders/a", 200, Some("/orders/a")),
         ],
     ),
+    (
+        "cache-filters.toml",
+        &[
+            ("any.example", "/a", 200, Some("/a")),
+            ("any.example", "/a", 200, None),
+            ("any.example", "/search?q=a", 200, Some("/search?q=a")),
+            ("any.example", "/search?q=a", 200, Some("/search?q=a")),
+            ("any.example", "/internal/a", 403, None),
+        ],
+    ),
     ("cache.toml", &[("any.example", "/a", 200, Some("/a")), ("any.example", "/account/a", 200, Some("/account/a"))]),
     (
         "doors.toml",

@@ -45,6 +45,7 @@ const REFUSED: &[&str] = &[
     "scheme",
     "variable-reserved",
     "variable-name",
+    "variable-huge",
     "respond-0",
     "respond-99",
     "respond-101",

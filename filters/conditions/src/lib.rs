@@ -32,6 +32,19 @@ impl Wanted {
     }
 }
 
+/// The name of a variable that a filter may set: `namespace.name`, and not in a namespace of the gateway.
+pub fn variable_name(name: &str) -> Result<String, String> {
+    let lawful = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let part = |part: &str| !part.is_empty() && part.bytes().all(lawful);
+    match name.split_once('.') {
+        Some((space, _)) if template::SPACES.contains(&space) => {
+            Err(format!("variable {name:?}: only the gateway sets those of {space:?}"))
+        }
+        Some((space, rest)) if part(space) && rest.split('.').all(part) => Ok(name.to_owned()),
+        _ => Err(format!("{name:?} is not a variable's name; `namespace.name` is")),
+    }
+}
+
 /// A field name (RFC 9110, section 5.6.2), in lower case.
 pub fn field_name(name: &str) -> Result<String, String> {
     let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);

@@ -32,7 +32,8 @@ const KNOWN: [&str; 27] = [
     "tls.client.not-after",
     "tls.client.names",
 ];
-const SPACES: [&str; 9] = ["client", "member", "pool", "request", "response", "route", "site", "time", "tls"];
+pub(crate) const SPACES: [&str; 9] =
+    ["client", "member", "pool", "request", "response", "route", "site", "time", "tls"];
 
 /// Compiled text.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! One rule: what it does to which field, and when.
 
-use conditions::{Captures, Conditions, Pattern, Template, View, Wanted, When, field_name};
+use conditions::{Captures, Conditions, Pattern, Template, View, Wanted, When, field_name, variable_name};
 use serde::Deserialize;
 use weir_filter::Edit;
 
@@ -30,6 +30,7 @@ enum Verb {
     Merge,
     Edit,
     EditAll,
+    SetVariable,
     #[serde(alias = "hide", alias = "unset")]
     Remove,
 }
@@ -60,7 +61,10 @@ const REFUSED: [(&str, &str); 9] = [
 
 impl Written {
     pub(crate) fn compile(self, response_side: bool, wanted: &mut Wanted) -> Result<Rule, String> {
-        let name = field_name(&self.name)?;
+        let name = match self.action {
+            Verb::SetVariable => variable_name(&self.name)?,
+            _ => field_name(&self.name)?,
+        };
         if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
             return Err(format!("`{name}` cannot be changed: {why}"));
         }
@@ -83,6 +87,9 @@ impl Written {
             return Err("`value` has a control character".to_owned());
         }
         let value = Template::compile(&value, response_side, wanted).map_err(|why| format!("value: {why}"))?;
+        if self.action == Verb::SetVariable {
+            word_to_the_cache(&name, value.literal(), response_side)?;
+        }
         if !edits && value.has_captures() {
             return Err(
                 "value: `$1` and `${name}` are for `edit` and `edit-all`; write `$$` for a dollar sign".to_owned()
@@ -108,6 +115,13 @@ impl Rule {
         }
         match self.verb {
             Verb::Remove => done.push(Edit::RemoveHeader(self.name.clone())),
+            Verb::SetVariable => {
+                // Unlike a field's value it may hold anything, and two that differ must not become one.
+                let mut value = Vec::with_capacity(32);
+                self.value.fill(None, view, &mut value, |out, piece, _| out.extend_from_slice(piece));
+                let value = String::from_utf8_lossy(&value).into_owned();
+                done.push(Edit::SetVariable(self.name.clone(), value));
+            }
             Verb::Set => done.push(Edit::SetHeader(self.name.clone(), self.fill(None, view))),
             Verb::Add => done.push(Edit::AppendHeader(self.name.clone(), self.fill(None, view))),
             Verb::SetIfEmpty => {
@@ -197,6 +211,22 @@ impl Rule {
             None => Vec::new(),
             Some(joined) if !joined.contains(&b',') => vec![joined.to_vec()],
             Some(_) => view.lines(&self.name),
+        }
+    }
+}
+
+/// What the gateway's cache would not understand, as far as that can be seen here.
+fn word_to_the_cache(name: &str, literal: Option<&str>, response_side: bool) -> Result<(), String> {
+    let Some(word) = name.strip_prefix("cache.") else { return Ok(()) };
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match word {
+        "bypass" | "tags" => Ok(()),
+        "ttl" if literal.is_none_or(is_number) => Ok(()),
+        "ttl" => Err("value: `cache.ttl` is whole seconds".to_owned()),
+        key if key.starts_with("key.") && !response_side => Ok(()),
+        key if key.starts_with("key.") => Err(format!("`{name}`: keys are made before there is a response")),
+        _ => {
+            Err(format!("`{name}` is no word to the cache; known: cache.bypass, cache.ttl, cache.tags, cache.key.NAME"))
         }
     }
 }

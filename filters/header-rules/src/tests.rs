@@ -76,6 +76,24 @@ fn values_have_variables() {
 }
 
 #[test]
+fn variables_are_set_for_whoever_comes_later() {
+    let mut gateway = start(
+        r#"{"request":[
+        {"action":"set-variable","name":"cache.key.device","value":"phone","when":{"header":[{"name":"user-agent","match":"Mobile"}]}},
+        {"action":"set-variable","name":"mine.language","value":"${request.header.accept-language}"}],
+        "response":[{"action":"set-variable","name":"cache.ttl","value":"${response.header.x-ttl}"}]}"#,
+    );
+    let mut exchange = Exchange::get("/").field("user-agent", "a Mobile b").field("accept-language", "de");
+    assert_eq!(gateway.request(&mut exchange), Outcome::Edited);
+    assert_eq!(exchange.variable_named("cache.key.device").as_deref(), Some("phone"));
+    assert_eq!(exchange.variable_named("mine.language").as_deref(), Some("de"));
+    let mut exchange = exchange.response(200).response_field_line("x-ttl", "60");
+    assert_eq!(gateway.response(&mut exchange), Outcome::Edited);
+    assert_eq!(exchange.variable_named("cache.ttl").as_deref(), Some("60"));
+    assert_eq!(exchange.request_field("cache.key.device"), None);
+}
+
+#[test]
 fn conditions_must_all_hold() {
     for (when, holds) in [
         (r#"{}"#, true),
@@ -149,6 +167,12 @@ fn settings_that_cannot_work_are_refused_with_their_place() {
         ),
         (r#"{"response":[{"action":"remove","name":"x","when":{"status":["9xx"]}}]}"#, "response[0]: when.status"),
         (r#"{"request":[{"action":"remove","name":"x","when":{"path":"["}}]}"#, "request[0]: when.path"),
+        (r#"{"request":[{"action":"set-variable","name":"x","value":"1"}]}"#, "\"x\" is not a variable's name"),
+        (r#"{"request":[{"action":"set-variable","name":"a.B","value":"1"}]}"#, "is not a variable's name"),
+        (r#"{"request":[{"action":"set-variable","name":"tls.sni","value":"1"}]}"#, "only the gateway sets"),
+        (r#"{"request":[{"action":"set-variable","name":"cache.tll","value":"1"}]}"#, "is no word to the cache; known"),
+        (r#"{"request":[{"action":"set-variable","name":"cache.ttl","value":"1m"}]}"#, "is whole seconds"),
+        (r#"{"response":[{"action":"set-variable","name":"cache.key.a","value":"1"}]}"#, "before there is a response"),
     ] {
         let why = Gateway::<HeaderRules>::start(settings).err().unwrap_or_default();
         assert!(why.contains(words), "{settings}\n said {why:?}\n not {words:?}");

@@ -53,50 +53,51 @@ impl Edits {
 
     /// Request side only.
     pub fn set_method(self, method: impl Into<String>) -> Self {
-        self.and(Edit::SetMethod(method.into()))
+        self.with(Edit::SetMethod(method.into()))
     }
 
     /// Request side only: `http` or `https`.
     pub fn set_scheme(self, scheme: impl Into<String>) -> Self {
-        self.and(Edit::SetScheme(scheme.into()))
+        self.with(Edit::SetScheme(scheme.into()))
     }
 
     /// Request side only: host and, where there is one, port.
     pub fn set_authority(self, authority: impl Into<String>) -> Self {
-        self.and(Edit::SetAuthority(authority.into()))
+        self.with(Edit::SetAuthority(authority.into()))
     }
 
     /// Request side only: path and query, beginning with `/`.
     pub fn set_path(self, path: impl Into<String>) -> Self {
-        self.and(Edit::SetPath(path.into()))
+        self.with(Edit::SetPath(path.into()))
     }
 
     /// Response side only.
     pub fn set_status(self, status: u16) -> Self {
-        self.and(Edit::SetStatus(status))
+        self.with(Edit::SetStatus(status))
     }
 
     /// Replaces every line of that name by one.
     pub fn set_header(self, name: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
-        self.and(Edit::SetHeader(name.into(), value.into()))
+        self.with(Edit::SetHeader(name.into(), value.into()))
     }
 
     /// Adds a line.
     pub fn append_header(self, name: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
-        self.and(Edit::AppendHeader(name.into(), value.into()))
+        self.with(Edit::AppendHeader(name.into(), value.into()))
     }
 
     /// Removes every line of that name.
     pub fn remove_header(self, name: impl Into<String>) -> Self {
-        self.and(Edit::RemoveHeader(name.into()))
+        self.with(Edit::RemoveHeader(name.into()))
     }
 
     /// Sets a variable of this exchange, `namespace.name`, for later filters and the access log.
     pub fn set_variable(self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.and(Edit::SetVariable(name.into(), value.into()))
+        self.with(Edit::SetVariable(name.into(), value.into()))
     }
 
-    fn and(mut self, edit: Edit) -> Self {
+    /// Adds a change that was made elsewhere, such as those of [`cache`](crate::cache).
+    pub fn with(mut self, edit: Edit) -> Self {
         self.0.push(edit);
         self
     }

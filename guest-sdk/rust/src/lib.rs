@@ -32,6 +32,7 @@
 
 mod action;
 mod allocator;
+pub mod cache;
 mod file;
 mod plan;
 mod request;

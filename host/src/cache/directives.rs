@@ -42,6 +42,8 @@ pub struct Directives {
     pub stale_while_revalidate: Option<Duration>,
     /// `stale-if-error` (RFC 5861, section 4)
     pub stale_if_error: Option<Duration>,
+    /// How long, from when it came, whatever is stated: a filter's word. It says nothing of whether and for whom.
+    pub ruled: Option<Duration>,
 }
 
 /// How far `no-cache` and `private` reach.
@@ -78,6 +80,9 @@ pub struct RequestDirectives {
 /// The greatest age there is: 2^31 seconds (RFC 9111, section 1.2.2).
 pub const FOREVER: Duration = Duration::from_secs(1 << 31);
 
+/// A field of our own on what is stored: whole seconds, by a filter (`Directives::ruled`). Nobody sends or gets it.
+pub const RULED: Name = Name::from_static("weir-ruled");
+
 /// The field of edge caches before RFC 9213, as W3C's Edge Architecture has it.
 pub const SURROGATE_CONTROL: Name = Name::from_static("surrogate-control");
 
@@ -88,7 +93,8 @@ impl Directives {
     pub fn of(fields: &Fields, targets: &[Name], surrogate: bool) -> Self {
         let targeted = targets.iter().find_map(|name| Self::targeted(&fields.joined(name)?));
         let targeted = targeted.or_else(|| surrogate.then(|| Self::surrogate(fields)).flatten());
-        targeted.unwrap_or_else(|| Self::plain(fields))
+        let ruled = fields.get(RULED).and_then(|value| seconds(value.as_bytes()));
+        Self { ruled, ..targeted.unwrap_or_else(|| Self::plain(fields)) }
     }
 
     /// Whether a lifetime is stated; `Expires` is looked at elsewhere.

@@ -50,6 +50,8 @@ pub struct Policy {
 /// Where a lifetime comes from, the stronger first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
+    /// A filter's word.
+    Ruled,
     /// `s-maxage`
     SharedMaxAge,
     /// `max-age`
@@ -86,13 +88,18 @@ impl Policy {
     #[must_use]
     pub fn of(head: &ResponseHead, directives: &Directives, times: Times, knobs: &Knobs) -> Self {
         let date = dated(&head.fields, times.answered).unwrap_or(times.answered);
-        let (lifetime, source) = lifetime(head, directives, date, times.answered, knobs);
+        let age = initial_age(&head.fields, date, times);
+        let (mut lifetime, source) = lifetime(head, directives, date, times.answered, knobs);
+        if directives.ruled.is_some() {
+            // It is meant from now on, however old the response was when it came.
+            lifetime = (lifetime + age).min(FOREVER);
+        }
         let swr = directives.stale_while_revalidate.or(above_zero(knobs.stale_while_revalidate));
         Self {
             lifetime,
             source,
             date,
-            age: initial_age(&head.fields, date, times),
+            age,
             answered: times.answered,
             must_ask: directives.no_cache == Reach::Whole,
             never_stale: directives.must_revalidate || directives.proxy_revalidate,
@@ -111,6 +118,10 @@ impl Policy {
     /// `current_age` (section 4.2.3).
     #[must_use]
     pub fn age(&self, now: SystemTime) -> Duration {
+        // A clock that was set back far says nothing of how much time went by.
+        if since(now, self.answered) > CLOCK_ERROR {
+            return FOREVER;
+        }
         (self.age + since(self.answered, now)).min(FOREVER)
     }
 
@@ -183,6 +194,10 @@ impl Policy {
     }
 }
 
+/// So far a clock that is kept in order may be set back: what came later than now by more is from a wrong one, and would be
+/// fresh until that time comes again.
+const CLOCK_ERROR: Duration = Duration::from_secs(300);
+
 /// What is waited for between two instants; nothing if the clock was set back.
 #[must_use]
 pub fn since(earlier: SystemTime, later: SystemTime) -> Duration {
@@ -209,7 +224,8 @@ fn lifetime(
     now: SystemTime,
     knobs: &Knobs,
 ) -> (Duration, Source) {
-    let (long, source) = stated(&head.fields, directives, date, now)
+    let (long, source) = (directives.ruled.map(|long| (long, Source::Ruled)))
+        .or_else(|| stated(&head.fields, directives, date, now))
         .or_else(|| operators(head.status, knobs))
         .or_else(|| guessed(head, directives, date, now, knobs))
         .or_else(|| knobs.default_ttl.filter(|_| may_guess(head.status, directives)).map(|ttl| (ttl, Source::Default)))

@@ -21,10 +21,10 @@ pub struct Targets {
 }
 
 /// Tags that one response may have. RFC 9875, section 2.1, asks for 32 of 32 characters at least.
-const MOST_TAGS: usize = 128;
+pub const MOST_TAGS: usize = 128;
 
 /// Bytes of one tag; what CDNs allow.
-const LONGEST_TAG: usize = 1024;
+pub const LONGEST_TAG: usize = 1024;
 
 const CACHE_GROUPS: Name = Name::from_static("cache-groups");
 const CACHE_GROUP_INVALIDATION: Name = Name::from_static("cache-group-invalidation");

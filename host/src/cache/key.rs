@@ -8,7 +8,7 @@ use std::fmt::{self, Write as _};
 use http::header;
 use sha2::{Digest as _, Sha256};
 
-use crate::message::{Authority, Fields, Name, RequestHead, Scheme, host};
+use crate::message::{Authority, Fields, Name, RequestHead, Scheme, host, query};
 
 /// A primary key (RFC 9111, section 2).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -52,27 +52,36 @@ pub enum Query {
     Without(Vec<String>),
 }
 
+/// What is longer beside the URL is in the key as its digest: keys are kept by the thousand, and clients and filters say
+/// what stands in them.
+const LONGEST_EXTRA: usize = 1024;
+
 /// Of the content of a request, as it comes.
 #[derive(Debug, Clone)]
 pub struct Content(Sha256);
 
 impl Key {
-    /// The key of a request; `parts` are a filter's, and a `QUERY`'s content.
+    /// The key of a request; `parts` are filters', and a `QUERY`'s content.
     #[must_use]
     pub fn of(request: &RequestHead, recipe: &Recipe, parts: &[(&str, &str)]) -> Self {
         let mut text = recipe.url(request.scheme, &request.authority, request.path(), request.query());
         let url = text.len();
         for name in &recipe.fields {
             if let Some(value) = request.fields.joined(name) {
-                part(&mut text, name.as_str(), &value);
+                part(&mut text, "", name.as_str(), &value);
             }
         }
         for name in &recipe.cookies {
             if let Some(value) = cookie(&request.fields, name) {
-                part(&mut text, name, value);
+                part(&mut text, "cookie:", name, value);
             }
         }
-        parts.iter().for_each(|(name, value)| part(&mut text, name, value.as_bytes()));
+        parts.iter().for_each(|(name, value)| part(&mut text, "part:", name, value.as_bytes()));
+        if let Some(extra) = text.get(url..).filter(|extra| extra.len() > LONGEST_EXTRA) {
+            let digest = format!(" sha256:{}", hex(&Sha256::digest(extra)));
+            text.truncate(url);
+            text.push_str(&digest);
+        }
         Self { text, url }
     }
 
@@ -129,7 +138,7 @@ impl Recipe {
                 }
             }
         }
-        url.push_str(self.without_session(path));
+        self.push_path(&mut url, path);
         match query {
             Some(query) if self.is_whole() => {
                 url.push('?');
@@ -145,18 +154,21 @@ impl Recipe {
         url
     }
 
-    fn without_session<'a>(&self, path: &'a str) -> &'a str {
-        if self.sessions.is_empty() {
-            return path;
-        }
-        let last = path.rfind('/').unwrap_or_default();
+    /// Without sessions' parameters, and nothing else: what stands behind them says something.
+    fn push_path(&self, url: &mut String, path: &str) {
+        let last = path.rfind('/').filter(|_| !self.sessions.is_empty()).unwrap_or(path.len());
+        let (before, segment) = path.split_at_checked(last).unwrap_or((path, ""));
+        url.push_str(before);
         let is_session = |parameter: &str| {
             let name = parameter.split_once('=').map(|(name, _)| name);
             name.is_some_and(|name| self.sessions.iter().any(|known| known == name))
         };
-        let mut cuts = path.match_indices(';').filter(|(at, _)| *at > last);
-        let cut = cuts.find(|(at, _)| path.get(at + 1..).is_some_and(is_session));
-        cut.and_then(|(at, _)| path.get(..at)).unwrap_or(path)
+        for (at, parameter) in segment.split(';').enumerate().filter(|(at, one)| *at == 0 || !is_session(one)) {
+            if at > 0 {
+                url.push(';');
+            }
+            url.push_str(parameter);
+        }
     }
 
     /// Whether every parameter counts, where it stands.
@@ -165,9 +177,15 @@ impl Recipe {
     }
 
     fn query(&self, query: &str) -> Option<String> {
-        let name = |parameter: &str| parameter.split_once('=').map_or(parameter, |(name, _)| name).to_owned();
-        let mut kept: Vec<(String, &str)> =
-            query.split('&').map(|one| (name(one), one)).filter(|(name, _)| self.counts(name)).collect();
+        // As origins read them, also those that take blanks off or end a parameter with a semicolon: else one that counts
+        // could be hidden from the key in another spelling or in one that does not.
+        let name = |parameter: &str| {
+            let name = parameter.split_once('=').map_or(parameter, |(name, _)| name);
+            query::decoded(name).trim_start().to_owned()
+        };
+        let is_more = |parameter: &str| self.query != Query::Nothing && parameter.contains(';');
+        let named = query.split('&').map(|one| (name(one), one));
+        let mut kept: Vec<(String, &str)> = named.filter(|(name, one)| self.counts(name) || is_more(one)).collect();
         if self.sort {
             // Stable: the order of values of one name says something.
             kept.sort_by(|one, other| one.0.cmp(&other.0));
@@ -210,16 +228,22 @@ impl Content {
     /// A value for `Key::of`'s parts.
     #[must_use]
     pub fn finish(self) -> String {
-        self.0.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        hex(&self.0.finalize())
     }
 }
 
-/// A blank begins each part: no URL has one, and values have theirs escaped.
-fn part(extra: &mut String, name: &str, value: &[u8]) {
+fn hex(digest: &[u8]) -> String {
+    digest.iter().fold(String::with_capacity(64), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// A blank begins each part: no URL has one, and values have theirs escaped. The kind ends with a colon, which names of
+/// fields do not have, so that a cookie is never taken for a field.
+fn part(extra: &mut String, kind: &str, name: &str, value: &[u8]) {
     extra.push(' ');
+    extra.push_str(kind);
     for (at, bytes) in [name.as_bytes(), value].into_iter().enumerate() {
         if at == 1 {
             extra.push('=');
@@ -271,6 +295,12 @@ mod tests {
             (&without, "/a?b=2", "http://shop.example/a"),
             (&session, "/x;sid=1/a;v=2;sid=abc?sid=1&x=2", "http://shop.example/x;sid=1/a;v=2?x=2"),
             (&session, "/a;side=1", "http://shop.example/a;side=1"),
+            (&session, "/a;sid=1;admin=1", "http://shop.example/a;admin=1"),
+            (&only, "/a?%61=1", "http://shop.example/a?%61=1"),
+            (&only, "/a?+a=1", "http://shop.example/a?+a=1"),
+            (&only, "/a?b=2;a=1", "http://shop.example/a?b=2;a=1"),
+            (&without, "/a?%75tm_x=2&c=3", "http://shop.example/a?c=3"),
+            (&without, "/a?b=2;c=1", "http://shop.example/a?b=2;c=1"),
             (&nothing, "/a?b", "///a"),
         ] {
             assert_eq!(key(recipe, path), expected);
@@ -294,12 +324,38 @@ mod tests {
         let of = |parts: &[(&str, &str)]| Key::of(&asked, &recipe, parts);
         assert_eq!(
             of(&[("device", "phone")]).to_string(),
-            "http://shop.example/a x-tier=gold%20=%201 lang=de device=phone"
+            "http://shop.example/a x-tier=gold%20=%201 cookie:lang=de part:device=phone"
         );
         assert_eq!(of(&[]).url(), Key::of(&request("GET", "/a", &[]), &recipe, &[]).url());
         assert_ne!(of(&[("a", "b c=d")]), of(&[("a", "b"), ("c", "d")]));
         assert_ne!(of(&[("a=b", "c")]), of(&[("a", "b=c")]));
         assert_ne!(of(&[("a", "%20")]), of(&[("a", " ")]));
+        assert_ne!(of(&[("a", "")]), of(&[]));
+        assert_ne!(of(&[("a", "\0 \r\n/é")]), of(&[("a", "\0 \r\n/")]));
+    }
+
+    #[test]
+    fn a_cookie_is_no_field_and_no_part_is_either() {
+        let recipe =
+            Recipe { fields: vec![Name::from_static("a.b")], cookies: vec!["a.b".to_owned()], ..Recipe::default() };
+        let keys = [
+            Key::of(&request("GET", "/", &[("a.b", "1")]), &recipe, &[]),
+            Key::of(&request("GET", "/", &[("cookie", "a.b=1")]), &recipe, &[]),
+            Key::of(&request("GET", "/", &[]), &recipe, &[("a.b", "1")]),
+        ];
+        assert!(keys[0] != keys[1] && keys[1] != keys[2] && keys[0] != keys[2], "{keys:?}");
+    }
+
+    #[test]
+    fn long_parts_are_digests_and_stay_apart() {
+        let long = |last: &str| format!("{}{last}", "\0".repeat(1 << 20));
+        let of = |value: &str| Key::of(&request("GET", "/a", &[]), &Recipe::default(), &[("a.b", value)]);
+        let (one, other) = (of(&long("1")), of(&long("2")));
+        assert_eq!((one.url(), one.extra().len()), ("http://shop.example/a", 1 + 7 + 64));
+        assert_ne!(one, other);
+        assert_eq!(one, of(&long("1")));
+        // Nobody can write a digest in a part's place: a part has a name and `=`.
+        assert_ne!(one, Key::of(&request("GET", "/a", &[]), &Recipe::default(), &[(one.extra().trim(), "")]));
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod invalidate;
 pub mod key;
 mod knobs;
 pub mod lookup;
+pub mod order;
 pub mod partial;
 pub mod reply;
 mod spelled;
@@ -27,6 +28,6 @@ mod tests;
 #[cfg(test)]
 mod testing;
 
-pub use self::directives::{Directives, FOREVER, Reach, RequestDirectives, SURROGATE_CONTROL};
+pub use self::directives::{Directives, FOREVER, RULED, Reach, RequestDirectives, SURROGATE_CONTROL};
 pub use self::knobs::{Cookies, Knobs, PerMille};
-pub use self::stored::Stored;
+pub use self::stored::{READ, Stored};

@@ -92,7 +92,8 @@ impl Held {
         if last == range.last {
             return Some(Self { ranges: vec![range], complete, is_exact: true });
         }
-        let runs_to_end = range.last + 1 == complete;
+        // From the first byte on it would pass for the whole, which it is not (section 3.3).
+        let runs_to_end = range.first > 0 && range.last + 1 == complete;
         let range = Range { first: range.first, last };
         runs_to_end.then(|| Self { ranges: vec![range], complete: last.saturating_add(1), is_exact: false })
     }

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use http::header;
 
 use super::stored::Stored;
-use super::{SURROGATE_CONTROL, spelled};
+use super::{RULED, SURROGATE_CONTROL, spelled};
 use crate::message::conditional::{self, Outcome, Validators};
 use crate::message::ranges::{self, Piece, Range, Ranges};
 use crate::message::{Fields, Method, Name, RequestHead, ResponseHead, Status, Value, semantics};
@@ -110,6 +110,7 @@ pub fn is_answered(stored: &Stored, request: &RequestHead) -> bool {
 pub fn hide(fields: &mut Fields) {
     fields.remove(WEIR_CACHE_CONTROL);
     fields.remove(SURROGATE_CONTROL);
+    fields.remove(RULED);
 }
 
 /// Whether the client has what is stored. Only what would be a success is conditional (RFC 9110, section 13.2.1).

@@ -158,7 +158,8 @@ fn permission(request: &RequestHead, status: Status, directives: &Directives, kn
 /// The last item of section 3: a lifetime, `public`, a status that may be guessed about, or the operator's word.
 fn is_stated(response: &ResponseHead, directives: &Directives, knobs: &Knobs) -> bool {
     let by_operator = knobs.status_ttl.iter().any(|(known, _)| *known == response.status.as_u16());
-    is_explicit(&response.fields, directives) || may_guess(response.status, directives) || by_operator
+    let is_said = is_explicit(&response.fields, directives) || directives.ruled.is_some();
+    is_said || may_guess(response.status, directives) || by_operator
 }
 
 fn is_explicit(fields: &Fields, directives: &Directives) -> bool {

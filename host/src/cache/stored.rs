@@ -7,7 +7,7 @@ use super::invalidate::{self, Tag};
 use super::partial::Held;
 use super::storable::Refusal;
 use super::vary::Selection;
-use super::{Directives, Knobs, date};
+use super::{Directives, Knobs, RULED, SURROGATE_CONTROL, date};
 use crate::message::conditional::Validators;
 use crate::message::{Fields, Name, ResponseHead, Status, hops, semantics};
 
@@ -34,6 +34,9 @@ pub struct Stored {
 
 /// Beside what `Connection` names: fields of proxies' own authentication (RFC 9111, section 3.1).
 const PROXY_AUTHENTICATION_INFO: Name = Name::from_static("proxy-authentication-info");
+
+/// What says how long a response lives, and for whom.
+pub const READ: [Name; 5] = [header::CACHE_CONTROL, header::EXPIRES, header::AGE, header::DATE, header::VARY];
 
 impl Stored {
     /// Works out what the fields say; they are stored as they are given. For entries that come back from a disk, too.
@@ -85,13 +88,20 @@ pub(super) fn ready(fields: &Fields, directives: &Directives, times: Times, knob
     }
     ready.remove(PROXY_AUTHENTICATION_INFO);
     let private = if knobs.store_private { &[] } else { directives.private.fields() };
-    for name in directives.no_cache.fields().iter().chain(private).chain(&knobs.strip) {
+    let named = directives.no_cache.fields().iter().chain(private).chain(&knobs.strip);
+    for name in named.filter(|name| !is_read(name, knobs)) {
         ready.remove(name);
     }
     if dated_by(&ready, header::DATE, times.answered).is_none() {
         ready.set(header::DATE, date::write(times.answered));
     }
     ready
+}
+
+/// Whether the rules read a field of what is stored: without it they would decide about another response, one that lives
+/// longer or is for everybody.
+fn is_read(name: &Name, knobs: &Knobs) -> bool {
+    READ.contains(name) || knobs.targets.contains(name) || [RULED, SURROGATE_CONTROL].contains(name)
 }
 
 fn hops_only(fields: &mut Fields) {

@@ -21,6 +21,10 @@ pub(super) enum Item {
 /// What is left to be read.
 struct Parser<'a>(&'a [u8]);
 
+/// Keys that a dictionary may have: as many as everybody has to take (RFC 9651, section 3.2). Each is compared with those
+/// before it.
+const MOST: usize = 1024;
+
 /// Reads a dictionary (RFC 9651, section 4.2.2): keys in order, of a key that comes twice the later value.
 #[must_use]
 pub(super) fn dictionary(text: &[u8]) -> Option<Vec<(String, Item)>> {
@@ -30,8 +34,10 @@ pub(super) fn dictionary(text: &[u8]) -> Option<Vec<(String, Item)>> {
         let key = parser.key()?;
         let item =
             if parser.take(b'=') { parser.member()? } else { parser.parameters().map(|()| Item::Boolean(true))? };
+        let is_full = members.len() == MOST;
         match members.iter_mut().find(|(known, _)| *known == key) {
             Some((_, known)) => *known = item,
+            None if is_full => return None,
             None => members.push((key, item)),
         }
         Some(())

@@ -36,9 +36,14 @@ pub enum Step {
     Answer(ResponseHead, Content),
 }
 
-/// Time spent in filters, summed over an exchange.
+/// What filters cost an exchange, summed over its chains.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Spent(pub Duration);
+pub struct Spent {
+    /// Time.
+    pub time: Duration,
+    /// Filters that failed and were passed over: what they would have said is not known.
+    pub failures: u32,
+}
 
 impl Chain {
     /// A chain of these.
@@ -79,14 +84,14 @@ impl Chain {
             }
             let since = clock::now();
             let verdict = instances.request(&link.filter, facts).await;
-            spent.0 += clock::now().saturating_duration_since(since);
+            spent.time += clock::now().saturating_duration_since(since);
             match verdict {
                 Ok(Verdict::Next) => {}
                 Ok(Verdict::Edits(edits)) => apply(edits, Side::Request, facts),
                 Ok(Verdict::Respond { status, fields, content }) => {
                     return (passed, Ok(Step::Answer(ResponseHead { status, fields }, content)));
                 }
-                Err(failure) => match link.failed(failure) {
+                Err(failure) => match link.failed(failure, spent) {
                     Ok(()) => {}
                     Err(failure) => return (passed, Err(failure)),
                 },
@@ -111,14 +116,14 @@ impl Chain {
             }
             let since = clock::now();
             let verdict = instances.response(&link.filter, facts).await;
-            spent.0 += clock::now().saturating_duration_since(since);
+            spent.time += clock::now().saturating_duration_since(since);
             match verdict {
                 Ok(Verdict::Next) => {}
                 Ok(Verdict::Edits(edits)) => apply(edits, Side::Response, facts),
                 Ok(Verdict::Respond { status, fields, content }) => {
                     return (before, Ok(Step::Answer(ResponseHead { status, fields }, content)));
                 }
-                Err(failure) => match link.failed(failure) {
+                Err(failure) => match link.failed(failure, spent) {
                     Ok(()) => {}
                     Err(failure) => return (0, Err(failure)),
                 },
@@ -133,17 +138,20 @@ impl Chain {
         for link in self.links.iter().take(passed).filter(|link| link.filter.hooks().done) {
             let since = clock::now();
             let _ = instances.done(&link.filter, facts).await;
-            spent.0 += clock::now().saturating_duration_since(since);
+            spent.time += clock::now().saturating_duration_since(since);
         }
     }
 }
 
 impl Link {
     /// What a failure means; the room below has written it into the log.
-    fn failed(&self, failure: CallFailure) -> Result<(), Failure> {
+    fn failed(&self, failure: CallFailure, spent: &mut Spent) -> Result<(), Failure> {
         debug_assert_eq!(failure.kind.blame(), Blame::Filter);
         match self.on_failure {
-            OnFailure::Open => Ok(()),
+            OnFailure::Open => {
+                spent.failures += 1;
+                Ok(())
+            }
             OnFailure::Closed => Err(failure.into()),
         }
     }
@@ -190,7 +198,7 @@ mod tests {
             assert_eq!(passed, 1, "only the first was passed");
             assert!(matches!(step, Ok(Step::Answer(head, _)) if head.status.as_u16() == 204));
             assert_eq!(facts.request.fields.get("x-b").unwrap(), "1");
-            assert!(spent.0 > Duration::ZERO);
+            assert!(spent.time > Duration::ZERO);
         });
     }
 
@@ -204,7 +212,7 @@ mod tests {
                 let chain = Chain::of(vec![link(&setter, on_failure)]);
                 let (mut facts, mut spent) = (facts("/!"), Spent::default());
                 let (passed, step) = chain.request(&own, &mut facts, &mut spent).await;
-                assert_eq!(passed, usize::from(passed_all));
+                assert_eq!((passed, spent.failures), (usize::from(passed_all), u32::from(passed_all)));
                 match step {
                     Ok(step) => assert!(passed_all && matches!(step, Step::Next)),
                     Err(failure) => assert!(!passed_all && failure.kind == Kind::FilterTrap, "{failure}"),

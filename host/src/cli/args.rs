@@ -11,6 +11,7 @@ Examples:
   weir run -c /etc/weir/weir.toml  the same, with the config elsewhere
   weir check                       find every problem of the config without starting anything
   weir filter inspect my.wasm      see what a filter is and what it asks for
+  weir cache status                see what the caches of the running gateway hold
 
 A first weir.toml:
   [listener.web]
@@ -67,6 +68,27 @@ refused with the reason.
 Examples:
   weir filter inspect my_filter.wasm";
 
+const STATUS: &str = "\
+The gateway is asked over the socket that its config names:
+  [admin]
+  socket = \"/run/weir/admin.sock\"
+
+Examples:
+  weir cache status
+  weir cache status pages
+  weir cache status --socket /run/weir/admin.sock";
+
+const PURGE: &str = "\
+URLs are as clients see them, http://, https:// or // for both. What is forgotten is asked for anew; with --soft it stays and
+is stale, so that it can be confirmed, or stand in while the server fails.
+
+Examples:
+  weir cache purge pages --url https://shop.example/a?b
+  weir cache purge pages --prefix //shop.example/images/ --soft
+  weir cache purge pages --tag news --tag sports
+  weir cache purge pages --match '\\.png$'
+  weir cache purge --all";
+
 /// A WebAssembly-extensible edge gateway: HTTP in front of pools of servers, every request through sandboxed filters.
 #[derive(Debug, Parser)]
 #[command(name = "weir", version, after_help = EXAMPLES, arg_required_else_help = true, disable_help_subcommand = true)]
@@ -99,6 +121,12 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: FilterCommand,
     },
+    /// Look at a running gateway's caches, and make them forget
+    #[command(arg_required_else_help = true, disable_help_subcommand = true)]
+    Cache {
+        #[command(subcommand)]
+        command: CacheCommand,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -116,6 +144,62 @@ pub(super) enum FilterCommand {
         /// A component, or a core module that carries its component type
         file: PathBuf,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum CacheCommand {
+    /// Print what caches hold and did
+    #[command(after_help = STATUS)]
+    Status {
+        #[command(flatten)]
+        at: AdminSocket,
+        /// One of them, with all there is to know
+        name: Option<String>,
+    },
+    /// Forget, and print how much that was
+    #[command(after_help = PURGE)]
+    Purge {
+        #[command(flatten)]
+        at: AdminSocket,
+        #[command(flatten)]
+        meant: Meant,
+        /// Keep it, as stale
+        #[arg(long)]
+        soft: bool,
+        /// Of this cache; of all, where none is named
+        name: Option<String>,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct AdminSocket {
+    /// The config, which names the gateway's admin socket
+    #[arg(short = 'c', long = "config", value_name = "FILE", default_value = "weir.toml")]
+    pub config: PathBuf,
+    /// The gateway's admin socket; no config is read then
+    #[arg(long, value_name = "PATH", conflicts_with = "config")]
+    pub socket: Option<PathBuf>,
+}
+
+/// What is to be forgotten.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = true)]
+pub(super) struct Meant {
+    /// What is stored of this URL
+    #[arg(long, value_name = "URL", conflicts_with = "prefix")]
+    pub url: Option<String>,
+    /// What is stored of URLs that begin so
+    #[arg(long, value_name = "URL")]
+    pub prefix: Option<String>,
+    /// What has this tag, or one of several
+    #[arg(long, value_name = "NAME")]
+    pub tag: Vec<String>,
+    /// What is stored of URLs in which this regular expression is found
+    #[arg(long = "match", value_name = "PATTERN")]
+    pub pattern: Vec<String>,
+    /// Everything
+    #[arg(long)]
+    pub all: bool,
 }
 
 #[cfg(test)]
@@ -148,7 +232,9 @@ mod tests {
                 Command::Run(file) | Command::Check(file) | Command::Config(file) => {
                     assert_eq!(file.config, Path::new(expected), "{line}");
                 }
-                other @ (Command::Demo { .. } | Command::Filter { .. }) => panic!("{line}: {other:?}"),
+                other @ (Command::Demo { .. } | Command::Filter { .. } | Command::Cache { .. }) => {
+                    panic!("{line}: {other:?}")
+                }
             }
         }
     }
@@ -160,6 +246,23 @@ mod tests {
     }
 
     #[test]
+    fn caches_are_looked_at_and_purged() {
+        let Command::Cache { command: CacheCommand::Status { at, name } } =
+            parse("weir cache status --socket a.sock pages").unwrap().command
+        else {
+            panic!("another command")
+        };
+        assert_eq!((at.socket.as_deref(), name.as_deref()), (Some(Path::new("a.sock")), Some("pages")));
+        let Command::Cache { command: CacheCommand::Purge { at, meant, soft, name } } =
+            parse("weir cache purge -c a.toml --tag a --tag b --soft").unwrap().command
+        else {
+            panic!("another command")
+        };
+        assert_eq!((at.config.as_path(), at.socket, name), (Path::new("a.toml"), None, None));
+        assert_eq!((meant.tag, soft, meant.url), (vec!["a".to_owned(), "b".to_owned()], true, None));
+    }
+
+    #[test]
     fn what_is_not_a_command_is_said() {
         for (line, expected) in [
             ("weir", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand),
@@ -167,6 +270,10 @@ mod tests {
             ("weir run --fast", ErrorKind::UnknownArgument),
             ("weir demo --port 70000", ErrorKind::ValueValidation),
             ("weir filter inspect", ErrorKind::MissingRequiredArgument),
+            ("weir cache purge pages", ErrorKind::MissingRequiredArgument),
+            ("weir cache purge --soft", ErrorKind::MissingRequiredArgument),
+            ("weir cache purge --url a --prefix b", ErrorKind::ArgumentConflict),
+            ("weir cache status -c a --socket b", ErrorKind::ArgumentConflict),
             ("weir --version", ErrorKind::DisplayVersion),
             ("weir --help", ErrorKind::DisplayHelp),
             ("weir run --help", ErrorKind::DisplayHelp),

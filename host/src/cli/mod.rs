@@ -4,6 +4,7 @@
 //! does not exist. Answers go to stdout, complaints to stderr.
 
 mod args;
+mod cache;
 mod check;
 mod demo;
 mod inspect;
@@ -15,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use self::args::{Args, Command, FilterCommand};
+use self::args::{Args, CacheCommand, Command, FilterCommand};
 
 /// Something failed at run time.
 const FAILED: u8 = 1;
@@ -37,6 +38,10 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Config(file) => check::show(&file.config),
         Command::Demo { port } => demo::demo(port),
         Command::Filter { command: FilterCommand::Inspect { file } } => inspect::inspect(&file),
+        Command::Cache { command: CacheCommand::Status { at, name } } => cache::status(&at, name.as_deref()),
+        Command::Cache { command: CacheCommand::Purge { at, meant, soft, name } } => {
+            cache::purge(&at, &meant, soft, name.as_deref())
+        }
     };
     ExitCode::from(code)
 }

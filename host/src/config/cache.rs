@@ -4,9 +4,11 @@
 
 use std::time::Duration;
 
+use http::header;
+
 use super::table::{Item, LONGEST, Table};
 use super::{Cache, CacheBypass, CacheDisk, CacheKey, CacheQuery, StoreCookies, condition, pool, value, whole};
-use crate::message::Name;
+use crate::message::{Name, OWN_SPACES, is_variable_name};
 
 pub(super) const COOKIES: [(&str, StoreCookies); 3] =
     [("never", StoreCookies::Never), ("stated", StoreCookies::Stated), ("always", StoreCookies::Always)];
@@ -81,6 +83,10 @@ fn check(table: &Table<'_>, cache: &Cache) {
             "without memory a cache needs a disk, such as disk = { path = \"/var/cache/weir\", size = \"1GiB\" }",
         );
     }
+    let decides = |name: &&Name| DECIDING.contains(name) || cache.targeted.contains(name);
+    if let (Some(item), Some(name)) = (table.item("strip-fields"), cache.strip_fields.iter().find(decides)) {
+        item.problem(format!("{name} decides how long an answer is kept and for whom, so it is stored with it"));
+    }
     if let (Some(item), None) = (table.item("max-object"), &cache.disk)
         && cache.max_object > cache.memory
     {
@@ -88,6 +94,9 @@ fn check(table: &Table<'_>, cache: &Cache) {
         item.problem(format!("nothing that long fits into a memory of {memory}"));
     }
 }
+
+/// What a stored answer's life and readers are decided by.
+const DECIDING: [Name; 5] = [header::CACHE_CONTROL, header::EXPIRES, header::AGE, header::DATE, header::VARY];
 
 /// Directories have one cache each.
 pub(super) fn check_disks(caches: &[(String, Table<'_>)], plans: &[Cache]) {
@@ -225,8 +234,15 @@ fn query(table: &Table<'_>) -> CacheQuery {
 /// Variables of filters: `namespace.name`.
 fn variables(item: Option<&Item<'_>>) -> Vec<String> {
     let names = words(item);
-    if let (Some(item), Some(name)) = (item, names.iter().find(|name| !name.contains('.'))) {
-        item.problem(format!("{name:?} is not a variable's name, which is like \"device.class\""));
+    for (item, name) in item.into_iter().flat_map(|item| names.iter().map(move |name| (item, name))) {
+        let space = name.split_once('.').map_or("", |(space, _)| space);
+        if !is_variable_name(name) {
+            item.problem(format!("{name:?} is not a variable's name, which is like \"device.class\""));
+        } else if OWN_SPACES.contains(&space) {
+            item.problem(format!("{name:?} is the gateway's; those that filters set can be in a key"));
+        } else if space == "cache" {
+            item.problem(format!("{name:?} is a word to the cache itself; cache.key.NAME counts without being listed"));
+        }
     }
     names
 }

@@ -8,6 +8,7 @@ use std::fs;
 use std::path::Path;
 
 mod accel;
+mod admin;
 mod cache;
 mod condition;
 mod files;
@@ -35,7 +36,9 @@ mod written;
 
 pub use self::plan::*;
 pub use self::problem::{Place, Problem};
+pub use self::similar::hint;
 use self::source::Source;
+pub use self::value::duration;
 
 /// Reads and checks a config. Paths inside it are relative to its directory.
 ///

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod admin;
 mod cache;
 mod files;
 mod listener;
@@ -16,6 +17,7 @@ mod pool;
 
 use regex::Regex;
 
+pub use self::admin::*;
 pub use self::cache::*;
 pub use self::files::*;
 pub use self::listener::*;
@@ -40,6 +42,8 @@ pub struct Plan {
     pub log: Log,
     /// The access log.
     pub access_log: AccessLog,
+    /// Where the operator is listened to; `None` means nowhere.
+    pub admin: Option<Admin>,
     /// What holds for all files.
     pub files: Files,
     /// In the order written, and behind them those of routes that name a path.

@@ -9,7 +9,7 @@ use super::{Fallback, Pool, StatusSet, accel, page};
 pub(super) mod address;
 pub(super) mod balance;
 pub(super) mod base64;
-mod command;
+pub(super) mod command;
 pub(super) mod failover;
 pub(super) mod health;
 pub(super) mod member;

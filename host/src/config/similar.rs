@@ -1,7 +1,8 @@
 //! Did you mean? The nearest of the words that would have been right.
 
 /// ` (did you mean "x"?)`, or nothing when no known word is near.
-pub(super) fn hint<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+#[must_use]
+pub fn hint<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     nearest(found, known).map_or_else(String::new, |word| format!(" (did you mean {word:?}?)"))
 }
 

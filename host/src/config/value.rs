@@ -7,7 +7,8 @@ const DURATION_UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), (
 const SIZE_UNITS: [(&str, u64); 5] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
 /// `"2s"`, `"500ms"`, `"1m"`, `"1h"`, `"1d"`.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+#[must_use]
+pub fn duration(text: &str) -> Option<Duration> {
     let (count, unit) = parts(text)?;
     let (_, factor) = DURATION_UNITS.into_iter().find(|(name, _)| *name == unit)?;
     Some(Duration::from_millis(count.checked_mul(factor)?))

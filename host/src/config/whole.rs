@@ -14,7 +14,7 @@ use super::files::Roots;
 use super::source::Source;
 use super::table::{Item, Table};
 use super::{AccessFormat, AccessLog, Log, LogFormat, LogOutput, Network, Plan};
-use super::{cache, files, filter, listener, pool, similar, site, template};
+use super::{admin, cache, files, filter, listener, pool, similar, site, template};
 
 /// A word in place of a path: nothing is kept or written.
 pub(super) const OFF: &str = "off";
@@ -53,6 +53,7 @@ pub(super) fn read<'d>(source: &'d Source<'d>, document: &'d Spanned<DeTable<'d>
     let access_log = access_log(&top);
     let files = files::read(&top);
     let listeners = listener::read_all(&top);
+    let admin = admin::read(&top, &listeners);
     let roots = Roots::read(&top);
     let caches = top.named("cache");
     let pools = top.named("pool");
@@ -75,6 +76,7 @@ pub(super) fn read<'d>(source: &'d Source<'d>, document: &'d Spanned<DeTable<'d>
         cache_directory,
         log,
         access_log,
+        admin,
         files,
         roots: names.roots.into_all(),
         caches: cache_plans,

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::message::Value;
 
+mod admin;
 mod cache;
 mod files;
 mod keys;
@@ -24,6 +25,9 @@ impl Plan {
     pub fn to_toml(&self) -> String {
         let mut out = Writer::default();
         self.write_top(&mut out);
+        if let Some(admin) = &self.admin {
+            admin::write(&mut out, admin);
+        }
         files::write(&mut out, &self.files);
         for root in self.roots.iter().filter(|root| files::is_named(root)) {
             files::write_root(&mut out, root);

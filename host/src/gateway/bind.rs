@@ -7,8 +7,8 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
-use std::os::unix::net::UnixStream;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use socket2::{Domain, SockAddr, SockFilter, Socket as RawSocket, TcpKeepalive, Type};
 
 use super::inherited::Inherited;
-use crate::config::{Bind, Listener};
+use crate::config::{Admin, Bind, Listener};
 use crate::front::{self, Datagrams, Socket};
 
 /// Probes without an answer before a connection counts as gone: one may be lost, and one more.
@@ -27,6 +27,9 @@ const ATTEMPTS: usize = 32;
 
 /// What the kernel may hold of datagrams that a thread has not come to: a fast client's for some milliseconds.
 const UDP_BUFFER: usize = 2 << 20;
+
+/// The operator's connections that may wait to be accepted: as many as there are served at once.
+const ADMIN_BACKLOG: u32 = 64;
 
 /// Sockets on one address, one for each thread.
 pub(super) struct Sockets {
@@ -49,7 +52,7 @@ pub(super) struct SocketFile {
 /// Why a listener does not have its address.
 #[derive(Debug)]
 pub struct Refusal {
-    listener: Arc<str>,
+    who: String,
     address: String,
     error: io::Error,
     hint: &'static str,
@@ -208,16 +211,32 @@ fn tcp_socket(address: SocketAddr, shared: bool) -> io::Result<RawSocket> {
     Ok(socket)
 }
 
+/// Binds the operator's socket. Nobody can connect before its permissions are what they should be.
+pub(super) fn admin(plan: &Admin) -> Result<(UnixListener, SocketFile), Refusal> {
+    let bound = unix_socket(&plan.socket, ADMIN_BACKLOG, |file| file.allow(plan));
+    bound.map_err(|error| Refusal::because("admin".to_owned(), &Bind::Unix(plan.socket.clone()), error))
+}
+
 fn unix(path: &Path, backlog: u32, threads: usize) -> io::Result<Sockets> {
+    let (socket, file) = unix_socket(path, backlog, |_| Ok(()))?;
+    let first = Socket::Unix(socket);
+    let mut each = (1..threads).map(|_| another(&first)).collect::<io::Result<Vec<_>>>()?;
+    each.push(first);
+    Ok(Sockets { address: format!("unix:{}", path.display()), each, datagrams: Vec::new(), file: Some(file) })
+}
+
+fn unix_socket(
+    path: &Path,
+    backlog: u32,
+    before_listening: impl FnOnce(&SocketFile) -> io::Result<()>,
+) -> io::Result<(UnixListener, SocketFile)> {
     remove_stale(path)?;
     let socket = RawSocket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
     socket.bind(&SockAddr::unix(path)?)?;
     let file = SocketFile::of(path)?;
+    before_listening(&file)?;
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-    let first = Socket::Unix(socket.into());
-    let mut each = (1..threads).map(|_| another(&first)).collect::<io::Result<Vec<_>>>()?;
-    each.push(first);
-    Ok(Sockets { address: format!("unix:{}", path.display()), each, datagrams: Vec::new(), file: Some(file) })
+    Ok((socket.into(), file))
 }
 
 /// One queue for all threads, because only whoever binds decides otherwise.
@@ -253,12 +272,27 @@ impl SocketFile {
         let found = fs::symlink_metadata(path)?;
         Ok(Self { path: path.to_owned(), identity: (found.dev(), found.ino()) })
     }
+
+    /// Sets who may connect.
+    pub(super) fn allow(&self, plan: &Admin) -> io::Result<()> {
+        if let Some(group) = plan.group {
+            let refused = |error| io::Error::other(format!("its group cannot be {group}: {error}"));
+            chown(&self.path, None, Some(group)).map_err(refused)?;
+        }
+        fs::set_permissions(&self.path, fs::Permissions::from_mode(plan.mode))
+    }
+
+    /// Whether it still is there, and the one that was made.
+    pub(super) fn is_there(&self) -> bool {
+        fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.identity)
+    }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let ours = fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.identity);
-        if ours && let Err(error) = fs::remove_file(&self.path) {
+        if self.is_there()
+            && let Err(error) = fs::remove_file(&self.path)
+        {
             tracing::warn!(path = %self.path.display(), %error, "socket file not removed");
         }
     }
@@ -266,7 +300,11 @@ impl Drop for SocketFile {
 
 impl Refusal {
     pub(super) fn of(listener: &Arc<str>, bind: &Bind, error: io::Error) -> Self {
-        Self { listener: listener.clone(), address: text_of(bind), hint: hint(bind, &error), error }
+        Self::because(format!("listener {:?}", &**listener), bind, error)
+    }
+
+    fn because(who: String, bind: &Bind, error: io::Error) -> Self {
+        Self { who, address: text_of(bind), hint: hint(bind, &error), error }
     }
 
     /// Whether the reason is that this system speaks no IPv6 at all.
@@ -284,7 +322,7 @@ impl fmt::Display for Refusal {
             io::ErrorKind::NotFound => "no such directory".to_owned(),
             _ => self.error.to_string(),
         };
-        write!(f, "listener \"{}\": cannot bind {}: {error}", self.listener, self.address)?;
+        write!(f, "{}: cannot bind {}: {error}", self.who, self.address)?;
         if self.hint.is_empty() {
             return Ok(());
         }
@@ -308,7 +346,6 @@ fn hint(bind: &Bind, error: &io::Error) -> &'static str {
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
-    use std::os::unix::net::UnixListener;
 
     use super::*;
 

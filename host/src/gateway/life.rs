@@ -9,13 +9,14 @@ use tokio::runtime::{LocalOptions, LocalRuntime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 
+use super::bind::Refusal;
 use super::inherited::Inherited;
 use super::listeners::{Listeners, Prepared};
 use super::reload::{self, Built};
 use super::workers::Workers;
-use super::{Ending, Options, Source, StartError, certificates, system};
+use super::{Ending, Options, Source, StartError, admin, certificates, system};
 use crate::clock::Ticker;
-use crate::config::{Plan, Problem};
+use crate::config::{Place, Plan, Problem};
 use crate::generation::{Current, Lasting};
 use crate::log::{AccessLog, OperatorLog};
 use crate::pool::Caretaker;
@@ -36,6 +37,7 @@ struct Gateway {
     caretaker: Rc<Caretaker>,
     access: AccessLog,
     listeners: Listeners,
+    door: admin::Door,
     workers: Workers,
     plan: Plan,
     number: u64,
@@ -101,7 +103,8 @@ impl Gateway {
         let Built { plan, generation, output } = reload::build(plan, &engine, &lasting, 1)?;
         let refused = |refusals: Vec<_>| StartError::Bind(refusals.into_iter().map(|(_, refusal)| refusal).collect());
         let mut listeners = Listeners::of(Inherited::of_environment());
-        let prepared = listeners.prepare(&plan, threads).map_err(refused)?;
+        let mut door = admin::Door::default();
+        let prepared = prepare(&listeners, &door, &plan, threads).map_err(refused)?;
         let access = AccessLog::start(output).map_err(StartError::System)?;
         let ticker = Ticker::start();
         tokio::task::spawn_local(ticker.clone().run());
@@ -111,7 +114,8 @@ impl Gateway {
         let current = Arc::new(Current::of(generation));
         tokio::task::spawn_local(certificates::keep_fresh(current.clone()));
         let workers = Workers::start(threads, &current, &access).map_err(StartError::System)?;
-        listeners.apply(prepared, &workers).await;
+        listeners.apply(prepared.0, &workers).await;
+        door.apply(prepared.1, &current);
         (options.ready)(&listeners.listening());
         let (source, operator, engine) = (options.source, options.operator, Arc::new(engine));
         Ok(Self {
@@ -123,6 +127,7 @@ impl Gateway {
             caretaker,
             access,
             listeners,
+            door,
             workers,
             plan,
             number: 1,
@@ -186,18 +191,15 @@ impl Gateway {
         }
     }
 
-    fn prepare(&self, plan: &Plan) -> Result<Prepared, Vec<Problem>> {
+    fn prepare(&self, plan: &Plan) -> Result<(Prepared, admin::Prepared), Vec<Problem>> {
         let problems = |refusals: Vec<_>| -> Vec<Problem> {
-            refusals
-                .iter()
-                .map(|(place, refusal): &(_, super::bind::Refusal)| Problem::at(place, refusal.to_string()))
-                .collect()
+            refusals.iter().map(|(place, refusal): &(_, Refusal)| Problem::at(place, refusal.to_string())).collect()
         };
-        self.listeners.prepare(plan, self.workers.count()).map_err(problems)
+        prepare(&self.listeners, &self.door, plan, self.workers.count()).map_err(problems)
     }
 
     /// The generation goes first, so that new listeners never meet one that does not know them.
-    async fn swap(&mut self, built: Built, prepared: Prepared) {
+    async fn swap(&mut self, built: Built, prepared: (Prepared, admin::Prepared)) {
         let Built { plan, generation, output } = built;
         self.number += 1;
         let generation = Arc::new(generation);
@@ -205,7 +207,8 @@ impl Gateway {
         self.current.swap(generation);
         self.operator.apply(&plan.log);
         self.access.switch(output);
-        self.listeners.apply(prepared, &self.workers).await;
+        self.listeners.apply(prepared.0, &self.workers).await;
+        self.door.apply(prepared.1, &self.current);
         if plan.threads != self.workers.count() {
             tracing::warn!(
                 running = self.workers.count(),
@@ -223,6 +226,7 @@ impl Gateway {
     async fn drain(mut self, ending: Ending) -> Ending {
         let timeout = self.plan.shutdown_timeout;
         tracing::info!(timeout = ?timeout, "draining");
+        self.door.close();
         let ending = tokio::select! {
             () = finish(&mut self.listeners, &mut self.workers) => ending,
             () = tokio::time::sleep(timeout) => {
@@ -245,8 +249,21 @@ impl Gateway {
     }
 
     fn broken_build(&self, error: &tokio::task::JoinError) -> Problem {
-        let place = crate::config::Place { file: "config".into(), line: 0, column: 0 };
+        let place = Place { file: "config".into(), line: 0, column: 0 };
         Problem::at(&place, format!("the build of generation {} broke: {error}", self.number + 1))
+    }
+}
+
+/// Everything that is listened on, or every address that cannot be had.
+fn prepare(
+    listeners: &Listeners,
+    door: &admin::Door,
+    plan: &Plan,
+    threads: usize,
+) -> Result<(Prepared, admin::Prepared), Vec<(Place, Refusal)>> {
+    match (listeners.prepare(plan, threads), door.prepare(plan.admin.as_ref())) {
+        (Ok(listeners), Ok(door)) => Ok((listeners, door)),
+        (listeners, door) => Err(listeners.err().into_iter().flatten().chain(door.err()).collect()),
     }
 }
 

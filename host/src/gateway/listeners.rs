@@ -288,6 +288,7 @@ mod tests {
             cache_directory: None,
             log: Log { level: tracing::level_filters::LevelFilter::INFO, format: LogFormat::Text },
             access_log: AccessLog { output: LogOutput::Stdout, format: AccessFormat::Off },
+            admin: None,
             files: crate::config::Files::default(),
             roots: Vec::new(),
             caches: Vec::new(),

@@ -3,6 +3,7 @@
 //! It owns sockets, threads and the choice of the current generation, and knows nothing of HTTP. A reload either stands
 //! as a whole or changes nothing.
 
+mod admin;
 mod bind;
 mod certificates;
 mod inherited;

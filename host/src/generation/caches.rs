@@ -6,9 +6,10 @@
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use super::Tally;
 use crate::cache::key::{Query, Recipe};
 use crate::cache::{Cookies, Knobs, PerMille};
 use crate::clock;
@@ -27,25 +28,10 @@ pub struct Cache {
 pub struct Store {
     /// Where answers are.
     pub shelf: Shelf,
-    /// What it did so far.
-    pub tally: Tally,
+    /// What it did so far, also as what it was before its sizes changed.
+    pub tally: Arc<Tally>,
     uses: Uses,
     made_of: MadeOf,
-}
-
-/// What a cache did so far.
-#[derive(Debug, Default)]
-pub struct Tally {
-    /// Requests that were answered from it, fresh.
-    pub hits: AtomicU64,
-    /// Those that were answered from it though it was stale.
-    pub stale: AtomicU64,
-    /// Those for which the origin was asked.
-    pub misses: AtomicU64,
-    /// Those that got what another one fetched.
-    pub collapsed: AtomicU64,
-    /// Questions to the origin whether something still holds.
-    pub validations: AtomicU64,
 }
 
 /// Stores by name.
@@ -63,14 +49,19 @@ struct MadeOf {
     disk: Option<config::CacheDisk>,
 }
 
-/// How often something was asked for, about: two keys may share a place, which only stores one of them earlier.
+/// How often something was asked for, about: two keys may share a place, which only stores one of them earlier. What is
+/// asked for no more is forgotten by and by, or in the end everything would have been asked for often.
 struct Uses {
     counts: Box<[AtomicU8]>,
+    asked: AtomicUsize,
     hasher: RandomState,
 }
 
 /// Places in `Uses`: as many bytes.
 const USES: usize = 1 << 16;
+/// After so many questions all counts are halved: less than one for each place, so that places keep apart what is asked for
+/// once from what is asked for often.
+const AGE: usize = USES / 2;
 
 /// Files of one cache that are kept open.
 const OPEN_FILES: u64 = 512;
@@ -114,7 +105,8 @@ impl Stores {
             }
             return Ok(store);
         }
-        let store = Store::open(plan, made_of).map_err(|error| {
+        let tally = known.get(&plan.name).and_then(Weak::upgrade).map(|store| store.tally.clone()).unwrap_or_default();
+        let store = Store::open(plan, made_of, tally).map_err(|error| {
             let path = plan.disk.as_ref().map(|disk| disk.path.display().to_string()).unwrap_or_default();
             Problem::at(&plan.place, format!("cache \"{}\": {path}: {error}", plan.name))
         })?;
@@ -125,7 +117,7 @@ impl Stores {
 }
 
 impl Store {
-    fn open(plan: &config::Cache, made_of: MadeOf) -> std::io::Result<Self> {
+    fn open(plan: &config::Cache, made_of: MadeOf, tally: Arc<Tally>) -> std::io::Result<Self> {
         let memory = (made_of.memory > 0).then_some(MemorySizes { capacity: made_of.memory, most: made_of.most });
         let disk = made_of.disk.as_ref().map(|disk| DiskSizes {
             directory: disk.path.clone(),
@@ -138,13 +130,20 @@ impl Store {
         });
         let flights = FlightSizes { waiters: WAITERS, remember: plan.uncacheable_ttl, remembered: REMEMBERED };
         let shelf = Shelf::open(Sizes { memory, disk, flights }, clock::wall())?;
-        Ok(Self { shelf, tally: Tally::default(), uses: Uses::none(), made_of })
+        Ok(Self { shelf, tally, uses: Uses::none(), made_of })
     }
 
     /// Whether a store can be used for a plan: with other sizes a new one is made, but a directory stays open.
     fn serves_for(&self, wanted: &MadeOf) -> bool {
         let path = |made_of: &MadeOf| made_of.disk.as_ref().map(|disk| disk.path.clone());
         self.made_of == *wanted || path(wanted).is_some() && path(&self.made_of) == path(wanted)
+    }
+
+    /// Bytes that it may take in memory and on the disk, where it has them.
+    #[must_use]
+    pub fn capacities(&self) -> (Option<u64>, Option<u64>) {
+        let MadeOf { memory, disk, .. } = &self.made_of;
+        (Some(*memory).filter(|memory| *memory > 0), disk.as_ref().map(|disk| disk.size))
     }
 
     /// Notes that something was asked for; whether it was often enough to be stored.
@@ -156,11 +155,16 @@ impl Store {
 
 impl Uses {
     fn none() -> Self {
-        Self { counts: (0..USES).map(|_| AtomicU8::new(0)).collect(), hasher: RandomState::new() }
+        let counts = (0..USES).map(|_| AtomicU8::new(0)).collect();
+        Self { counts, asked: AtomicUsize::new(0), hasher: RandomState::new() }
     }
 
     fn count(&self, key: &[u8]) -> u32 {
         let at = usize::try_from(self.hasher.hash_one(key) % USES as u64).unwrap_or(0);
+        if self.asked.fetch_add(1, Ordering::Relaxed) % AGE == AGE - 1 {
+            let halve = |place: &AtomicU8| place.store(place.load(Ordering::Relaxed) / 2, Ordering::Relaxed);
+            self.counts.iter().for_each(halve);
+        }
         let Some(place) = self.counts.get(at) else { return 1 };
         let before = place.load(Ordering::Relaxed);
         place.store(before.saturating_add(1), Ordering::Relaxed);
@@ -233,6 +237,7 @@ mod tests {
         let second = stores.open(&plan("[cache.b]\nmin-ttl = \"1s\"\n[cache.a]\nmemory = \"8MiB\"")).unwrap();
         assert!(Arc::ptr_eq(&first[1].store, &second[0].store));
         assert!(!Arc::ptr_eq(&first[0].store, &second[1].store));
+        assert!(Arc::ptr_eq(&first[0].store.tally, &second[1].store.tally));
         assert_eq!(second[0].knobs.min_ttl.as_secs(), 1);
         drop((first, second));
         assert_eq!(stores.open(&plan("")).unwrap().len(), 0);
@@ -260,5 +265,11 @@ mod tests {
     fn uses_are_counted_by_key() {
         let uses = Uses::none();
         assert_eq!((uses.count(b"a"), uses.count(b"a"), uses.count(b"a")), (1, 2, 3));
+        // A year of other things: what is asked for once is still asked for once.
+        for number in 0..10 * USES {
+            uses.count(number.to_string().as_bytes());
+        }
+        let often = (0..1000).filter(|number| uses.count(format!("fresh {number}").as_bytes()) > 2).count();
+        assert!(often < 200, "{often}");
     }
 }

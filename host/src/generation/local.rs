@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Generation;
 use crate::clock::Ticker;
@@ -20,6 +20,7 @@ pub struct Thread {
     pub connections: Rc<Connections>,
     /// Its end of the access log.
     pub sink: Sink,
+    number: usize,
     ids: Cell<u64>,
 }
 
@@ -40,11 +41,18 @@ impl Thread {
     #[must_use]
     pub fn start(access: &AccessLog) -> Rc<Self> {
         /// Every thread numbers its exchanges from its own trillion on, so numbers are unique without being shared.
-        static THREADS: AtomicU64 = AtomicU64::new(0);
+        static THREADS: AtomicUsize = AtomicUsize::new(0);
         let ticker = Ticker::start();
         let connections = Connections::start(ticker.clone());
-        let first = THREADS.fetch_add(1, Ordering::Relaxed) << 40;
-        Rc::new(Self { ticker, connections, sink: access.sink(), ids: Cell::new(first) })
+        let number = THREADS.fetch_add(1, Ordering::Relaxed);
+        let ids = Cell::new((number as u64) << 40);
+        Rc::new(Self { ticker, connections, sink: access.sink(), number, ids })
+    }
+
+    /// Which of the process's threads it is, counted from zero.
+    #[must_use]
+    pub const fn number(&self) -> usize {
+        self.number
     }
 
     /// The next exchange's number.

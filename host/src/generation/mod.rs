@@ -6,14 +6,18 @@
 mod build;
 mod caches;
 mod current;
+mod forget;
 mod local;
 mod secure;
+mod tally;
 
 use std::sync::Arc;
 
-pub use self::caches::{Cache, Store, Stores, Tally};
+pub use self::caches::{Cache, Store, Stores};
 pub use self::current::Current;
+pub use self::forget::Forgotten;
 pub use self::local::{Local, Thread};
+pub use self::tally::{Counted, Outcome, Tally};
 use crate::chain::Chain;
 use crate::config::{self, Plan};
 use crate::files::Roots;
@@ -97,6 +101,11 @@ impl Generation {
     pub fn cache(&self, key: RouteKey) -> Option<(&Cache, &config::Cache)> {
         let index = self.route(key)?.cache?;
         Some((self.caches.get(index)?, self.plan.caches.get(index)?))
+    }
+
+    /// All caches, with their plans.
+    pub fn caches(&self) -> impl Iterator<Item = (&Cache, &config::Cache)> {
+        self.caches.iter().zip(&self.plan.caches)
     }
 
     /// A pool.

@@ -8,6 +8,7 @@ mod held;
 mod pages;
 mod pipe;
 mod send;
+mod threads;
 mod window;
 
 pub use self::held::hold;
@@ -16,4 +17,5 @@ pub use self::pages::chill;
 pub use self::pages::{Residency, read_now, read_waiting, residency, warm};
 pub use self::pipe::Pipe;
 pub use self::send::{send_file, send_more};
+pub use self::threads::Threads;
 pub use self::window::Window;

@@ -65,6 +65,18 @@ impl Facts {
     }
 }
 
+/// The first words of variables that only the gateway sets.
+pub const OWN_SPACES: &[&str] = &["client", "member", "pool", "request", "response", "route", "site", "time", "tls"];
+
+/// Whether a variable may be called so: `namespace.name`, in lower case letters, digits and `-`.
+#[must_use]
+pub fn is_variable_name(name: &str) -> bool {
+    let lawful = |part: &str| {
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+    };
+    name.contains('.') && name.split('.').all(lawful)
+}
+
 /// Variables by name, few and in order.
 #[derive(Debug, Clone, Default)]
 pub struct Variables(Vec<(Text, Text)>);

@@ -50,8 +50,10 @@ pub struct Outward<'a> {
 }
 
 const FORWARDED_FOR: Name = Name::from_static("x-forwarded-for");
-const FORWARDED_PROTO: Name = Name::from_static("x-forwarded-proto");
-const FORWARDED_HOST: Name = Name::from_static("x-forwarded-host");
+/// How the client came.
+pub const FORWARDED_PROTO: Name = Name::from_static("x-forwarded-proto");
+/// Whom the client asked for.
+pub const FORWARDED_HOST: Name = Name::from_static("x-forwarded-host");
 const FORWARDED_PORT: Name = Name::from_static("x-forwarded-port");
 const REQUEST_ID: Name = Name::from_static("x-request-id");
 const CLIENT_CERT: Name = Name::from_static("client-cert");

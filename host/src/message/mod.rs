@@ -27,7 +27,7 @@ pub mod websocket;
 pub use http::{HeaderName as Name, HeaderValue as Value, Method, StatusCode as Status, Version, header as name};
 
 pub use self::coding::{Accepted, Coding};
-pub use self::facts::{Facts, Variables};
+pub use self::facts::{Facts, OWN_SPACES, Variables, is_variable_name};
 pub use self::fields::Fields;
 pub use self::head::{Authority, RequestHead, ResponseHead, Scheme};
 pub use self::secured::{ClientCertificate, Secured, TlsFact};

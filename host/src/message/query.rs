@@ -4,13 +4,22 @@ use std::borrow::Cow;
 
 /// The values of a parameter, in order; a parameter without `=` has an empty one.
 pub fn values<'a>(query: &'a str, name: &'a str) -> impl Iterator<Item = Cow<'a, str>> {
+    parameters(query).filter(move |(written, _)| decoded(written) == name).map(|(_, value)| decoded(value))
+}
+
+/// All parameters, in order; one without `=` has an empty value.
+pub fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    parameters(query).map(|(name, value)| (decoded(name), decoded(value)))
+}
+
+fn parameters(query: &str) -> impl Iterator<Item = (&str, &str)> {
     let parameters = query.split('&').filter(|parameter| !parameter.is_empty());
-    let pairs = parameters.map(|parameter| parameter.split_once('=').unwrap_or((parameter, "")));
-    pairs.filter(move |(written, _)| decoded(written) == name).map(|(_, value)| decoded(value))
+    parameters.map(|parameter| parameter.split_once('=').unwrap_or((parameter, "")))
 }
 
 /// A part of a query as forms encode it: `+` is a space, `%41` is `A`, a broken escape stands for itself.
-fn decoded(text: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn decoded(text: &str) -> Cow<'_, str> {
     if !text.contains(['%', '+']) {
         return Cow::Borrowed(text);
     }
@@ -62,5 +71,8 @@ mod tests {
         for (query, expected) in cases {
             assert_eq!(values(query, "a").collect::<Vec<_>>(), *expected, "{query}");
         }
+        let all: Vec<_> = pairs("a=1&b&%63=d%20e&=").collect();
+        let expected = [("a", "1"), ("b", ""), ("c", "d e"), ("", "")];
+        assert_eq!(all, expected.map(|(name, value)| (name.into(), value.into())));
     }
 }

@@ -136,6 +136,9 @@ pub(super) fn unread(local: &Rc<Local>, client: &Rc<Client>, began: Instant) -> 
         done: Vec::new(),
         kept: None,
         switched: None,
+        begins_session: false,
+        asked: None,
+        outcome: None,
         is_quiet: false,
         is_answered: false,
     })

@@ -10,7 +10,7 @@ use super::tunnel::Switched;
 use crate::chain::Spent;
 use crate::clock::{self, Instant};
 use crate::failure::{Blame, Failure, Kind};
-use crate::generation::Local;
+use crate::generation::{Local, Outcome, RouteKey};
 use crate::log::Record;
 use crate::message::Facts;
 use crate::wasm;
@@ -41,8 +41,14 @@ pub(super) struct Exchange {
     pub(super) kept: Option<wasm::Exchange>,
     /// A member that granted another protocol, until the answer is on its way.
     pub(super) switched: Option<Box<Switched>>,
+    /// The gateway has put a cookie of its own into the answer, which is this client's.
+    pub(super) begins_session: bool,
     /// Nobody asked for it: it is in no log.
     pub(super) is_quiet: bool,
+    /// The route whose cache was asked last.
+    pub(super) asked: Option<RouteKey>,
+    /// What that cache did for the answer, when it is its answer.
+    pub(super) outcome: Option<Outcome>,
     /// Set when the answer's head was handed on.
     pub(super) is_answered: bool,
 }
@@ -83,6 +89,14 @@ impl Exchange {
         self.local.generation.format.is_some()
     }
 
+    /// Counts once for the cache that the answer came by, with what left of its content.
+    fn count(&self) {
+        let (Some(route), Some(outcome)) = (self.asked, self.outcome) else { return };
+        if let Some((cache, _)) = self.local.generation.cache(route) {
+            cache.store.tally.count(self.local.thread.number(), outcome, self.record.response_bytes);
+        }
+    }
+
     fn log(&mut self) {
         let local = self.local.clone();
         let Some(format) = &local.generation.format else { return };
@@ -94,7 +108,7 @@ impl Exchange {
         (record.pool, record.member) = (facts.pool.clone(), facts.member.clone());
         record.note_variables(&facts.variables, format.needs());
         record.request_bytes = self.uploaded.as_ref().map_or(0, |seen| seen.get());
-        record.filter = self.spent.0;
+        record.filter = self.spent.time;
         record.total = clock::now().saturating_duration_since(self.began);
         local.thread.sink.write(format, record);
     }
@@ -106,6 +120,7 @@ impl Drop for Exchange {
             self.fail(&Failure::of(Kind::ClientGone, "the client left before its answer was ready"));
             self.record.status = Kind::ClientGone.status();
         }
+        self.count();
         if !self.is_quiet {
             self.log();
         }

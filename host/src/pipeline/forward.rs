@@ -191,7 +191,7 @@ impl Attempts<'_> {
             let idle = self.plan().tunnel_idle_timeout;
             let switched = tunnel::switch(exchange, connection, answered, self.bound, idle);
             let mut answer = Box::pin(switched).await?;
-            lease.settle(&mut answer.head);
+            lease.settle(&mut answer.head, true);
             return Ok(answer);
         }
         let Answered { response, progress } = answered;
@@ -199,7 +199,7 @@ impl Attempts<'_> {
         let mut head = ResponseHead { status: parts.status, fields: parts.headers.into() };
         let accel = check(&mut head)?;
         let said = if accel.is_empty() { None } else { accel::read(exchange, self.bound, &accel)? };
-        lease.settle(&mut head);
+        exchange.begins_session = lease.settle(&mut head, !exchange.is_quiet);
         lease.carried(exchange.uploaded.as_ref().map_or(0, |uploaded| uploaded.get()));
         let download = Download::of(incoming, progress, connection, self.back(), lease);
         let body = match semantics::has_body(&exchange.facts.request.method, head.status) {

@@ -75,12 +75,16 @@ fn begin(exchange: &mut Exchange, request: arrive::Request) -> ControlFlow<Answe
 
 /// A route, between its chain's two sides.
 async fn edge(exchange: &mut Exchange, routed: Routed) -> Answer {
-    let (edge, entered) = Passage::of_route(routed.key).enter(exchange).await;
+    let route = routed.key;
+    let (edge, entered) = Passage::of_route(route).enter(exchange).await;
     let answer = match entered {
         Break(answer) => answer,
         Continue(()) => either(act(exchange, routed).await),
     };
-    edge.leave(exchange, answer).await
+    let said = exchange.facts.variables.len();
+    let answer = edge.leave(exchange, answer).await;
+    cached::note_late_words(exchange, route, said);
+    answer
 }
 
 /// What the route says, from its cache or through it, if it has one.

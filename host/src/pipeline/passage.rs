@@ -78,10 +78,12 @@ impl Passage {
                 (Ok(Step::Next), None) => Answer::of(exchange, &Kind::Internal.into()),
                 (Ok(Step::Answer(head, content)), _) => {
                     give_up(body);
+                    exchange.outcome = None;
                     answered(exchange, head, content).await
                 }
                 (Err(failure), _) => {
                     give_up(body);
+                    exchange.outcome = None;
                     Answer::of(exchange, &failure)
                 }
             };

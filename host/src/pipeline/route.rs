@@ -94,10 +94,10 @@ impl Routed {
         forwarding::to_upstream(request, inward);
     }
 
-    /// The same way for a request of the gateway's own.
+    /// The same way for a request of the gateway's own, whose body, if it has one, is here already.
     pub(super) fn without_client(mut self, interim: Rc<dyn Interim>) -> Self {
         let asked = &mut self.asked;
-        (asked.body, asked.interim, asked.expects, asked.length) = (Body::Empty, interim, false, None);
+        (asked.interim, asked.expects, asked.length) = (interim, false, None);
         self
     }
 }

@@ -93,14 +93,15 @@ impl Lease {
         }
     }
 
-    /// Puts into an answer what keeps the client with this member, and learns from it.
-    pub fn settle(&self, head: &mut ResponseHead) {
-        if let Some(sessions) = &self.roster.sessions {
-            sessions.settle(self.session.as_ref(), self.position, head);
-        }
+    /// Puts into an answer what keeps the client with this member, if there is one, and learns from it. Whether the answer is
+    /// this client's alone by that.
+    pub fn settle(&self, head: &mut ResponseHead, is_for_client: bool) -> bool {
+        let sessions = self.roster.sessions.as_ref().filter(|_| is_for_client);
+        let is_own = sessions.is_some_and(|sessions| sessions.settle(self.session.as_ref(), self.position, head));
         if self.pool.plan.balance == config::Balance::ByLoad {
             self.member.reports_in(&mut head.fields);
         }
+        is_own
     }
 
     /// So many bytes of bodies went to the member or came from it.

@@ -63,6 +63,7 @@ fn plan(sites: Vec<Site>, default_site: Option<usize>) -> Plan {
         access_log: AccessLog { output: LogOutput::Stdout, format: AccessFormat::Off },
         files: crate::config::Files::default(),
         roots: Vec::new(),
+        admin: None,
         caches: Vec::new(),
         listeners: Vec::new(),
         pools: Vec::new(),

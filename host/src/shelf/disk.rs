@@ -17,6 +17,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use moka::sync::Cache;
 use tokio::sync::oneshot;
 
+use super::bans::{Bans, Moment};
 use super::counters::Count;
 use super::directory::Directory;
 use super::format::{self, Found};
@@ -24,9 +25,10 @@ use super::index::{Card, Index};
 use super::memory::Memory;
 use super::object::{Content, Label, Object};
 use super::sweep;
-use super::tags::{Bans, Moment, Purge, Target};
-use super::threads::Threads;
+use super::target::{Meant, Purge};
+use super::walk::After;
 use crate::body::Extent;
+use crate::kernel::Threads;
 
 /// What a shelf on a disk is told.
 #[derive(Debug, Clone)]
@@ -52,7 +54,7 @@ pub struct DiskSizes {
 pub(super) struct Disk {
     pub(super) directory: Directory,
     pub(super) sizes: DiskSizes,
-    pub(super) threads: Threads,
+    pub(super) threads: Arc<Threads>,
     pub(super) bans: Arc<Bans>,
     pub(super) failures: AtomicU64,
     index: Mutex<Index>,
@@ -96,7 +98,12 @@ const OPEN_WEIGHT: u32 = 8 << 10;
 
 impl Disk {
     /// Takes a directory. What is in it can be found bit by bit, as a thread reads it.
-    pub(super) fn open(sizes: DiskSizes, bans: Arc<Bans>, now: SystemTime) -> io::Result<Arc<Self>> {
+    pub(super) fn open(
+        sizes: DiskSizes,
+        bans: Arc<Bans>,
+        threads: Arc<Threads>,
+        now: SystemTime,
+    ) -> io::Result<Arc<Self>> {
         let directory = Directory::take(&sizes.directory, seconds(now))?;
         let open = Cache::builder()
             .max_capacity(sizes.open * u64::from(OPEN_WEIGHT))
@@ -106,7 +113,7 @@ impl Disk {
             .build();
         let disk = Arc::new(Self {
             index: Mutex::new(Index::seeded(directory.first())),
-            threads: Threads::up_to(sizes.threads)?,
+            threads,
             directory,
             sizes,
             bans,
@@ -142,7 +149,7 @@ impl Disk {
         if !closed.is_empty() {
             let disk = self.clone();
             let opened =
-                self.threads.run(move || closed.into_iter().map(|number| disk.load(number)).collect::<Vec<_>>());
+                self.threads.begin(move || closed.into_iter().map(|number| disk.load(number)).collect::<Vec<_>>());
             let mut opened = opened.await.unwrap_or_default().into_iter();
             found.iter_mut().filter(|(_, open)| open.is_none()).for_each(|(_, open)| *open = opened.next().flatten());
         }
@@ -202,32 +209,34 @@ impl Disk {
         }
     }
 
-    /// Forgets: how many objects, and when the disk has it.
-    pub(super) fn purge(self: &Arc<Self>, target: &Target, purge: Purge) -> (u64, Option<oneshot::Receiver<()>>) {
-        let meant = {
-            let mut index = self.index();
-            let meant = index.select(target);
-            for number in &meant {
-                match purge {
-                    Purge::Soft => index.stale(*number),
-                    Purge::Hard => drop(index.remove(*number)),
-                }
+    /// Forgets what is meant, as far as the index goes: of one target, a piece of what comes after what was seen. Whose files
+    /// are to follow, and where to go on, unless that was the last piece.
+    pub(super) fn purge_some(
+        &self,
+        meant: &Meant,
+        at: usize,
+        after: Option<After>,
+        purge: Purge,
+    ) -> (Vec<u64>, Option<After>) {
+        let mut index = self.index();
+        let (numbers, next) = index.select(meant, at, after.as_ref());
+        for number in &numbers {
+            match purge {
+                Purge::Soft => index.stale(*number),
+                Purge::Hard => drop(index.remove(*number)),
             }
-            meant
-        };
-        if meant.is_empty() {
-            return (0, None);
         }
-        let (disk, count) = (self.clone(), meant.len() as u64);
-        let done = self.threads.carry_out(move || {
-            for number in meant {
-                match purge {
-                    Purge::Soft => disk.amend_stale(number),
-                    Purge::Hard => disk.discard(number),
-                }
+        (numbers, next)
+    }
+
+    /// The same for files. Waits for the disk.
+    pub(super) fn purge_files(&self, numbers: &[u64], purge: Purge) {
+        for number in numbers {
+            match purge {
+                Purge::Soft => self.amend_stale(*number),
+                Purge::Hard => self.discard(*number),
             }
-        });
-        (count, Some(done))
+        }
     }
 
     pub(super) fn count(&self) -> Count {
@@ -313,9 +322,9 @@ impl Disk {
         }
     }
 
-    /// Whether it is what its label means, and has no later label.
+    /// Whether it is what its label means, has no later label, and was not purged softly.
     fn is_still(&self, open: &Open) -> bool {
-        let is_there = self.index().sequence(&open.label) == Some(open.sequence);
+        let is_there = self.index().fresh(&open.label) == Some(open.sequence);
         is_there && self.open.get(&open.sequence).is_some_and(|held| Arc::ptr_eq(&held.label, &open.label))
     }
 

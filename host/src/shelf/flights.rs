@@ -14,8 +14,8 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use tokio::sync::oneshot;
 
+use super::bans::{Bans, Moment};
 use super::follow::{Follow, Source};
-use super::tags::{Bans, Moment};
 
 /// All flights.
 #[derive(Clone)]
@@ -68,7 +68,8 @@ struct Shared {
     shards: Box<[Mutex<Shard>]>,
     hasher: RandomState,
     /// Until when a key is nobody's flight.
-    alone: Cache<Bytes, Instant>,
+    /// By a keyed hash: keys are as long as clients like, and where two meet, one is not waited for.
+    alone: Cache<u64, Instant>,
     remember: Duration,
     most: usize,
     bans: Arc<Bans>,
@@ -101,7 +102,7 @@ impl Flights {
     /// Boards the flight of a key.
     #[must_use]
     pub fn board(&self, key: &Bytes, now: Instant) -> Boarding {
-        if self.0.alone.get(key).is_some_and(|until| now < until) {
+        if self.0.alone.get(&self.0.hash(key)).is_some_and(|until| now < until) {
             return Boarding::Alone;
         }
         let mut shard = self.0.shard(key);
@@ -141,7 +142,7 @@ impl Flights {
 
     /// Nothing of this key could be stored: from now on, for a while, nobody waits for anybody.
     pub fn remember(&self, key: &Bytes, now: Instant) {
-        self.0.alone.insert(key.clone(), now + self.0.remember);
+        self.0.alone.insert(self.0.hash(key), now + self.0.remember);
     }
 
     /// How many there are.
@@ -160,7 +161,7 @@ impl Leader {
 
     /// What was fetched is for nobody else, and so will be what is fetched next: all go their own ways at once.
     pub fn uncacheable(mut self, now: Instant) {
-        self.flights.alone.insert(self.key.clone(), now + self.flights.remember);
+        self.flights.alone.insert(self.flights.hash(&self.key), now + self.flights.remember);
         self.land(|| Landing::Uncacheable);
     }
 
@@ -250,9 +251,13 @@ impl Shared {
         Leader { flights: self.clone(), key: key.clone(), number, begun: self.bans.moment(), is_over: false }
     }
 
+    fn hash(&self, key: &Bytes) -> u64 {
+        self.hasher.hash_one(key)
+    }
+
     fn shard(&self, key: &Bytes) -> MutexGuard<'_, Shard> {
         let shards = self.shards.len() as u64;
-        let at = usize::try_from(self.hasher.hash_one(key) % shards).unwrap_or(0);
+        let at = usize::try_from(self.hash(key) % shards).unwrap_or(0);
         lock(self.shards.get(at).expect("the remainder is smaller than the number of shards"))
     }
 }

@@ -81,7 +81,7 @@ impl Follow {
             let mut bytes = vec![0; most];
             file.read_exact_at(&mut bytes, at).map(|()| Bytes::from(bytes))
         };
-        self.reading = self.growing.disk.as_ref().map(|disk| disk.threads.run(read));
+        self.reading = self.growing.disk.as_ref().map(|disk| disk.threads.begin(read));
     }
 }
 

@@ -1,6 +1,6 @@
 //! An object as a file, and what of a file is believed.
 //!
-//! A file is a fixed beginning, key, variant, tags, head, and then the content to the byte. Lengths, key and head are under
+//! A file is a fixed beginning, key, variant, kind and tags, head, and then the content to the byte. Lengths, key and head are under
 //! one checksum; the content is as long as the beginning says, or the file is broken. Behind the content are two slots for
 //! later labels: the one with the higher version counts, the other one is written next, so that a write that was cut off
 //! destroys nothing that counts.
@@ -34,8 +34,8 @@ pub(super) struct Found {
 }
 
 /// The last digit is the format's version.
-const MAGIC: [u8; 8] = *b"weirobj1";
-const SLOT_MAGIC: [u8; 8] = *b"weirlab1";
+const MAGIC: [u8; 8] = *b"weirobj2";
+const SLOT_MAGIC: [u8; 8] = *b"weirlab2";
 
 /// Magic, sequence, flags, four lengths, length of the content, stored, expires, checksum.
 const FIXED: usize = 8 + 8 + 4 + 4 * 4 + 8 + 8 + 8 + CHECKSUM;
@@ -57,7 +57,7 @@ const FIRST: usize = 8 << 10;
 
 /// Where the content of an object with this label begins.
 pub(super) fn content_at(label: &Label) -> u64 {
-    (FIXED + label.key.len() + label.variant.len() + tags_length(label) + label.head.len()) as u64
+    (FIXED + label.key.len() + label.variant.len() + words_length(label) + label.head.len()) as u64
 }
 
 /// Bytes on a disk.
@@ -67,7 +67,7 @@ pub(super) fn rounded(bytes: u64) -> u64 {
 
 /// What stands before the content.
 pub(super) fn beginning(label: &Label, sequence: u64, length: u64, is_synced: bool) -> Vec<u8> {
-    let tags = tags_bytes(label);
+    let tags = words_bytes(label);
     let mut fixed = Vec::with_capacity(FIXED);
     fixed.extend(MAGIC);
     fixed.extend(sequence.to_le_bytes());
@@ -108,7 +108,7 @@ pub(super) fn read(file: &File, sequence: u64) -> io::Result<Option<Found>> {
 /// Writes a later label behind the content, and says how many bytes more that are. `false` if it has no room there.
 pub(super) fn amend(file: &File, sequence: u64, label: &Label, is_stale: bool) -> io::Result<bool> {
     let Some(found) = read(file, sequence)? else { return Err(io::Error::other("the file is broken")) };
-    let tags = tags_bytes(label);
+    let tags = words_bytes(label);
     let mut slot = Vec::with_capacity(SLOT_FIXED + tags.len() + label.head.len());
     slot.extend(SLOT_MAGIC);
     slot.extend(sequence.to_le_bytes());
@@ -134,7 +134,7 @@ pub(super) fn amend(file: &File, sequence: u64, label: &Label, is_stale: bool) -
 
 /// Bytes that later labels of an object may take.
 pub(super) fn amended(label: &Label) -> u64 {
-    2 * rounded((SLOT_FIXED + tags_length(label) + label.head.len()) as u64)
+    2 * rounded((SLOT_FIXED + words_length(label) + label.head.len()) as u64)
 }
 
 /// The fixed beginning.
@@ -150,11 +150,17 @@ struct First {
 struct Later {
     version: u64,
     flags: u32,
-    tags: Vec<Box<str>>,
+    words: Words,
     head: Vec<u8>,
     stored: u64,
     expires: u64,
     size: u64,
+}
+
+/// What a label can be forgotten by, beside its key.
+struct Words {
+    kind: Box<str>,
+    tags: Vec<Box<str>>,
 }
 
 struct Reader<'b>(&'b [u8]);
@@ -186,7 +192,9 @@ impl First {
         if checksum(&[signed, key, variant, tags, head]) != checked {
             return None;
         }
-        let label = Label::of(key, variant, head, time(self.stored), time(self.expires)).tagged(read_tags(tags)?);
+        let label = Label::of(key, variant, head, time(self.stored), time(self.expires));
+        let Words { kind, tags } = read_words(tags)?;
+        let label = label.of_kind(kind).tagged(tags);
         let at = self.whole() as u64;
         Some(Found {
             label,
@@ -208,7 +216,8 @@ impl Later {
     fn onto(self, found: Found) -> Found {
         let Found { label, .. } = &found;
         let label = Label::of(&label.key, &label.variant, &self.head, time(self.stored), time(self.expires));
-        Found { label: label.tagged(self.tags), is_stale: self.flags & STALE != 0, version: self.version, ..found }
+        let label = label.of_kind(self.words.kind).tagged(self.words.tags);
+        Found { label, is_stale: self.flags & STALE != 0, version: self.version, ..found }
     }
 }
 
@@ -258,7 +267,7 @@ fn read_slot(file: &File, at: u64, sequence: u64) -> io::Result<Option<Later>> {
             return None;
         }
         let size = bytes.len() as u64;
-        Some(Later { version, flags, tags: read_tags(tags)?, head: head.to_vec(), stored, expires, size })
+        Some(Later { version, flags, words: read_words(tags)?, head: head.to_vec(), stored, expires, size })
     };
     Ok(believe())
 }
@@ -277,27 +286,30 @@ fn read_up_to(file: &File, at: u64, most: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn tags_length(label: &Label) -> usize {
-    label.tags.iter().map(|tag| tag.len() + 2).sum()
+fn words_length(label: &Label) -> usize {
+    label.tags.iter().chain([&label.kind]).map(|word| word.len() + 2).sum()
 }
 
-fn tags_bytes(label: &Label) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(tags_length(label));
-    for tag in &*label.tags {
-        bytes.extend(u16::try_from(tag.len()).unwrap_or(u16::MAX).to_le_bytes());
-        bytes.extend(tag.as_bytes());
+/// The kind, and behind it the tags.
+fn words_bytes(label: &Label) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(words_length(label));
+    for word in std::iter::once(&label.kind).chain(&*label.tags) {
+        bytes.extend(u16::try_from(word.len()).unwrap_or(u16::MAX).to_le_bytes());
+        bytes.extend(word.as_bytes());
     }
     bytes
 }
 
-fn read_tags(mut bytes: &[u8]) -> Option<Vec<Box<str>>> {
-    let mut tags = Vec::new();
+fn read_words(mut bytes: &[u8]) -> Option<Words> {
+    let mut words = Vec::new();
     while let Some((length, rest)) = bytes.split_first_chunk::<2>() {
-        let (tag, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
-        tags.push(std::str::from_utf8(tag).ok()?.into());
+        let (word, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
+        words.push(str::from_utf8(word).ok()?.into());
         bytes = rest;
     }
-    bytes.is_empty().then_some(tags)
+    let tags = if words.is_empty() { Vec::new() } else { words.split_off(1) };
+    let kind = words.pop()?;
+    bytes.is_empty().then_some(Words { kind, tags })
 }
 
 fn checksum(parts: &[&[u8]]) -> [u8; CHECKSUM] {

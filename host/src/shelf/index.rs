@@ -4,12 +4,17 @@
 //! bounded as well as what they take on the disk. Who leaves is the one used longest ago of a few taken at random.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Bound;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
 use super::object::Label;
-use super::tags::{Tags, Target};
+use super::tags::Tags;
+use super::target::{Known, Meant, Target};
+use super::walk::{After, Budget};
 
 /// The index.
 #[derive(Debug)]
@@ -18,6 +23,7 @@ pub(super) struct Index {
     free: Vec<u32>,
     keys: BTreeMap<Bytes, Vec<u32>>,
     tags: Tags<u32>,
+    kinds: HashSet<Arc<str>>,
     numbers: HashMap<u64, u32>,
     chance: fastrand::Rng,
     /// Bytes on the disk, of what is here.
@@ -35,6 +41,10 @@ pub(super) struct Card {
     key: Bytes,
     variant: Bytes,
     tags: Box<[u64]>,
+    /// Shared by all that are of it.
+    kind: Arc<str>,
+    /// When it came or was last confirmed, in milliseconds, as files have it.
+    stored: u64,
     /// Bytes on the disk.
     pub(super) size: u64,
     /// Of these, what later labels take.
@@ -54,13 +64,15 @@ const MOST_VARIANTS: usize = 64;
 const SAMPLE: usize = 10;
 
 /// What a card costs beside its bytes: a slot, its places in maps, allocations.
-const OVERHEAD: u64 = 320;
+const OVERHEAD: u64 = 344;
 const TAG: u64 = 48;
 
 impl Card {
     pub(super) fn of(label: &Label, sequence: u64, size: u64, used: u32, expires: u32) -> Self {
-        let (key, variant) = (label.key.clone(), label.variant.clone());
-        Self { sequence, key, variant, tags: Box::default(), size, more: 0, used, expires, is_stale: false }
+        let (key, variant, kind, stored) =
+            (label.key.clone(), label.variant.clone(), Arc::default(), millis(label.stored));
+        let tags = Box::default();
+        Self { sequence, key, variant, tags, kind, stored, size, more: 0, used, expires, is_stale: false }
     }
 
     fn cost(&self) -> u64 {
@@ -75,6 +87,7 @@ impl Index {
             free: Vec::new(),
             keys: BTreeMap::new(),
             tags: Tags::default(),
+            kinds: HashSet::new(),
             numbers: HashMap::new(),
             chance: fastrand::Rng::with_seed(seed),
             bytes: 0,
@@ -98,7 +111,7 @@ impl Index {
             let oldest = slots.into_iter().min_by_key(|slot| self.card(*slot).map(|card| card.sequence));
             left.extend(oldest.and_then(|slot| self.take(slot)));
         }
-        card.tags = self.tags.numbers(label);
+        (card.tags, card.kind) = (self.tags.numbers(label), self.kind(&label.kind));
         self.put(card);
         left
     }
@@ -123,7 +136,13 @@ impl Index {
         self.card(slot).map(|card| card.sequence)
     }
 
-    /// It has another label of the same key and variant, and perhaps takes more room.
+    /// The object with this label, unless it is stale.
+    pub(super) fn fresh(&self, label: &Label) -> Option<u64> {
+        let slot = self.slots_of(&label.key).into_iter().find(|slot| self.is_variant(*slot, &label.variant))?;
+        self.card(slot).filter(|card| !card.is_stale).map(|card| card.sequence)
+    }
+
+    /// It has another label of the same key and variant, and perhaps takes more room. Its place stays the one that it had.
     /// It was found stale or not; what it became since then it stays. Whether it is stale now; `None` if it is not here.
     pub(super) fn relabel(
         &mut self,
@@ -133,7 +152,8 @@ impl Index {
         expires: u32,
     ) -> Option<bool> {
         let mut card = self.sequence(label).filter(|held| *held == sequence).and_then(|held| self.remove(held))?;
-        card.tags = self.tags.numbers(label);
+        (card.tags, card.kind) = (self.tags.numbers(label), self.kind(&label.kind));
+        card.stored = millis(label.stored);
         let is_stale = card.is_stale && !was_stale;
         (card.expires, card.is_stale) = (expires, is_stale);
         card.size = card.size - card.more + more;
@@ -178,18 +198,41 @@ impl Index {
         best.and_then(|(_, _, slot)| self.take(slot))
     }
 
-    /// The numbers of what is meant.
-    pub(super) fn select(&self, target: &Target) -> Vec<u64> {
-        let slots: Vec<u32> = match target {
-            Target::Key(key) => self.slots_of(key),
-            Target::Prefix(prefix) => {
-                let from = self.keys.range::<Bytes, _>(prefix..);
-                from.take_while(|(key, _)| key.starts_with(prefix)).flat_map(|(_, slots)| slots).copied().collect()
+    /// The numbers of what is meant: of one target, a piece of what comes after what was seen. Where to go on, unless that
+    /// was the last piece.
+    pub(super) fn select(&self, meant: &Meant, at: usize, after: Option<&After>) -> (Vec<u64>, Option<After>) {
+        let (mut numbers, mut budget) = (Vec::new(), Budget::of_a_piece());
+        let Some(target) = meant.targets.get(at) else { return (numbers, None) };
+        for (slots, seen) in self.within(target, after) {
+            let cards = || slots.iter().filter_map(|slot| self.card(*slot));
+            let key = cards().next().map_or(&[][..], |card| &card.key);
+            if meant.only.lets_key(key) {
+                let own = cards().filter(|card| meant.target_of(&self.known(card)) == Some(at));
+                numbers.extend(own.map(|card| card.sequence));
             }
-            Target::Tag(tag) => self.tags.members(tag),
-            Target::All => self.numbers.values().copied().collect(),
+            if !budget.spend(key) {
+                return (numbers, Some(seen.clone()));
+            }
+        }
+        (numbers, None)
+    }
+
+    /// What a target means, behind what was seen of it: in the order of keys, or of slots.
+    fn within<'a>(
+        &'a self,
+        target: &'a Target,
+        after: Option<&'a After>,
+    ) -> Box<dyn Iterator<Item = (Vec<u32>, After)> + 'a> {
+        if let Target::Tag(tag) = target {
+            let after = after.and_then(|after| if let After::Slot(slot) = after { Some(slot) } else { None });
+            return Box::new(self.tags.members(tag, after).map(|slot| (vec![*slot], After::Slot(*slot))));
+        }
+        let from = match after {
+            Some(After::Key(key)) => Bound::Excluded(&**key),
+            _ => Bound::Included(target.first()),
         };
-        slots.into_iter().filter_map(|slot| self.card(slot)).map(|card| card.sequence).collect()
+        let keys = self.keys.range::<[u8], _>((from, Bound::Unbounded)).take_while(|(key, _)| target.spans(key));
+        Box::new(keys.map(|(key, slots)| (slots.clone(), After::Key(key.clone()))))
     }
 
     /// How many objects there are.
@@ -222,6 +265,10 @@ impl Index {
         self.memory -= card.cost();
         self.numbers.remove(&card.sequence);
         self.tags.remove(&card.tags, &slot);
+        // This one's and the set's own.
+        if Arc::strong_count(&card.kind) <= 2 {
+            self.kinds.remove(&card.kind);
+        }
         if let Some(slots) = self.keys.get_mut(&card.key) {
             slots.retain(|other| *other != slot);
             if slots.is_empty() {
@@ -235,6 +282,19 @@ impl Index {
         usize::try_from(slot).ok().and_then(|slot| self.slots.get(slot))?.as_ref()
     }
 
+    fn kind(&mut self, kind: &str) -> Arc<str> {
+        let held = self.kinds.get(kind).cloned();
+        held.unwrap_or_else(|| {
+            let kind = Arc::<str>::from(kind);
+            self.kinds.insert(kind.clone());
+            kind
+        })
+    }
+
+    fn known<'a>(&'a self, card: &'a Card) -> Seen<'a> {
+        Seen { card, tags: &self.tags }
+    }
+
     fn slots_of(&self, key: &[u8]) -> Vec<u32> {
         self.keys.get(key).cloned().unwrap_or_default()
     }
@@ -242,4 +302,33 @@ impl Index {
     fn is_variant(&self, slot: u32, variant: &[u8]) -> bool {
         self.card(slot).is_some_and(|card| *card.variant == *variant)
     }
+}
+
+/// A card as what is meant sees it.
+struct Seen<'a> {
+    card: &'a Card,
+    tags: &'a Tags<u32>,
+}
+
+impl Known for Seen<'_> {
+    fn key(&self) -> &[u8] {
+        &self.card.key
+    }
+
+    fn kind(&self) -> &str {
+        &self.card.kind
+    }
+
+    fn has(&self, tag: &str) -> bool {
+        self.card.tags.contains(&self.tags.number(tag))
+    }
+
+    fn stored(&self) -> SystemTime {
+        UNIX_EPOCH.checked_add(Duration::from_millis(self.card.stored)).unwrap_or(UNIX_EPOCH)
+    }
+}
+
+fn millis(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -5,6 +5,7 @@
 //! hits. Invariant: an entry that can be found can be purged.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,9 +14,12 @@ use moka::notification::RemovalCause;
 use moka::ops::compute::Op;
 use moka::sync::Cache;
 
+use super::bans::{Bans, Moment};
 use super::counters::Count;
 use super::object::{Label, Object};
-use super::tags::{Bans, Moment, Purge, Tags, Target};
+use super::tags::Tags;
+use super::target::{Meant, Purge, Target};
+use super::walk::Budget;
 
 /// The shelf in memory.
 #[derive(Debug)]
@@ -151,10 +155,18 @@ impl Memory {
         self.forget(&label.key, Purge::Hard, |held| held.number() == number);
     }
 
-    /// Forgets, and says of how many objects.
-    pub(super) fn purge(&self, target: &Target, purge: Purge) -> u64 {
-        let keys = self.known.keys().select(target);
-        keys.iter().map(|key| self.forget(key, purge, |object| target.means(object.label()))).sum()
+    /// Forgets what is meant: of one target, a piece of what comes after a key. Of how many objects, and where to go on, unless
+    /// that was the last piece.
+    pub(super) fn purge_some(
+        &self,
+        meant: &Meant,
+        at: usize,
+        after: Option<Bytes>,
+        purge: Purge,
+    ) -> (u64, Option<Bytes>) {
+        let (keys, next) = self.known.keys().select(meant, at, after);
+        let is_own = |object: &Object| meant.target_of(&**object.label()) == Some(at);
+        (keys.iter().map(|key| self.forget(key, purge, is_own)).sum(), next)
     }
 
     pub(super) fn count(&self) -> Count {
@@ -236,16 +248,28 @@ impl Keys {
         }
     }
 
-    fn select(&self, target: &Target) -> Vec<Bytes> {
-        match target {
-            Target::Key(key) => self.keys.contains_key(key).then(|| key.clone()).into_iter().collect(),
-            Target::Prefix(prefix) => {
-                let from = self.keys.range::<Bytes, _>(prefix..).map(|(key, _)| key);
-                from.take_while(|key| key.starts_with(prefix)).cloned().collect()
+    /// Keys whose objects may be meant.
+    fn select(&self, meant: &Meant, at: usize, after: Option<Bytes>) -> (Vec<Bytes>, Option<Bytes>) {
+        let (mut selected, mut budget) = (Vec::new(), Budget::of_a_piece());
+        let Some(target) = meant.targets.get(at) else { return (selected, None) };
+        for key in self.within(target, after.as_ref()) {
+            if meant.only.lets_key(key) {
+                selected.push(key.clone());
             }
-            Target::Tag(tag) => self.tags.members(tag),
-            Target::All => self.keys.keys().cloned().collect(),
+            if !budget.spend(key) {
+                return (selected, Some(key.clone()));
+            }
         }
+        (selected, None)
+    }
+
+    fn within<'a>(&'a self, target: &'a Target, after: Option<&'a Bytes>) -> Box<dyn Iterator<Item = &'a Bytes> + 'a> {
+        if let Target::Tag(tag) = target {
+            return Box::new(self.tags.members(tag, after));
+        }
+        let from = after.map_or(Bound::Included(target.first()), |after| Bound::Excluded(&**after));
+        let keys = self.keys.range::<[u8], _>((from, Bound::Unbounded)).map(|(key, _)| key);
+        Box::new(keys.take_while(|key| target.spans(key)))
     }
 }
 

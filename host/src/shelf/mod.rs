@@ -4,6 +4,7 @@
 //! fresh is its owner's knowledge, kept in `Label::head`. One `Shelf` is shared by all threads and outlives reloads.
 //! Nothing here waits for a disk on the caller's thread. Invariant: what can be found is whole.
 
+mod bans;
 mod counters;
 mod directory;
 mod disk;
@@ -16,8 +17,9 @@ mod memory;
 mod object;
 mod sweep;
 mod tags;
+mod target;
 mod tee;
-mod threads;
+mod walk;
 mod write;
 mod writing;
 
@@ -36,10 +38,11 @@ pub use self::disk::DiskSizes;
 pub use self::flights::{Boarding, Flights, Landing, Leader, Waiter};
 pub use self::follow::{Follow, Source};
 pub use self::object::{Label, Object};
-pub use self::tags::{Purge, Target};
+pub use self::target::{Meant, Only, Purge, Target, Test};
 pub use self::tee::Tee;
 pub use self::writing::Writing;
-use self::{disk::Disk, memory::Memory, tags::Bans, writing::Takes};
+use self::{bans::Bans, disk::Disk, memory::Memory, walk::Walk, writing::Takes};
+use crate::kernel::Threads;
 
 /// What a shelf is told.
 #[derive(Debug, Clone, Default)]
@@ -84,13 +87,14 @@ pub struct Shelf {
     bans: Arc<Bans>,
     flights: Flights,
     numbers: Arc<AtomicU64>,
+    threads: Arc<Threads>,
 }
 
-/// What a purge did. In memory and for everybody who asks it is done; files follow.
+/// A purge that was begun. It is carried out whether or not anybody waits for it.
 #[derive(Debug)]
 pub struct Purged {
-    /// Objects that were meant, those on both shelves counted once for each.
-    pub count: u64,
+    count: u64,
+    counting: Option<oneshot::Receiver<u64>>,
     written: Option<oneshot::Receiver<()>>,
 }
 
@@ -100,11 +104,17 @@ impl Shelf {
     pub fn open(sizes: Sizes, now: SystemTime) -> io::Result<Self> {
         let bans = Arc::new(Bans::default());
         let memory = sizes.memory.map(|sizes| Arc::new(Memory::of(sizes.capacity, sizes.most)));
-        let disk = sizes.disk.map(|sizes| Disk::open(sizes, bans.clone(), now)).transpose()?;
+        let threads = match &sizes.disk {
+            Some(disk) => Threads::at_least_one("shelf", disk.threads)?,
+            // Nothing waits here for long; there is work for it when much is purged at once.
+            None => Threads::up_to("shelf", 1),
+        };
+        let threads = Arc::new(threads);
+        let disk = sizes.disk.map(|sizes| Disk::open(sizes, bans.clone(), threads.clone(), now)).transpose()?;
         let FlightSizes { waiters, remember, remembered } = sizes.flights;
         let flights = Flights::of(waiters, remember, remembered, bans.clone());
         let first = disk.as_ref().map_or(0, |disk| disk.directory.first());
-        Ok(Self { memory, disk, bans, flights, numbers: Arc::new(AtomicU64::new(first)) })
+        Ok(Self { memory, disk, bans, flights, numbers: Arc::new(AtomicU64::new(first)), threads })
     }
 
     /// Who fetches what, and who waits for it.
@@ -162,12 +172,17 @@ impl Shelf {
         }
     }
 
-    /// Forgets. What is being written counts as well: it began before.
+    /// Forgets what one target means.
     pub fn purge(&self, target: &Target, purge: Purge) -> Purged {
-        self.bans.add(target, purge);
-        let memory = self.memory.as_ref().map_or(0, |memory| memory.purge(target, purge));
-        let (disk, written) = self.disk.as_ref().map_or((0, None), |disk| disk.purge(target, purge));
-        Purged { count: memory + disk, written }
+        self.forget(Meant::from(target.clone()), purge)
+    }
+
+    /// Forgets. What is being written counts as well: it began before. What is found at once is done at once, as a single key
+    /// always is; for the rest `Purged` says when.
+    pub fn forget(&self, meant: Meant, purge: Purge) -> Purged {
+        let meant = Arc::new(meant);
+        self.bans.add(&meant, purge);
+        Walk::of(meant, purge, self.disk.clone(), self.memory.clone()).begin(&self.threads)
     }
 
     fn number(&self) -> u64 {
@@ -192,6 +207,17 @@ impl Shelf {
 }
 
 impl Purged {
+    /// Ends when it holds for everybody who asks: how many objects were meant, those on both shelves counted once for each.
+    /// Cancellation safe.
+    pub async fn count(&mut self) -> u64 {
+        if let Some(counting) = &mut self.counting {
+            // An error is a thread that is gone, and the shelf with it.
+            self.count = counting.await.unwrap_or(self.count);
+            self.counting = None;
+        }
+        self.count
+    }
+
     /// Ends when a restart would not bring anything of it back; as long as the shelf is not complete (`is_complete`), a file
     /// that was not read yet may still come back by one.
     pub async fn written(self) {

@@ -23,6 +23,8 @@ pub struct Label {
     pub head: Bytes,
     /// Names that it can be forgotten by.
     pub tags: Arc<[Box<str>]>,
+    /// What its owner sorts it under: one of few words, by which what is forgotten can be narrowed.
+    pub kind: Box<str>,
     /// When it came, or was last confirmed.
     pub stored: SystemTime,
     /// When nobody will want it any more: it may leave before others do.
@@ -57,7 +59,7 @@ pub(super) enum Content {
 pub(super) const LONGEST_KEY: usize = 64 << 10;
 /// The longest head.
 pub(super) const LONGEST_HEAD: usize = 256 << 10;
-/// The bytes of all tags, with two more for each: 128 tags of 1 KiB fit.
+/// The bytes of all tags and of the kind, with two more for each: 128 tags of 1 KiB fit.
 pub(super) const LONGEST_TAGS: usize = 132 << 10;
 
 /// What an object in memory costs beside its bytes: the label, its place in a map and in the indexes, reference counts.
@@ -81,13 +83,19 @@ impl Label {
     #[must_use]
     pub fn of(key: &[u8], variant: &[u8], head: &[u8], stored: SystemTime, expires: SystemTime) -> Self {
         let [key, variant, head] = [key, variant, head].map(Bytes::copy_from_slice);
-        Self { key, variant, head, tags: Arc::default(), stored, expires, read: OnceLock::new() }
+        Self { key, variant, head, tags: Arc::default(), kind: Box::default(), stored, expires, read: OnceLock::new() }
     }
 
     /// With tags.
     #[must_use]
     pub fn tagged(self, tags: impl IntoIterator<Item = Box<str>>) -> Self {
         Self { tags: tags.into_iter().collect(), ..self }
+    }
+
+    /// Of this kind.
+    #[must_use]
+    pub fn of_kind(self, kind: impl Into<Box<str>>) -> Self {
+        Self { kind: kind.into(), ..self }
     }
 
     /// What was read from the head, read now if it was not before. `None` if something of another type was.
@@ -99,8 +107,9 @@ impl Label {
     #[must_use]
     pub fn is_storable(&self) -> bool {
         let is_key = self.key.len() <= LONGEST_KEY && self.variant.len() <= LONGEST_KEY;
-        let tags: usize = self.tags.iter().map(|tag| tag.len() + 2).sum();
-        let are_tags = tags <= LONGEST_TAGS && self.tags.iter().all(|tag| u16::try_from(tag.len()).is_ok());
+        let words = || self.tags.iter().chain([&self.kind]);
+        let tags: usize = words().map(|word| word.len() + 2).sum();
+        let are_tags = tags <= LONGEST_TAGS && words().all(|word| u16::try_from(word.len()).is_ok());
         is_key && are_tags && self.head.len() <= LONGEST_HEAD
     }
 
@@ -111,7 +120,7 @@ impl Label {
     /// Bytes in memory. The head counts twice: what was read from it is as large, roughly.
     fn weight(&self) -> usize {
         let tags: usize = self.tags.iter().map(|tag| tag.len() + PIECE).sum();
-        OVERHEAD + self.key.len() + self.variant.len() + 2 * self.head.len() + tags
+        OVERHEAD + self.key.len() + self.variant.len() + self.kind.len() + 2 * self.head.len() + tags
     }
 }
 

@@ -8,9 +8,9 @@ use std::io;
 use std::sync::{Arc, Weak};
 use std::thread;
 
+use super::bans::Moment;
 use super::disk::{Disk, Shelved};
 use super::format::{self, Found};
-use super::tags::Moment;
 
 /// Begins to read.
 pub(super) fn begin(disk: &Arc<Disk>) -> io::Result<()> {

@@ -11,10 +11,10 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
+use super::bans::Moment;
 use super::disk::{Disk, Shelved};
 use super::format;
 use super::object::Label;
-use super::tags::Moment;
 
 /// A file that is being written.
 #[derive(Debug)]

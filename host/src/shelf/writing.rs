@@ -12,13 +12,13 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use super::Shelf;
+use super::bans::{Bans, Moment};
 use super::disk::Disk;
 use super::flights::Leader;
 use super::follow::Source;
 use super::growth::{BACKLOG, BATCH, End, Feed, Next, Reader, State};
 use super::memory::Memory;
 use super::object::{Content, Label, Object};
-use super::tags::{Bans, Moment};
 use super::write::{self, Spool};
 use crate::clock;
 

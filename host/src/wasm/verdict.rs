@@ -119,9 +119,6 @@ const GATEWAYS_OWN: &[&str] = &[
 const WITHOUT_FILE: [Status; 4] =
     [Status::NO_CONTENT, Status::RESET_CONTENT, Status::NOT_MODIFIED, Status::PARTIAL_CONTENT];
 
-/// The first words of variables that only the gateway sets.
-const RESERVED_SPACES: &[&str] = &["client", "member", "pool", "request", "response", "route", "site", "time", "tls"];
-
 /// Checks what a filter said.
 pub(super) fn check(
     action: types::Action,
@@ -281,14 +278,11 @@ fn status(status: u16) -> Result<Status, Refused> {
 }
 
 fn variable(name: String, value: String) -> Result<Edit, Refused> {
-    let lawful = |part: &str| {
-        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-    };
     let space = match name.split_once('.') {
-        Some((space, rest)) if name.len() <= MAX_NAME && lawful(space) && rest.split('.').all(lawful) => space,
+        Some((space, _)) if name.len() <= MAX_NAME && message::is_variable_name(&name) => space,
         _ => return Err(refused(format_args!("`{}` is not a variable's name; `namespace.name` is", shown(&name)))),
     };
-    if RESERVED_SPACES.contains(&space) {
+    if message::OWN_SPACES.contains(&space) {
         return Err(refused(format_args!("variable `{name}`: only the gateway sets those of `{space}`")));
     }
     if value.len() > MAX_VARIABLE {

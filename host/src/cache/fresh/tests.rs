@@ -43,6 +43,9 @@ fn lifetimes_and_where_they_come_from() {
         (&[("last-modified", "x")], secs(0), Source::Nowhere),
         (&[("cdn-cache-control", "max-age=7"), ("cache-control", "s-maxage=9")], secs(7), Source::MaxAge),
         (&[("cdn-cache-control", "public"), ("expires", date(9))], secs(0), Source::Nowhere),
+        (&[("weir-ruled", "9"), ("cache-control", "s-maxage=1, max-age=3600")], secs(9), Source::Ruled),
+        (&[("weir-ruled", "9"), ("age", "100"), ("expires", "0")], secs(109), Source::Ruled),
+        (&[("weir-ruled", "soon"), ("cache-control", "max-age=3600")], secs(3600), Source::MaxAge),
     ] {
         let policy = policy(lines);
         assert_eq!((policy.lifetime, policy.source), (lifetime, source), "{lines:?}");

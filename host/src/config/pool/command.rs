@@ -109,7 +109,7 @@ fn directory(item: &Item<'_>) -> Option<PathBuf> {
 fn identity(table: &Table<'_>) -> (Option<u32>, Option<u32>) {
     let user = table.item("user").and_then(|item| Some((id(&item, USERS, "user")?, item)));
     let group = match (table.item("group"), &user) {
-        (Some(item), _) => id(&item, GROUPS, "group").map(|(group, _)| group),
+        (Some(item), _) => group(&item),
         (None, Some(((_, Some(group)), _))) => Some(*group),
         (None, Some((_, item))) => {
             item.problem("is not in /etc/passwd, so its group must be given as well");
@@ -118,6 +118,11 @@ fn identity(table: &Table<'_>) -> (Option<u32>, Option<u32>) {
         (None, None) => None,
     };
     (user.map(|((user, _), _)| user), group)
+}
+
+/// A group, by its number or its name.
+pub(in crate::config) fn group(item: &Item<'_>) -> Option<u32> {
+    id(item, GROUPS, "group").map(|(group, _)| group)
 }
 
 /// A number, or what a name stands for; with the group that a user's line tells.

@@ -5,7 +5,7 @@ use super::super::route::Routed;
 use super::super::{Answer, Exchange};
 use super::entry::Hit;
 use super::tell::{self, Done};
-use super::{Desk, count, purge};
+use super::{Desk, apart, purge, words};
 use crate::cache::lookup::{self, Found};
 use crate::clock;
 use crate::message::Method;
@@ -21,7 +21,8 @@ pub(in super::super) fn at_once(exchange: &mut Exchange, routed: &mut Routed) ->
         return None;
     }
     let bypass = &local.generation.route(routed.key)?.cache_bypass;
-    if !(plan.key.fields.is_empty() && bypass.fields.is_empty()) {
+    let is_read_further = !plan.key.fields.is_empty() || !bypass.fields.is_empty();
+    if is_read_further || apart::has_claims(&exchange.facts.request) {
         routed.tell(exchange);
     }
     if desk.is_bypassed(&exchange.facts) {
@@ -47,7 +48,8 @@ pub(in super::super) fn at_once(exchange: &mut Exchange, routed: &mut Routed) ->
     };
     let hit = hits.get(at)?;
     let (mut head, body) = hit.answer(request, now)?;
-    count(if is_stale { &cache.store.tally.stale } else { &cache.store.tally.hits });
+    exchange.asked = Some(routed.key);
+    words::hear(&exchange.facts);
     let done = Done { is_stale, ttl: Some(hit.stored().policy.ttl(now)), ..Done::default() };
     tell::tell(exchange, plan, &mut head.fields, done);
     Some(Answer { head, body, upstream: None, said: None })

@@ -9,7 +9,7 @@ use http::header;
 use super::card;
 use crate::body::{Body, Part, Parts};
 use crate::cache::reply::{self, Reply};
-use crate::cache::{Knobs, Stored, status, validate};
+use crate::cache::{Knobs, Stored, order, status, validate};
 use crate::message::ranges::{Piece, Range};
 use crate::message::{Fields, RequestHead, ResponseHead, Value};
 use crate::shelf::{Label, Object, Shelf};
@@ -198,5 +198,5 @@ pub(super) fn label(key: &[u8], stored: &Stored, more: &[Box<str>], knobs: &Knob
     let mut tags: Vec<Box<str>> = own.chain(more.iter().cloned()).collect();
     tags.sort();
     tags.dedup();
-    Label::of(key, &variant, &card::write(stored), answered, expires).tagged(tags)
+    Label::of(key, &variant, &card::write(stored), answered, expires).of_kind(order::kind(&stored.head)).tagged(tags)
 }

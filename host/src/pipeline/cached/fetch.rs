@@ -11,14 +11,16 @@ use super::super::{Answer, Exchange, files, passage};
 use super::entry::{self, Entry};
 use super::tee::Tee;
 use super::tell::{self, Done};
-use super::{Desk, count, join, purge};
+use super::words::Words;
+use super::{Desk, join, purge};
 use crate::cache::fresh::Times;
 use crate::cache::status::Forward;
+use crate::cache::storable::{self, Refusal};
 use crate::cache::validate::{self, Freshened, Seen};
-use crate::cache::{Knobs, RequestDirectives, Stored, invalidate, partial, reply, storable};
+use crate::cache::{Knobs, RequestDirectives, Stored, invalidate, partial, reply};
 use crate::clock;
 use crate::config;
-use crate::failure::Kind;
+use crate::failure::{Failure, Kind};
 use crate::generation::Cache;
 use crate::message::accel::Expires;
 use crate::message::{Method, Name, RequestHead, ResponseHead, Status, Value};
@@ -55,11 +57,26 @@ struct Case<'a> {
     client: &'a RequestHead,
     times: Times,
     why: Forward,
+    /// What filters said.
+    words: Words,
+    /// Whether anything of the answer may be kept.
+    keeps: Keeps,
 }
 
-/// Said by filters of what is to be stored: whole seconds, and names separated by commas.
-const TTL: &str = "cache.ttl";
-const TAGS: &str = "cache.tags";
+/// Whether anything of an answer may be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keeps {
+    /// As far as the rules let it.
+    Perhaps,
+    /// Not this one; what is stored stays.
+    NotThis,
+    /// A filter failed and was passed over. Who knows what it would have changed, or said of the cache.
+    Unfiltered,
+    /// The gateway has put a cookie of its own into it. Fields say so too, but others may go before these.
+    Own,
+    /// A filter says that nothing of it is to be stored.
+    Nothing,
+}
 
 const WEIR_CACHE_CONTROL: Name = Name::from_static("weir-cache-control");
 
@@ -86,6 +103,7 @@ async fn ask(
     let Some((cache, plan)) = desk.cache() else { return Answer::broken(exchange, Kind::Internal) };
     let Errand { key, question, why, leader, keeps } = errand;
     let asked = clock::wall();
+    let heard = exchange.facts.variables.len();
     let is_ours = question.put(&mut exchange.facts.request);
     let mut bound = match route::act(exchange, routed)? {
         Goal::Pool(bound) => bound,
@@ -95,7 +113,11 @@ async fn ask(
     if is_ours && question.is_unanswered(&answer.head) && exchange.record.failure.is_none() {
         passage::give_up(answer.body);
         files::forget_conditions(&mut exchange.facts.request.fields);
-        answer = super::super::origin(exchange, &mut bound).await;
+        answer = match bound.body.is_whole() {
+            true => super::super::origin(exchange, &mut bound).await,
+            // The content of a `QUERY` that is not kept cannot be sent once more.
+            false => Answer::of(exchange, &Failure::of(Kind::BadResponse, "a 304 about something else")),
+        };
     }
     let times = Times { asked, answered: clock::wall() };
     answer = match said(exchange, bound, answer, times.answered).await {
@@ -106,21 +128,23 @@ async fn ask(
             return Continue(answer);
         }
     };
-    let case = Case { cache, plan, key: &key, client, times, why };
-    count(&cache.store.tally.misses);
-    case.obey(&answer);
+    let words = Words::of(&exchange.facts, heard);
+    words.put(&mut answer.head.fields);
+    let may_keep = keeps && exchange.record.failure.is_none();
+    let keeps = Keeps::of(may_keep, exchange, &words);
+    let case = Case { cache, plan, key: &key, client, times, why, words, keeps };
+    if may_keep {
+        case.ignore(&mut answer);
+    }
+    case.obey(&answer).await;
     let failed = exchange.record.failure.is_some() || validate::is_failure(answer.head.status);
     if failed
         && let Some(entry) = question.entry().filter(|entry| case.may_stand_in(entry))
-        && let Some(stale) = case.stand_in(exchange, entry, answer.head.status)
+        && let Some(stale) = case.stand_in(exchange, entry, answer.upstream.map(|_| answer.head.status))
     {
         leader.into_iter().for_each(Leader::alone);
         passage::give_up(answer.body);
         return Continue(stale);
-    }
-    if !keeps || exchange.record.failure.is_some() {
-        leader.into_iter().for_each(Leader::alone);
-        return Continue(case.pass(exchange, answer, None));
     }
     Continue(match question {
         Question::Whether(entry) if answer.head.status == Status::NOT_MODIFIED && is_ours => {
@@ -131,8 +155,8 @@ async fn ask(
             case.complete(exchange, joined, leader)
         }
         question => {
-            if let (Question::Whether(entry) | Question::Rest(entry), true) = (&question, client.method == Method::HEAD)
-            {
+            let is_head = client.method == Method::HEAD && case.keeps == Keeps::Perhaps;
+            if let (Question::Whether(entry) | Question::Rest(entry), true) = (&question, is_head) {
                 case.see(entry, &answer.head);
             }
             case.keep(exchange, answer, leader)
@@ -204,14 +228,41 @@ impl Question {
     }
 }
 
+impl Keeps {
+    fn of(may: bool, exchange: &Exchange, words: &Words) -> Self {
+        match (may, exchange.spent.failures) {
+            (false, _) => Self::NotThis,
+            (true, _) if exchange.begins_session => Self::Own,
+            (true, 1..) => Self::Unfiltered,
+            (true, 0) if words.is_bypass => Self::Nothing,
+            (true, 0) => Self::Perhaps,
+        }
+    }
+
+    /// As `Cache-Status` has it.
+    const fn detail(self) -> Option<&'static str> {
+        match self {
+            Self::Perhaps | Self::NotThis => None,
+            Self::Own => Some(Refusal::Private.word()),
+            Self::Unfiltered => Some("filter-failed"),
+            Self::Nothing => Some("filter"),
+        }
+    }
+}
+
 impl Case<'_> {
+    /// Takes off what nobody is to read.
+    fn ignore(&self, answer: &mut Answer) {
+        for name in &self.plan.ignore_fields {
+            answer.head.fields.remove(name);
+        }
+    }
+
     /// Forgets what an answer to an unsafe request makes obsolete.
-    fn obey(&self, answer: &Answer) {
-        let knobs = &self.cache.knobs;
-        let targets = invalidate::targets(self.client, answer.head.status, &answer.head.fields, &knobs.key);
-        let key = &self.plan.key;
-        let has_extras = !(key.fields.is_empty() && key.cookies.is_empty() && key.variables.is_empty()) || knobs.query;
-        purge::invalidate(&self.cache.store.shelf, &targets, has_extras);
+    async fn obey(&self, answer: &Answer) {
+        let recipe = &self.cache.knobs.key;
+        let targets = invalidate::targets(self.client, answer.head.status, &answer.head.fields, recipe);
+        purge::invalidate(&self.cache.store.shelf, &targets).await;
     }
 
     fn may_stand_in(&self, entry: &Entry) -> bool {
@@ -224,33 +275,40 @@ impl Case<'_> {
     }
 
     /// What is stored, in the place of a failure (RFC 5861, section 4).
-    fn stand_in(&self, exchange: &mut Exchange, entry: &Entry, status: Status) -> Option<Answer> {
+    fn stand_in(&self, exchange: &mut Exchange, entry: &Entry, status: Option<Status>) -> Option<Answer> {
         let (mut head, body) = entry.answer(self.client, self.times.answered)?;
-        count(&self.cache.store.tally.stale);
         let ttl = Some(entry.stored().policy.ttl(self.times.answered));
-        let done = Done { status: Some(status), is_stale: true, ttl, ..Done::forwarded(self.why) };
+        let done = Done { status, is_stale: true, ttl, ..Done::forwarded(self.why) };
         tell::tell(exchange, self.plan, &mut head.fields, done);
         Some(Answer { head, body, upstream: None, said: None })
     }
 
     /// It still holds: what is new is put to what is stored, and the client gets that.
     fn confirm(&self, exchange: &mut Exchange, entry: &Entry, answer: Answer, leader: Option<Leader>) -> Answer {
-        count(&self.cache.store.tally.validations);
         passage::give_up(answer.body);
         let now = self.times.answered;
         let freshened = validate::freshen(entry.stored(), self.client, &answer.head, self.times, &self.cache.knobs);
-        let is_stored = self.freshen(entry, &freshened);
+        let is_stored = match self.keeps {
+            Keeps::Perhaps => self.freshen(entry, &freshened),
+            Keeps::NotThis | Keeps::Unfiltered | Keeps::Own => false,
+            Keeps::Nothing => {
+                self.cache.store.shelf.purge(&Target::Key(self.key.clone()), Purge::Hard);
+                false
+            }
+        };
         let fresh = freshened.stored;
         let ttl = Some(fresh.policy.ttl(now));
         let fresh = entry.with(fresh);
-        match is_stored {
-            true => leader.into_iter().for_each(Leader::stored),
-            false => let_go(leader),
+        match (is_stored, self.keeps) {
+            (true, _) => leader.into_iter().for_each(Leader::stored),
+            (false, Keeps::NotThis | Keeps::Unfiltered) => leader.into_iter().for_each(Leader::alone),
+            (false, _) => let_go(leader),
         }
         let Some((mut head, body)) = fresh.answer(self.client, now) else {
             return Answer::of(exchange, &Kind::Internal.into());
         };
-        let done = Done { status: Some(Status::NOT_MODIFIED), is_stored, ttl, ..Done::forwarded(self.why) };
+        let detail = self.keeps.detail();
+        let done = Done { status: Some(Status::NOT_MODIFIED), is_stored, ttl, detail, ..Done::forwarded(self.why) };
         tell::tell(exchange, self.plan, &mut head.fields, done);
         Answer { head, body, upstream: answer.upstream, said: None }
     }
@@ -259,11 +317,15 @@ impl Case<'_> {
     fn freshen(&self, entry: &Entry, freshened: &Freshened) -> bool {
         let shelf = &self.cache.store.shelf;
         let Freshened { stored, refusal } = freshened;
+        // What this client says of itself is no reason to forget what others have.
+        if matches!(refusal, Some(Refusal::Authorization | Refusal::RequestNoStore)) {
+            return false;
+        }
         if refusal.is_some() || stored.selection != entry.stored().selection {
             shelf.purge(&Target::Key(self.key.clone()), Purge::Hard);
             return false;
         }
-        let tags = &entry.object.label().tags;
+        let tags = self.words.tags.as_deref().unwrap_or(&entry.object.label().tags);
         shelf.relabel(&entry.object, entry::label(self.key, stored, tags, &self.cache.knobs));
         true
     }
@@ -285,8 +347,13 @@ impl Case<'_> {
     fn complete(&self, exchange: &mut Exchange, joined: join::Joined, leader: Option<Leader>) -> Answer {
         match joined {
             join::Joined::No(answer) => self.keep(exchange, answer, leader),
+            join::Joined::Yes { head, body, upstream, .. } if self.keeps != Keeps::Perhaps => {
+                self.forget(leader);
+                self.pass(exchange, Answer { head, body, upstream, said: None }, self.keeps.detail())
+            }
             join::Joined::Yes { stored, content, head, body, upstream } => {
-                let label = entry::label(self.key, &stored, &[], &self.cache.knobs);
+                let tags = self.words.tags.as_deref().unwrap_or_default();
+                let label = entry::label(self.key, &stored, tags, &self.cache.knobs);
                 let ttl = Some(stored.policy.ttl(self.times.answered));
                 let writing = self.cache.store.shelf.write(label, Some(content.len() as u64), leader);
                 let is_stored = writing.is_ok_and(|mut writing| {
@@ -302,12 +369,9 @@ impl Case<'_> {
 
     /// Passes an answer on, and stores it on its way if that may be.
     fn keep(&self, exchange: &mut Exchange, mut answer: Answer, leader: Option<Leader>) -> Answer {
-        for name in &self.plan.ignore_fields {
-            answer.head.fields.remove(name);
-        }
-        if let Some(ttl) = exchange.facts.variables.get(TTL) {
-            let value = Value::from_str(&format!("max-age={ttl}")).unwrap_or(Value::from_static("no-store"));
-            answer.head.fields.set(WEIR_CACHE_CONTROL, value);
+        if self.keeps != Keeps::Perhaps {
+            self.forget(leader);
+            return self.pass(exchange, answer, self.keeps.detail());
         }
         let stored = match self.storable(&answer) {
             Ok(stored) => stored,
@@ -321,8 +385,8 @@ impl Case<'_> {
                 return self.pass(exchange, answer, Some(detail));
             }
         };
-        let tags = exchange.facts.variables.get(TAGS).map(tags).unwrap_or_default();
-        let label = entry::label(self.key, &stored, &tags, &self.cache.knobs);
+        let tags = self.words.tags.as_deref().unwrap_or_default();
+        let label = entry::label(self.key, &stored, tags, &self.cache.knobs);
         let expected = http_body::Body::size_hint(&answer.body).exact();
         let ttl = Some(stored.policy.ttl(self.times.answered));
         match self.cache.store.shelf.write(label, expected, leader) {
@@ -348,6 +412,14 @@ impl Case<'_> {
         if self.cache.store.is_used(self.key, self.plan.min_uses) { Ok(stored) } else { Err(MIN_USES) }
     }
 
+    /// Those who wait for an answer that is not kept ask for themselves. It is remembered where that will not change soon.
+    fn forget(&self, leader: Option<Leader>) {
+        match self.keeps {
+            Keeps::Nothing | Keeps::Own => let_go(leader),
+            Keeps::Perhaps | Keeps::NotThis | Keeps::Unfiltered => leader.into_iter().for_each(Leader::alone),
+        }
+    }
+
     /// Passes an answer on that is not stored.
     fn pass(&self, exchange: &mut Exchange, answer: Answer, detail: Option<&'static str>) -> Answer {
         self.tell(exchange, answer, Done { detail, ..Done::forwarded(self.why) })
@@ -368,10 +440,4 @@ fn let_go(leader: Option<Leader>) {
     if let Some(leader) = leader {
         leader.uncacheable(clock::now());
     }
-}
-
-/// A filter's tags.
-fn tags(text: &str) -> Vec<Box<str>> {
-    let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
-    words.map(|word| invalidate::Tag::key(word).as_str().into()).collect()
 }

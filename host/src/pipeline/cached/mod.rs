@@ -3,6 +3,7 @@
 //! What may be stored and used is decided by the rules in `cache/`, where it lies is `shelf/`'s business; here is the order.
 //! Requests for the same thing wait for the first of them, as long as there is hope that its answer is for them too.
 
+mod apart;
 mod at_once;
 mod card;
 mod content;
@@ -13,10 +14,10 @@ mod purge;
 mod refresh;
 mod tee;
 mod tell;
+mod words;
 
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use http::header;
@@ -35,7 +36,7 @@ use crate::cache::reply;
 use crate::cache::status::Forward;
 use crate::clock;
 use crate::config;
-use crate::generation::{Cache, Local, RouteKey};
+use crate::generation::{Cache, Local, Outcome, RouteKey};
 use crate::message::{Facts, Method, RequestHead, Status, query};
 use crate::shelf::{Boarding, Follow, Landing, Leader};
 
@@ -58,8 +59,8 @@ enum Turn {
     Alone,
 }
 
-/// A filter's word that a request goes past the cache.
-const BYPASS: &str = "cache.bypass";
+/// What tells a route's answers from those of others in a key.
+const ROUTE: &str = "route";
 
 /// What the content of a `QUERY` is called in a key.
 const CONTENT: &str = "content";
@@ -75,8 +76,10 @@ pub(super) async fn act(exchange: &mut Exchange, mut routed: Routed) -> ControlF
     };
     routed.tell(exchange);
     if purge::is_asked(exchange, plan) {
-        return Break(purge::answer(exchange, cache, plan));
+        return Break(purge::answer(exchange, cache, plan).await);
     }
+    exchange.asked = Some(desk.route);
+    words::hear(&exchange.facts);
     let mut digest = None;
     let is_query = plan.query && exchange.facts.request.method.as_str() == "QUERY";
     // What a `GET` says in a body is in no key; a server that heeds it would answer everybody as it answered one.
@@ -113,7 +116,7 @@ pub(super) async fn act(exchange: &mut Exchange, mut routed: Routed) -> ControlF
                 let Some(entry) = entries.get(at) else {
                     return Answer::broken(exchange, crate::failure::Kind::Internal);
                 };
-                match hit(exchange, &desk, entry, is_stale || revalidate, waits > 0) {
+                match hit(exchange, &desk, entry, is_stale || revalidate) {
                     Some(answer) => {
                         if revalidate {
                             refresh::begin(exchange, &desk, bytes, entry, routed);
@@ -169,16 +172,16 @@ impl Desk {
 
     fn key(&self, facts: &Facts, content: Option<&str>) -> Key {
         let Some((cache, plan)) = self.cache() else { return Key::of(&facts.request, &Default::default(), &[]) };
-        let variables = plan.key.variables.iter();
-        let parts: Vec<(&str, &str)> = variables
-            .filter_map(|name| Some((name.as_str(), facts.variables.get(name)?)))
-            .chain(content.map(|content| (CONTENT, content)))
-            .collect();
+        let apart = self.local.generation.route(self.route).and_then(apart::of_route);
+        let mut parts = words::parts(&facts.variables, &plan.key.variables);
+        parts.extend(apart::of_claims(&facts.request, &plan.key));
+        parts.extend(apart.as_deref().map(|apart| (ROUTE, apart)));
+        parts.extend(content.map(|content| (CONTENT, content)));
         Key::of(&facts.request, &cache.knobs.key, &parts)
     }
 
     fn is_bypassed(&self, facts: &Facts) -> bool {
-        let by_filter = facts.variables.get(BYPASS).is_some_and(|word| word != "0" && word != "false");
+        let by_filter = words::is_bypass(&facts.variables);
         let Some(route) = self.local.generation.route(self.route) else { return by_filter };
         let (bypass, request) = (&route.cache_bypass, &facts.request);
         by_filter
@@ -194,13 +197,18 @@ impl Desk {
         let is_plain = !request.fields.contains(header::RANGE)
             && !request.fields.contains(header::IF_NONE_MATCH)
             && !request.fields.contains(header::IF_MODIFIED_SINCE);
+        // What a client says of itself alone must not cost others their place: its answer would be stored for nobody.
+        let is_own = [header::AUTHORIZATION, header::IF_MATCH, header::IF_UNMODIFIED_SINCE]
+            .iter()
+            .any(|name| request.fields.contains(name))
+            || self.cache().is_some_and(|(cache, _)| lookup::wishes(request, &cache.knobs).no_store);
         let is_whole = match question {
             Question::Whole => is_plain,
             // Our own condition takes the place of the client's.
             Question::Whether(entry) => is_plain || entry.can_be_asked_about(),
             Question::Rest(_) => false,
         };
-        may_wait && is_whole && request.method == Method::GET
+        may_wait && is_whole && !is_own && request.method == Method::GET
     }
 }
 
@@ -219,16 +227,18 @@ async fn board(desk: &Desk, key: &Bytes) -> Turn {
     }
 }
 
+/// Tells what the route's filters said of an answer to its cache when it was too late.
+pub(super) fn note_late_words(exchange: &Exchange, route: RouteKey, before: usize) {
+    if exchange.facts.variables.len() > before && exchange.local.generation.cache(route).is_some() {
+        words::too_late(exchange, before);
+    }
+}
+
 /// An answer from what is stored.
-fn hit(exchange: &mut Exchange, desk: &Desk, entry: &Entry, is_stale: bool, is_collapsed: bool) -> Option<Answer> {
-    let (cache, plan) = desk.cache()?;
+fn hit(exchange: &mut Exchange, desk: &Desk, entry: &Entry, is_stale: bool) -> Option<Answer> {
+    let (_, plan) = desk.cache()?;
     let now = clock::wall();
     let (mut head, body) = entry.answer(&exchange.facts.request, now)?;
-    let tally = &cache.store.tally;
-    count(if is_stale { &tally.stale } else { &tally.hits });
-    if is_collapsed {
-        count(&tally.collapsed);
-    }
     let done = Done { is_stale, ttl: Some(entry.stored().policy.ttl(now)), ..Done::default() };
     tell::tell(exchange, plan, &mut head.fields, done);
     Some(Answer { head, body, upstream: None, said: None })
@@ -256,7 +266,6 @@ fn follow_up(exchange: &mut Exchange, desk: &Desk, follow: Follow, why: Forward)
     if expected.is_none() {
         head.fields.remove(header::CONTENT_LENGTH);
     }
-    count(&cache.store.tally.collapsed);
     let ttl = Some(stored.policy.ttl(now));
     let done = Done { is_collapsed: true, ttl, ..Done::forwarded(why) };
     tell::tell(exchange, plan, &mut head.fields, done);
@@ -264,10 +273,7 @@ fn follow_up(exchange: &mut Exchange, desk: &Desk, follow: Follow, why: Forward)
 }
 
 /// RFC 9111, section 5.2.1.7. It was not forwarded and is no hit, so `Cache-Status` has no word for it.
-fn unavailable(exchange: &Exchange) -> Answer {
+fn unavailable(exchange: &mut Exchange) -> Answer {
+    exchange.outcome = Some(Outcome::Unavailable);
     Answer::of_status(exchange, Status::GATEWAY_TIMEOUT, "This is not stored, and nothing else was wanted.")
-}
-
-fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
 }

@@ -1,43 +1,43 @@
 //! `PURGE`: forgetting by a request, for addresses that may.
 //!
-//! The target is what is forgotten; `Weir-Purge` says how much of it and how: `prefix` (all URLs that begin so), `tag=NAME`
-//! (also several), `all`, `soft` (it stays, and is stale), separated by commas.
+//! The target is the URL that an order is about, `Weir-Purge` has its words (`cache/order.rs`). The answer comes when what is
+//! forgotten would stay so over a restart, and says how many objects that were.
 
 use http::header;
 
 use super::super::{Answer, Exchange};
-use crate::cache::invalidate::{self, Tag};
-use crate::cache::key::{Key, Recipe};
+use crate::cache::invalidate;
+use crate::cache::order::{Order, Url};
 use crate::config;
 use crate::generation::Cache;
-use crate::message::{Name, RequestHead, ResponseHead, Status, Value};
-use crate::shelf::{Purge, Shelf, Target};
+use crate::message::{Name, ResponseHead, Status, Value};
+use crate::shelf::{Meant, Only, Purge, Shelf, Target};
 
 const WEIR_PURGE: Name = Name::from_static("weir-purge");
-
-/// What a request wants forgotten.
-#[derive(Debug, PartialEq, Eq)]
-struct Wish {
-    targets: Vec<Target>,
-    how: Purge,
-}
 
 /// Whether a request is one that this is about.
 pub(super) fn is_asked(exchange: &Exchange, plan: &config::Cache) -> bool {
     !plan.purge.is_empty() && exchange.facts.request.method.as_str() == "PURGE"
 }
 
-/// The answer to it.
-pub(super) fn answer(exchange: &mut Exchange, cache: &Cache, plan: &config::Cache) -> Answer {
+/// The answer to it, when what is forgotten stays forgotten.
+pub(super) async fn answer(exchange: &mut Exchange, cache: &Cache, plan: &config::Cache) -> Answer {
     let client = exchange.facts.client;
     if !client.is_some_and(|client| plan.purge.iter().any(|network| network.contains(client))) {
         return Answer::of_status(exchange, Status::FORBIDDEN, "This address may not purge.");
     }
-    let Some(wish) = wish(&exchange.facts.request, &cache.knobs.key) else {
-        return Answer::of_status(exchange, Status::BAD_REQUEST, "Weir-Purge is not understood.");
+    let request = &exchange.facts.request;
+    let words = request.fields.joined(WEIR_PURGE).unwrap_or_default();
+    let words = String::from_utf8_lossy(&words);
+    let order = match Order::read(Some(Url::of(request)), &words) {
+        Ok(order) => order,
+        Err(error) => return Answer::of_status(exchange, Status::BAD_REQUEST, &format!("Weir-Purge: {error}.")),
     };
-    let count: u64 = wish.targets.iter().map(|target| cache.store.shelf.purge(target, wish.how).count).sum();
-    tracing::info!(id = &*exchange.facts.request_id, cache = &*plan.name, targets = ?wish.targets, count, "purged");
+    let forgotten = cache.forget(&order).await;
+    let count = forgotten.count;
+    forgotten.written().await;
+    let url = format!("{}://{}{}", request.scheme.as_str(), request.authority.as_str(), request.target());
+    tracing::info!(id = &*exchange.facts.request_id, cache = &*plan.name, url, words = &*words, count, "purged");
     let mut head = ResponseHead::of(Status::OK);
     head.fields.set(header::CONTENT_TYPE, Value::from_static("text/plain; charset=utf-8"));
     let text = format!("{count}\n");
@@ -45,49 +45,13 @@ pub(super) fn answer(exchange: &mut Exchange, cache: &Cache, plan: &config::Cach
     Answer::made(head, text.into())
 }
 
-/// Forgets what an answer to an unsafe request makes obsolete.
-pub(super) fn invalidate(shelf: &Shelf, targets: &invalidate::Targets, has_extras: bool) {
-    for url in &targets.urls {
-        shelf.purge(&Target::Key(url.to_string().into()), Purge::Hard);
-        if has_extras {
-            shelf.purge(&beyond(url), Purge::Hard);
-        }
+/// Forgets what an answer to an unsafe request makes obsolete. It ends when nobody gets it any more.
+pub(super) async fn invalidate(shelf: &Shelf, targets: &invalidate::Targets) {
+    // What more a key has stands behind a blank.
+    let urls = targets.urls.iter().map(|url| Target::Stem(url.to_string().into()));
+    let tags = targets.tags.iter().map(|tag| Target::Tag(tag.as_str().into()));
+    let targets: Vec<Target> = urls.chain(tags).collect();
+    if !targets.is_empty() {
+        shelf.forget(Meant { targets, only: Only::default() }, Purge::Hard).count().await;
     }
-    for tag in &targets.tags {
-        shelf.purge(&Target::Tag(tag.as_str().into()), Purge::Hard);
-    }
-}
-
-/// All of a URL that has more in its key.
-fn beyond(url: &str) -> Target {
-    Target::Prefix(format!("{url} ").into())
-}
-
-/// `None` where a word is not known.
-fn wish(request: &RequestHead, recipe: &Recipe) -> Option<Wish> {
-    let key = Key::of(request, recipe, &[]);
-    let url = key.url();
-    let (mut targets, mut how, mut is_prefix) = (Vec::new(), Purge::Hard, false);
-    for line in request.fields.lines(WEIR_PURGE) {
-        for word in line.to_str().ok()?.split(',').map(str::trim).filter(|word| !word.is_empty()) {
-            match word.split_once('=').map_or((word, None), |(name, value)| (name.trim(), Some(value.trim()))) {
-                ("soft", None) => how = Purge::Soft,
-                ("prefix", None) => is_prefix = true,
-                ("all", None) => targets.push(Target::All),
-                ("tag", Some(tag)) => {
-                    let origin = invalidate::origin(request.scheme, &request.authority);
-                    targets.push(Target::Tag(Tag::key(tag).as_str().into()));
-                    targets.push(Target::Tag(Tag::group(&origin, tag).as_str().into()));
-                }
-                _ => return None,
-            }
-        }
-    }
-    if targets.is_empty() {
-        targets = match is_prefix {
-            true => vec![Target::Prefix(url.to_owned().into())],
-            false => vec![Target::Key(url.to_owned().into()), beyond(url)],
-        };
-    }
-    Some(Wish { targets, how })
 }

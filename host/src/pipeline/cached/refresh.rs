@@ -22,6 +22,7 @@ struct Nobody;
 pub(super) fn begin(exchange: &Exchange, desk: &Desk, key: Bytes, entry: &Entry, routed: Routed) {
     let Some((cache, _)) = desk.cache() else { return };
     let Some(leader) = cache.store.shelf.flights().lead(&key) else { return };
+    cache.store.tally.refresh(exchange.local.thread.number());
     let mut quiet = arrive::unread(&desk.local, &exchange.client, clock::now());
     quiet.is_quiet = true;
     quiet.site = exchange.site;
@@ -29,11 +30,15 @@ pub(super) fn begin(exchange: &Exchange, desk: &Desk, key: Bytes, entry: &Entry,
     facts.client = exchange.facts.client;
     facts.request_id.clone_from(&exchange.facts.request_id);
     facts.request = exchange.facts.request.clone();
-    facts.request.method = Method::GET;
+    // A `QUERY` asks with its content again: without it, what comes would be another thing's answer.
+    if facts.request.method == Method::HEAD {
+        facts.request.method = Method::GET;
+    }
     files::forget_conditions(&mut facts.request.fields);
     facts.site.clone_from(&exchange.facts.site);
     facts.route.clone_from(&exchange.facts.route);
     facts.variables.clone_from(&exchange.facts.variables);
+    quiet.spent = exchange.spent;
     let routed = routed.without_client(Rc::new(Nobody));
     let question = Question::Whether(entry.clone());
     let errand = Errand { key, question, why: Forward::Stale, leader: Some(leader), keeps: true };

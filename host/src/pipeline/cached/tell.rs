@@ -1,12 +1,11 @@
 //! What is said of what the cache did: `Cache-Status` (RFC 9211), `X-Cache`, a variable for logs and filters.
 
 use super::super::Exchange;
+use super::words;
 use crate::cache::status::{self, CacheStatus, Forward, Outcome};
 use crate::config;
+use crate::generation::Outcome as Counted;
 use crate::message::{Fields, Name, Status, Value};
-
-/// The variable that says what the cache did.
-const VARIABLE: &str = "cache.status";
 
 const X_CACHE: Name = Name::from_static("x-cache");
 
@@ -43,14 +42,23 @@ impl Done {
         }
     }
 
+    /// As it is counted.
+    fn counted(self) -> Counted {
+        match (self.forward, self.status) {
+            _ if self.is_stale => Counted::Stale,
+            (None, _) => Counted::Hit,
+            (Some(Forward::Bypass | Forward::Method), _) => Counted::Bypass,
+            _ if self.is_collapsed => Counted::Collapsed,
+            (Some(_), Some(Status::NOT_MODIFIED)) => Counted::Revalidated,
+            (Some(_), _) => Counted::Miss,
+        }
+    }
+
     /// In a word.
     fn word(self) -> &'static str {
-        match (self.forward, self.is_stale, self.status) {
-            (None, true, _) | (Some(_), true, _) => "stale",
-            (None, false, _) => "hit",
-            (Some(Forward::Bypass | Forward::Method), ..) => "bypass",
-            (Some(_), _, Some(Status::NOT_MODIFIED)) => "revalidated",
-            (Some(_), ..) => "miss",
+        match self.counted() {
+            Counted::Collapsed => Counted::Miss.word(),
+            counted => counted.word(),
         }
     }
 }
@@ -73,5 +81,6 @@ pub(super) fn tell(exchange: &mut Exchange, plan: &config::Cache, fields: &mut F
         };
         fields.set(X_CACHE, Value::from_static(word));
     }
-    exchange.facts.variables.note(VARIABLE, done.word());
+    exchange.outcome = Some(done.counted());
+    exchange.facts.variables.note(words::STATUS, done.word());
 }

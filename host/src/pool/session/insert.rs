@@ -49,13 +49,16 @@ impl Insert {
         Some(Session { positions: positions.to_vec(), named: positions.first().copied(), learned: None })
     }
 
-    /// Members that share a name share its value, and going from one to the other changes nothing.
-    pub(super) fn settle(&self, session: Option<&Session>, position: usize, fields: &mut Fields) {
+    /// Members that share a name share its value, and going from one to the other changes nothing. Whether a cookie was
+    /// added.
+    pub(super) fn settle(&self, session: Option<&Session>, position: usize, fields: &mut Fields) -> bool {
         let cookie = |position: usize| self.cookies.get(position).and_then(Option::as_ref);
-        let Some(wanted) = cookie(position) else { return };
-        if session.and_then(|session| session.named).and_then(cookie) != Some(wanted) {
+        let Some(wanted) = cookie(position) else { return false };
+        let is_other = session.and_then(|session| session.named).and_then(cookie) != Some(wanted);
+        if is_other {
             answer::add_cookie(fields, wanted.clone());
         }
+        is_other
     }
 
     pub(super) fn hide(&self, fields: &mut Fields) {

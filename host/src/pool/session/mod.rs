@@ -79,13 +79,16 @@ impl Sessions {
     }
 
     /// After an answer from `position`: adds our cookie when the client has none that names this member, or remembers the
-    /// session that the member began.
-    pub(super) fn settle(&self, session: Option<&Session>, position: usize, response: &mut ResponseHead) {
+    /// session that the member began. Whether the answer is this client's alone by that.
+    pub(super) fn settle(&self, session: Option<&Session>, position: usize, response: &mut ResponseHead) -> bool {
         match &self.0 {
             // The members put their routes into session values themselves.
-            By::Route(_) => {}
+            By::Route(_) => false,
             By::Insert(insert) => insert.settle(session, position, &mut response.fields),
-            By::Learn(learn) => learn.settle(session, position, &response.fields),
+            By::Learn(learn) => {
+                learn.settle(session, position, &response.fields);
+                false
+            }
         }
     }
 

@@ -51,9 +51,9 @@ async fn what_is_purged_is_gone_or_stale_and_stays_so_after_a_restart() {
                 (Target::Prefix("/a/".into()), 1),
                 (Target::Key("/e".into()), 0),
             ] {
-                let purged = shelf.purge(&target, purge);
+                let mut purged = shelf.purge(&target, purge);
                 let again = purge == Purge::Hard && target == Target::Prefix("/a/".into());
-                assert_eq!(purged.count, if again { 0 } else { count * both }, "{target:?}");
+                assert_eq!(purged.count().await, if again { 0 } else { count * both }, "{target:?}");
                 purged.written().await;
             }
             let now = async |shelf: &Shelf| {
@@ -74,7 +74,7 @@ async fn what_is_purged_is_gone_or_stale_and_stays_so_after_a_restart() {
             if sizes.disk.is_some() {
                 let shelf = reopen(&sizes);
                 assert_eq!(now(&shelf).await, expected);
-                assert!(shelf.purge(&Target::All, Purge::Hard).count >= expected.len() as u64);
+                assert!(shelf.purge(&Target::All, Purge::Hard).count().await >= expected.len() as u64);
                 assert!(now(&shelf).await.is_empty());
                 settle(&shelf);
                 assert!(place.objects().is_empty());
@@ -123,7 +123,7 @@ async fn a_later_label_replaces_one_and_stays_after_a_restart() {
             assert!(!object.is_stale());
             assert_eq!(collect(object.body()).await.unwrap(), b"content");
         }
-        assert_eq!(shelf.purge(&Target::Tag("old".into()), Purge::Hard).count, 0);
+        assert_eq!(shelf.purge(&Target::Tag("old".into()), Purge::Hard).count().await, 0);
         close(shelf);
         if sizes.disk.is_some() {
             let shelf = reopen(&sizes);
@@ -134,7 +134,7 @@ async fn a_later_label_replaces_one_and_stays_after_a_restart() {
             // Another object's label is not for this one, though key and variant are the same.
             store(&shelf, label("/a", "", &[]), &[b"other"]);
             shelf.relabel(&object, label("/a", "", &["wrong"]));
-            assert_eq!(shelf.purge(&Target::Tag("wrong".into()), Purge::Hard).count, 0);
+            assert_eq!(shelf.purge(&Target::Tag("wrong".into()), Purge::Hard).count().await, 0);
             close(shelf);
         }
         let _ = fs::remove_dir_all(&place.0);
@@ -155,7 +155,7 @@ async fn memory_is_bounded_by_bytes_and_evictions_are_counted() {
     assert!(bytes <= 1 << 20 && bytes > 0, "{bytes}");
     assert_eq!(objects + evictions, 1000);
     // What left is not in the index any more.
-    assert_eq!(shelf.purge(&Target::Tag("all".into()), Purge::Hard).count, objects);
+    assert_eq!(shelf.purge(&Target::Tag("all".into()), Purge::Hard).count().await, objects);
     assert_eq!(shelf.counts().memory.bytes, 0);
 }
 
@@ -256,7 +256,7 @@ async fn what_is_asked_for_again_comes_into_memory() {
         assert!(at_hand.iter().all(|objects| !objects[0].is_in_file()));
         assert!(shelf.at_hand(b"/b").is_none());
     }
-    assert_eq!(shelf.purge(&Target::Tag("t".into()), Purge::Hard).count, 2);
+    assert_eq!(shelf.purge(&Target::Tag("t".into()), Purge::Hard).count().await, 2);
     assert!(found(&shelf, "/a").await.is_empty());
 }
 

@@ -4,12 +4,23 @@ use std::collections::BTreeMap;
 
 use super::*;
 
-/// Key and variant to: content, tags, head, whether it is stale.
-type Model = BTreeMap<(String, String), (Vec<u8>, Vec<&'static str>, String, bool)>;
+/// By key and variant.
+type Model = BTreeMap<(String, String), Modelled>;
+
+struct Modelled {
+    content: Vec<u8>,
+    tags: Vec<&'static str>,
+    kind: &'static str,
+    head: String,
+    stored: SystemTime,
+    is_stale: bool,
+}
 
 const KEYS: [&str; 7] = ["/", "/a", "/a/b", "/a/c", "/ab", "/b x=1", "/b"];
 const VARIANTS: [&str; 3] = ["", "gzip", "br"];
 const TAGS: [&str; 3] = ["red", "green", "blue"];
+const KINDS: [&str; 3] = ["", "round", "square"];
+const ENDS: [&str; 3] = ["b", "=1", "/"];
 
 fn target(chance: &mut fastrand::Rng) -> Target {
     let key = *chance.choice(&KEYS).unwrap();
@@ -17,22 +28,43 @@ fn target(chance: &mut fastrand::Rng) -> Target {
         0 => Target::All,
         1..6 => Target::Prefix(key.into()),
         6..12 => Target::Tag((*chance.choice(&TAGS).unwrap()).into()),
+        12..16 => Target::Stem(key.into()),
         _ => Target::Key(key.into()),
     }
 }
 
-fn purge(model: &mut Model, target: &Target, purge: Purge) {
-    let is_meant = |(key, _): &(String, String), tags: &[&str]| match target {
+/// One or two targets, and perhaps not all of what they mean.
+fn meant(chance: &mut fastrand::Rng) -> Meant {
+    let targets = (0..chance.usize(1..=2)).map(|_| target(chance)).collect();
+    let (end, kind, until) = (*chance.choice(&ENDS).unwrap(), *chance.choice(&KINDS).unwrap(), at(chance.u64(..3)));
+    let only = Only {
+        key: chance.bool().then(|| Arc::new(move |key: &[u8]| key.ends_with(end.as_bytes())) as _),
+        kind: chance.bool().then(|| Arc::new(move |found: &str| found == kind) as _),
+        until: chance.bool().then_some(until),
+    };
+    Meant { targets, only }
+}
+
+fn purge(model: &mut Model, meant: &Meant, purge: Purge) {
+    let is_of = |target: &Target, key: &str, tags: &[&str]| match target {
         Target::Key(meant) => key.as_bytes() == meant,
+        Target::Stem(stem) => key.split(' ').next().unwrap().as_bytes() == stem || key.as_bytes() == stem,
         Target::Prefix(prefix) => key.as_bytes().starts_with(prefix),
         Target::Tag(tag) => tags.contains(&&**tag),
         Target::All => true,
     };
+    let only = &meant.only;
+    let is_meant = |(key, _): &(String, String), object: &Modelled| {
+        meant.targets.iter().any(|target| is_of(target, key, &object.tags))
+            && only.key.as_ref().is_none_or(|test| test(key.as_bytes()))
+            && only.kind.as_ref().is_none_or(|test| test(object.kind))
+            && only.until.is_none_or(|until| object.stored <= until)
+    };
     match purge {
-        Purge::Hard => model.retain(|name, (_, tags, ..)| !is_meant(name, tags)),
+        Purge::Hard => model.retain(|name, object| !is_meant(name, object)),
         Purge::Soft => {
-            let meant = model.iter_mut().filter(|(name, (_, tags, ..))| is_meant(name, tags));
-            meant.for_each(|(_, (.., is_stale))| *is_stale = true);
+            let meant = model.iter_mut().filter(|(name, object)| is_meant(name, object));
+            meant.for_each(|(_, object)| object.is_stale = true);
         }
     }
 }
@@ -44,10 +76,11 @@ async fn compare(shelf: &Shelf, model: &Model, is_all: bool, what: &str) {
             let label = object.label();
             let variant = String::from_utf8(label.variant.to_vec()).unwrap();
             let held = model.get(&(key.to_owned(), variant));
-            let (content, tags, head, is_stale) = held.unwrap_or_else(|| panic!("{what}: {key} should be gone"));
-            assert_eq!(&collect(object.body()).await.unwrap(), content, "{what}: {key}");
-            assert_eq!((&*label.head, object.is_stale()), (head.as_bytes(), *is_stale), "{what}: {key}");
-            assert_eq!(label.tags.iter().map(|tag| &**tag).collect::<Vec<_>>(), *tags, "{what}: {key}");
+            let held = held.unwrap_or_else(|| panic!("{what}: {key} should be gone"));
+            assert_eq!(collect(object.body()).await.unwrap(), held.content, "{what}: {key}");
+            assert_eq!((&*label.head, object.is_stale()), (held.head.as_bytes(), held.is_stale), "{what}: {key}");
+            assert_eq!((&*label.kind, label.stored), (held.kind, held.stored), "{what}: {key}");
+            assert_eq!(label.tags.iter().map(|tag| &**tag).collect::<Vec<_>>(), held.tags, "{what}: {key}");
             count += 1;
         }
         let expected = model.keys().filter(|(held, _)| held == key).count();
@@ -68,25 +101,31 @@ fn simulate(seed: u64, sizes: &Sizes, place: &Place, is_all: bool) {
                 let tags: Vec<&str> = TAGS.into_iter().filter(|_| chance.bool()).collect();
                 let content = vec![chance.u8(..); chance.usize(..20_000)];
                 let pieces: Vec<&[u8]> = content.chunks(1 + chance.usize(..9000)).collect();
-                store(&shelf, label(key, variant, &tags), &pieces);
-                model.insert((key.into(), variant.into()), (content, tags, format!("head of {key}"), false));
+                let (kind, stored) = (*chance.choice(&KINDS).unwrap(), at(chance.u64(..3)));
+                let mut label = label(key, variant, &tags).of_kind(kind);
+                label.stored = stored;
+                store(&shelf, label, &pieces);
+                let modelled =
+                    Modelled { content, tags, kind, head: format!("head of {key}"), stored, is_stale: false };
+                model.insert((key.into(), variant.into()), modelled);
             }
             10..13 => {
                 for object in runtime.block_on(shelf.find(key.as_bytes(), at(1))) {
                     let old = object.label();
                     let head = format!("head of round {round}");
                     let later = Label::of(&old.key, &old.variant, head.as_bytes(), at(round), at(9999));
-                    shelf.relabel(&object, later.tagged(["red".into()]));
+                    shelf.relabel(&object, later.of_kind("square").tagged(["red".into()]));
                     let variant = String::from_utf8(old.variant.to_vec()).unwrap();
                     let held = model.get_mut(&(key.into(), variant)).unwrap();
-                    (held.1, held.2, held.3) = (vec!["red"], head, false);
+                    (held.tags, held.kind, held.head) = (vec!["red"], "square", head);
+                    (held.stored, held.is_stale) = (at(round), false);
                 }
             }
             13..17 => {
-                let target = target(&mut chance);
+                let meant = meant(&mut chance);
                 let manner = if chance.bool() { Purge::Soft } else { Purge::Hard };
-                runtime.block_on(shelf.purge(&target, manner).written());
-                purge(&mut model, &target, manner);
+                runtime.block_on(shelf.forget(meant.clone(), manner).written());
+                purge(&mut model, &meant, manner);
             }
             17 if sizes.disk.is_some() => {
                 settle(&shelf);
@@ -94,9 +133,9 @@ fn simulate(seed: u64, sizes: &Sizes, place: &Place, is_all: bool) {
                 shelf = open(sizes);
                 // Some things happen while the directory is still being read.
                 if chance.bool() {
-                    let target = target(&mut chance);
-                    shelf.purge(&target, Purge::Hard);
-                    purge(&mut model, &target, Purge::Hard);
+                    let (meant, manner) = (meant(&mut chance), if chance.bool() { Purge::Soft } else { Purge::Hard });
+                    shelf.forget(meant.clone(), manner);
+                    purge(&mut model, &meant, manner);
                 }
                 eventually(|| shelf.is_complete());
             }

@@ -132,6 +132,7 @@ impl Hostile {
             "method-connect" => edits.set_method("CONNECT").into(),
             "scheme" => edits.set_scheme("file").into(),
             "variable-reserved" => edits.set_variable("request.id", "forged").into(),
+            "variable-huge" => edits.set_variable("cache.key.a", "\0 =%".repeat(1 << 18)).into(),
             "variable-name" => edits.set_variable("no namespace", "v").into(),
             "respond" => Answer::text(418, "answered by the hostile filter\n").header("x-hostile-answer", "1").into(),
             "respond-0" => Answer::new(0).into(),
@@ -159,7 +160,11 @@ impl Hostile {
             "file-body" => Answer::file("pages", "a.txt").map_or(Action::Next, |answer| answer.body("x").into()),
             "file-204" => Answer::file("pages", "a.txt").map_or(Action::Next, |answer| answer.status(204).into()),
             "read-all" => edits.set_header("x-read", read_all().to_string()).into(),
-            // `file ROOT PATH`: that file, or why it may not be named.
+            // `say NAME VALUE`: that variable. `file ROOT PATH`: that file, or why it may not be named.
+            say if say.starts_with("say ") => {
+                let mut words = say.splitn(3, ' ').skip(1).map(str::to_owned);
+                edits.set_variable(words.next().unwrap_or_default(), words.next().unwrap_or_default()).into()
+            }
             other => match other.strip_prefix("file ").and_then(|file| file.split_once(' ')) {
                 Some((root, path)) => match Answer::file(root, path) {
                     Ok(answer) => answer.into(),

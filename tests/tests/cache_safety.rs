@@ -1,0 +1,353 @@
+//! The response cache against clients that mean harm: nobody is given what was made for somebody else, nobody can make others
+//! wait or ask again, and nothing that is cut short passes for the whole.
+
+use weir_tests::origin::{Behaviour, Then};
+use weir_tests::{Client, Config, Gate, Gateway, Origin, Response, behaviour, eventually};
+
+const CONFIG: &str = r#"
+{top}
+[listener.web]
+bind = "127.0.0.1:0"
+[pool.app]
+member = ["{app}"]
+{pool}
+[cache.pages]
+{cache}
+[site.all]
+route = [
+  {routes}
+  { pool = "app", cache = "pages" },
+]
+"#;
+
+/// What is said beside the least.
+#[derive(Default)]
+struct Said<'a> {
+    top: &'a str,
+    pool: &'a str,
+    cache: &'a str,
+    routes: &'a str,
+}
+
+/// A gateway with a cache, and the upstream behind it.
+struct World {
+    gateway: Gateway,
+    app: Origin,
+}
+
+impl World {
+    fn start() -> World {
+        World::with(&Said::default())
+    }
+
+    fn with(said: &Said<'_>) -> World {
+        let app = Origin::start();
+        let config = Config::text(CONFIG)
+            .fill("top", said.top)
+            .fill("pool", said.pool)
+            .fill("cache", said.cache)
+            .fill("routes", said.routes)
+            .fill("app", &app.url());
+        World { gateway: Gateway::start(&config), app }
+    }
+
+    #[track_caller]
+    fn get(&self, target: &str, fields: &[(&str, &str)]) -> Response {
+        self.gateway.client().ask(target, fields)
+    }
+
+    fn says(&self, target: &str, fields: &[(&str, &str)], body: &str) {
+        self.app.on(target, behaviour::answers_with(200, fields, body));
+    }
+
+    /// Has asked, and does not read the answer yet.
+    fn asked(&self, target: &str, fields: &[(&str, &str)]) -> Client {
+        let mut client = self.gateway.client();
+        let lines: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        client.send(format!("GET {target} HTTP/1.1\r\nHost: any.example\r\n{lines}\r\n"));
+        client
+    }
+}
+
+/// Answers with what was asked for.
+fn tells(name: &'static str) -> Behaviour {
+    behaviour::does(move |exchange| {
+        exchange.read_body()?;
+        let request = &exchange.request;
+        let text =
+            if name == ":target" { request.target.clone() } else { request.fields.get(name).unwrap_or_default() };
+        exchange.write_head(200, &[FRESH, ("Content-Length", &text.len().to_string())])?;
+        exchange.write(text)?;
+        Ok(Then::Keep)
+    })
+}
+
+/// What `Cache-Status` says, without numbers that time changes.
+fn status(response: &Response) -> String {
+    let status = response.fields.get("cache-status").unwrap_or_default();
+    let parts = status.split(';').filter(|part| !part.starts_with("ttl="));
+    parts.collect::<Vec<_>>().join(";")
+}
+
+const FRESH: (&str, &str) = ("Cache-Control", "max-age=3600");
+
+#[test]
+fn a_query_is_refreshed_by_what_it_asked() {
+    let world = World::with(&Said { cache: "methods = [\"GET\", \"QUERY\"]", ..Said::default() });
+    world.app.otherwise(behaviour::does(|exchange| {
+        exchange.read_body()?;
+        let text = [exchange.request.method.as_bytes(), &exchange.request.body].concat();
+        let stale = [("Cache-Control", "max-age=9, stale-while-revalidate=600"), ("Age", "60"), ("ETag", "\"a\"")];
+        exchange.write_head(200, &[&stale[..], &[("Content-Length", &text.len().to_string())]].concat())?;
+        exchange.write(text)?;
+        Ok(Then::Keep)
+    }));
+    let ask = || world.gateway.client().request("QUERY", "/q", &[("Content-Type", "text/plain")], b" this");
+    for _ in 0..3 {
+        assert_eq!(ask().expect(200).text(), "QUERY this");
+    }
+    let asked = world.app.await_requests(2);
+    assert!(asked.iter().all(|request| request.method == "QUERY" && request.whole), "{asked:?}");
+    eventually("the refresh has its content", || {
+        world.app.requests().iter().skip(1).any(|request| request.body == b" this").then_some(())
+    });
+    assert_eq!(ask().text(), "QUERY this");
+}
+
+#[test]
+fn routes_for_some_requests_do_not_answer_the_rest() {
+    let routes = r#"{ header = [{ name = "x-beta", value = "1" }], strip-prefix = "/beta", pool = "app", cache = "pages" },
+        { query = [{ name = "draft", present = true }], replace-prefix = { from = "/", to = "/draft/" }, pool = "app", cache = "pages" },"#;
+    let world = World::with(&Said { routes, cache: "key = { query = false }", ..Said::default() });
+    world.app.otherwise(tells(":target"));
+    for _ in 0..2 {
+        assert_eq!(world.get("/beta/a", &[("X-Beta", "1")]).text(), "/a");
+        assert_eq!(world.get("/beta/a?draft", &[]).text(), "/draft/beta/a?draft");
+        assert_eq!(world.get("/beta/a", &[]).text(), "/beta/a");
+    }
+    assert_eq!(world.app.requests().len(), 3);
+    // What is changed is changed for all of them.
+    world.gateway.client().request("DELETE", "/beta/a", &[], b"").expect(200);
+    for (target, fields) in [("/beta/a", &[("X-Beta", "1")][..]), ("/beta/a?draft", &[]), ("/beta/a", &[])] {
+        assert_eq!(status(&world.get(target, fields)), "weir;fwd=uri-miss;stored", "{target}");
+    }
+}
+
+#[test]
+fn what_an_upstream_leads_to_is_for_whom_it_lets_there() {
+    let routes = r#"{ path = "/paid", pool = "app", cache = "pages" },
+        { name = "vault", internal = true, path = "/vault", replace-prefix = "/kept", pool = "app", cache = "pages" },
+        { name = "same", internal = true, header = [{ name = "x-none", present = false }], replace-prefix = { from = "/paid", to = "/kept" }, pool = "app", cache = "pages" },"#;
+    let world = World::with(&Said { routes, pool: "accel = true", ..Said::default() });
+    world.app.otherwise(behaviour::does(|exchange| {
+        exchange.read_body()?;
+        let is_kept = exchange.request.target.starts_with("/kept");
+        let has_paid = exchange.request.fields.get("cookie").as_deref() == Some("paid");
+        match (is_kept, has_paid) {
+            (true, _) => exchange.write_head(200, &[FRESH, ("Content-Length", "4")])?,
+            (false, true) => exchange.write_head(200, &[("X-Accel-Redirect", "@same"), ("Content-Length", "0")])?,
+            (false, false) => exchange.write_head(403, &[("Content-Length", "0")])?,
+        }
+        if is_kept {
+            exchange.write("gold")?;
+        }
+        Ok(Then::Keep)
+    }));
+    for _ in 0..2 {
+        assert_eq!(world.get("/paid/a", &[("Cookie", "paid")]).expect(200).text(), "gold");
+        world.get("/paid/a", &[]).expect(403);
+    }
+    assert_eq!(world.app.count("/kept/a"), 1);
+}
+
+#[test]
+fn what_a_trusted_proxy_says_of_the_client_is_part_of_what_is_asked() {
+    let world = World::with(&Said { top: "trusted-proxies = [\"127.0.0.1\"]", ..Said::default() });
+    for (name, values) in
+        [("X-Forwarded-Proto", ["http", "https"]), ("X-Forwarded-Host", ["shop.example", "evil.example"])]
+    {
+        world.app.on("/a", tells(if name == "X-Forwarded-Proto" { "x-forwarded-proto" } else { "x-forwarded-host" }));
+        let before = world.app.count("/a");
+        for value in values.iter().cycle().take(4) {
+            assert_eq!(world.get("/a", &[(name, value), ("Host", "shop.example")]).text(), *value);
+        }
+        assert_eq!(world.app.count("/a"), before + 2, "{name}");
+        // It is one thing to change, by whichever name it was asked for.
+        for value in values {
+            world.gateway.client().request("DELETE", "/a", &[(name, value), ("Host", "shop.example")], b"");
+            assert_eq!(
+                status(&world.get("/a", &[(name, value), ("Host", "shop.example")])),
+                "weir;fwd=uri-miss;stored"
+            );
+        }
+        world.gateway.client().request("DELETE", "/a", &[("Host", "shop.example")], b"");
+        world.gateway.client().request("DELETE", "/a", &[("Host", "shop.example"), (name, values[1])], b"");
+    }
+}
+
+#[test]
+fn who_is_not_trusted_cannot_say_anything_of_itself() {
+    let world = World::start();
+    world.app.on("/a", tells("x-forwarded-host"));
+    for fields in [&[("X-Forwarded-Host", "evil.example")][..], &[("X_Forwarded_Host", "evil.example")], &[]] {
+        assert_eq!(world.get("/a", fields).text(), "any.example");
+    }
+    assert_eq!(world.app.count("/a"), 1);
+}
+
+#[test]
+fn a_session_that_begins_is_stored_for_nobody_whatever_else_is_said() {
+    let pool = "sticky = { insert = { name = \"WEIR\" } }";
+    for cache in ["", "store-private = true\nset-cookie = \"always\"", "ignore-fields = [\"cache-control\"]"] {
+        let world = World::with(&Said { pool, cache, ..Said::default() });
+        for (at, field) in [
+            ("Weir-Cache-Control", "max-age=60"),
+            ("CDN-Cache-Control", "max-age=60"),
+            ("Surrogate-Control", "max-age=60"),
+            ("X-Accel-Expires", "60"),
+            ("Expires", "Thu, 01 Jan 2099 00:00:00 GMT"),
+            ("Cache-Control", "public, max-age=60"),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let target = format!("/{at}");
+            world.says(&target, &[field], "x");
+            for _ in 0..2 {
+                let answer = world.get(&target, &[]);
+                assert_eq!(status(&answer), "weir;fwd=uri-miss;detail=private", "{field:?} {cache}");
+                assert!(answer.field("set-cookie").starts_with("WEIR="), "{answer}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_session_that_begins_does_not_undo_what_is_stored() {
+    let world = World::with(&Said { pool: "sticky = { insert = { name = \"WEIR\" } }", ..Said::default() });
+    let stale = [("Cache-Control", "max-age=9, stale-while-revalidate=600"), ("Age", "60"), ("ETag", "\"a\"")];
+    world.says("/a", &stale, "one");
+    let cookie = world.get("/a", &[]).field("set-cookie").split(';').next().unwrap_or_default().to_owned();
+    assert_eq!(status(&world.get("/a", &[("Cookie", &cookie)])), "weir;fwd=uri-miss;stored");
+    world.app.on("/a", behaviour::answers_with(304, &[("ETag", "\"a\"")], ""));
+    // The one that comes without a session is answered, and what is stored is confirmed behind its back.
+    let new = world.get("/a", &[("Cache-Control", "no-cache")]);
+    assert_eq!((new.text().as_str(), status(&new).as_str()), ("one", "weir;fwd=stale;fwd-status=304;detail=private"));
+    assert!(new.field("set-cookie").starts_with("WEIR="), "{new}");
+    world.app.on("/a", behaviour::answers_with(200, &[FRESH], "two"));
+    assert_eq!(world.get("/a", &[]).text(), "one");
+    let fresh = eventually("it is refreshed without a session", || {
+        Some(world.get("/a", &[])).filter(|answer| answer.text() == "two")
+    });
+    assert_eq!((status(&fresh).as_str(), fresh.fields.get("set-cookie")), ("weir;hit", None));
+}
+
+#[test]
+fn who_asks_for_itself_alone_makes_nobody_wait_and_nobody_ask() {
+    for own in [("Authorization", "Basic x"), ("Cache-Control", "no-store"), ("If-Match", "\"x\"")] {
+        let world = World::start();
+        let (first, then) = (Gate::closed(), Gate::closed());
+        world.app.next(behaviour::waits_for(&first, behaviour::answers_with(200, &[FRESH], "own")));
+        world.app.on("/a", behaviour::waits_for(&then, behaviour::answers_with(200, &[FRESH], "for all")));
+        let mut one = world.asked("/a", &[own]);
+        world.app.await_requests(1);
+        let others: Vec<Client> = (0..20).map(|_| world.asked("/a", &[])).collect();
+        world.app.await_requests(2);
+        first.open();
+        assert_eq!(one.response().text(), "own");
+        then.open();
+        others.into_iter().for_each(|mut client| assert_eq!(client.response().text(), "for all"));
+        assert_eq!(world.app.count("/a"), 2, "{own:?}");
+    }
+}
+
+#[test]
+fn who_has_credentials_does_not_take_from_others_what_is_stored() {
+    let world = World::start();
+    world.says("/a", &[FRESH, ("ETag", "\"a\"")], "one");
+    world.get("/a", &[]);
+    world.app.on("/a", behaviour::answers_with(304, &[FRESH, ("ETag", "\"a\""), ("X-For", "you")], ""));
+    let own = world.get("/a", &[("Authorization", "Basic x"), ("Cache-Control", "no-cache")]);
+    assert_eq!((own.text().as_str(), status(&own).as_str()), ("one", "weir;fwd=request;fwd-status=304"));
+    let after = world.get("/a", &[]);
+    assert_eq!((after.text().as_str(), status(&after).as_str()), ("one", "weir;hit"));
+    assert_eq!(after.fields.get("x-for"), None);
+}
+
+#[test]
+fn fields_that_are_ignored_are_ignored_in_every_answer() {
+    let cache = "ignore-fields = [\"set-cookie\", \"cache-control\"]\ndefault-ttl = \"1h\"";
+    let world = World::with(&Said { cache, ..Said::default() });
+    let own = [("Set-Cookie", "of=one"), ("Cache-Control", "no-store"), ("ETag", "\"a\"")];
+    let seen =
+        |answer: &Response| (answer.fields.has("set-cookie"), answer.fields.has("cache-control"), status(answer));
+    world.says("/a", &own, "one");
+    assert_eq!(seen(&world.get("/a", &[])), (false, false, "weir;fwd=uri-miss;stored".to_owned()));
+    world.app.on("/a", behaviour::answers_with(304, &own, ""));
+    let confirmed = world.get("/a", &[("Cache-Control", "no-cache")]);
+    assert_eq!(seen(&confirmed), (false, false, "weir;fwd=request;fwd-status=304;stored".to_owned()));
+    assert_eq!(seen(&world.get("/a", &[])), (false, false, "weir;hit".to_owned()));
+    let part = |range: &'static str| [&own[..], &[("Content-Range", range)]].concat();
+    world.app.on("/b", behaviour::answers_with(206, &part("bytes 0-3/8"), "0123"));
+    world.get("/b", &[("Range", "bytes=0-3")]);
+    world.app.on("/b", behaviour::answers_with(206, &part("bytes 4-7/8"), "4567"));
+    assert_eq!(world.get("/b", &[]).expect(200).text(), "01234567");
+    assert_eq!(seen(&world.get("/b", &[])), (false, false, "weir;hit".to_owned()));
+}
+
+#[test]
+fn parameters_that_count_cannot_be_written_so_that_they_do_not() {
+    let world = World::with(&Said { cache: "key = { query = [\"a\"], session-ids = [\"sid\"] }", ..Said::default() });
+    world.app.otherwise(tells(":target"));
+    for written in ["/x?%61=evil", "/x?b=1;a=evil", "/x?+a=evil", "/x;sid=1;admin=evil"] {
+        assert_eq!(world.get(written, &[]).text(), written);
+        assert_ne!(world.get("/x", &[]).text(), written);
+    }
+    assert_eq!(world.get("/x;sid=1?b=2&sid=3", &[]).text(), "/x");
+}
+
+#[test]
+fn a_part_that_is_cut_short_is_not_the_whole() {
+    let world = World::start();
+    world.app.on(
+        "/a",
+        behaviour::says(
+            "HTTP/1.1 206 Partial Content\r\nCache-Control: max-age=60\r\nETag: \"a\"\r\nContent-Range: bytes 0-99/100\r\n\
+             Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        ),
+    );
+    world.get("/a", &[("Range", "bytes=0-")]).expect(206);
+    let whole = "x".repeat(100);
+    world.says("/a", &[FRESH], &whole);
+    assert_eq!(world.get("/a", &[]).text(), whole);
+}
+
+#[test]
+fn what_says_how_long_an_answer_lives_is_kept_whoever_names_it() {
+    let world = World::start();
+    let old = ("Last-Modified", "Mon, 01 Jan 2024 00:00:00 GMT");
+    for (at, fields) in [
+        &[("Cache-Control", "no-cache=\"cache-control\", must-revalidate, max-age=0"), old][..],
+        &[("Cache-Control", "private=\"age\", max-age=10"), ("Age", "100"), old],
+        &[("Cache-Control", "private=\"expires\""), ("Expires", "Mon, 01 Jan 2024 00:00:00 GMT"), old],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let target = format!("/{at}");
+        world.says(&target, fields, "x");
+        world.get(&target, &[]);
+        assert_eq!(status(&world.get(&target, &[])), "weir;fwd=stale;stored", "{fields:?}");
+    }
+}
+
+#[test]
+fn an_upstream_that_says_nothing_has_said_no_status() {
+    let world = World::start();
+    world.says("/a", &[("Cache-Control", "max-age=9"), ("Age", "60"), ("ETag", "\"a\"")], "x");
+    world.get("/a", &[]);
+    world.app.on("/a", behaviour::answers_with(503, &[], ""));
+    assert_eq!(status(&world.get("/a", &[])), "weir;fwd=stale;fwd-status=503");
+    world.app.stop();
+    assert_eq!(status(&world.get("/a", &[]).expect(200)), "weir;fwd=stale");
+}
