@@ -513,7 +513,7 @@ fn nobody_is_given_a_coding_that_it_may_not_understand() {
         behaviour::does(|exchange| {
             let fields = &exchange.request.fields;
             let (is_known, packs) = (
-                fields.contains("if-none-match"),
+                fields.has("if-none-match"),
                 fields.get("accept-encoding").is_some_and(|all| all.contains("gzip")),
             );
             let body = if packs { "packed" } else { "plain." };
