@@ -512,10 +512,8 @@ fn nobody_is_given_a_coding_that_it_may_not_understand() {
         "/a",
         behaviour::does(|exchange| {
             let fields = &exchange.request.fields;
-            let (is_known, packs) = (
-                fields.has("if-none-match"),
-                fields.get("accept-encoding").is_some_and(|all| all.contains("gzip")),
-            );
+            let (is_known, packs) =
+                (fields.has("if-none-match"), fields.get("accept-encoding").is_some_and(|all| all.contains("gzip")));
             let body = if packs { "packed" } else { "plain." };
             let mut lines = vec![FRESH, ("ETag", "W/\"one\""), ("Vary", "Accept-Encoding, X-Any")];
             if packs && !is_known {
