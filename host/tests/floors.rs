@@ -48,7 +48,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("x509_parser", &["tls/"]),
     ("mime_guess", &["files/"]),
     ("moka", &["pool/", "shelf/"]),
-    ("rustix", &["files/", "kernel/", "pool/local/process.rs"]),
+    ("rustix", &["files/", "kernel/", "pool/local/process.rs", "shelf/directory.rs"]),
     ("quinn", &["front/h3/"]),
     ("h3", &["front/h3/"]),
     ("unsafe", &["clock/thread_time.rs", "gateway/system.rs", "kernel/", "wasm/cache.rs"]),

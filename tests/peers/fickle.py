@@ -9,7 +9,7 @@ import h2.events
 
 connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding="utf-8"))
 stream = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
-stream.settimeout(10)
+stream.settimeout(100)
 connection.initiate_connection()
 
 

@@ -15,7 +15,7 @@ from aioquic.h3.events import DataReceived, HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.events import ConnectionTerminated, HandshakeCompleted, StreamReset
 
-PATIENCE = 60
+PATIENCE = 110
 
 
 def check(what, found, expected):

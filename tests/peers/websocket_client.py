@@ -7,7 +7,7 @@ import sys
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedOK, InvalidStatus
 
-PATIENCE = 15
+PATIENCE = 100
 
 
 def check(what, found, expected):

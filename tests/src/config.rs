@@ -106,7 +106,7 @@ impl Config {
     }
 
     /// Writes `weir.toml` and the files beside it.
-    pub(crate) fn write(&self, place: &Place) {
+    pub fn write(&self, place: &Place) {
         for (name, content) in &self.files {
             place.write(name, content);
         }

@@ -7,17 +7,26 @@ use std::time::{Duration, Instant};
 /// How long a thing that must happen may take: far more than it needs, because the machine may be busy.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The same for a program of somebody else's from its start to its end: interpreters and browsers take their time.
+pub(crate) const PROGRAM: Duration = Duration::from_secs(120);
+
 const STEP: Duration = Duration::from_millis(5);
 
 /// Waits until `look` finds something, and gives it back; fails with `what` when it does not.
 #[track_caller]
-pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub fn eventually<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    eventually_within(PATIENCE, what, look)
+}
+
+/// The same with a bound of its own.
+#[track_caller]
+pub(crate) fn eventually_within<T>(bound: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(start.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        assert!(start.elapsed() < bound, "not within {bound:?}: {what}");
         thread::sleep(STEP);
     }
 }

@@ -29,6 +29,8 @@ pub enum Signal {
     Terminate,
     Interrupt,
     ReopenLogs,
+    /// Nothing is said any more.
+    Kill,
 }
 
 type Lines = Arc<Mutex<Vec<String>>>;
@@ -154,6 +156,7 @@ impl Gateway {
             Signal::Terminate => "TERM",
             Signal::Interrupt => "INT",
             Signal::ReopenLogs => "USR1",
+            Signal::Kill => "KILL",
         };
         kill(self.pid(), name);
     }

@@ -24,7 +24,7 @@ mod visitor;
 mod websocket;
 mod wire;
 
-pub use client::{Client, Response};
+pub use client::{Client, Response, request_bytes};
 pub use config::Config;
 pub use dns::{Dns, DnsMood};
 pub use door::{Ask, Door, Version};

@@ -7,8 +7,9 @@ pub mod behaviour;
 mod listen;
 
 use std::collections::{HashMap, VecDeque};
+use std::fs;
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::net::{Shutdown, SocketAddr, SocketAddrV4};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
@@ -117,16 +118,14 @@ impl Origin {
         }
     }
 
-    /// Listens again where it did. The port stays free for it meanwhile as far as nobody else happens to be given it.
+    /// Listens again where it did. Nobody else was given the port meanwhile.
     #[track_caller]
     pub fn start_again(&self) {
-        let (Address::Ip(address) | Address::Secured(address, _)) = &self.address else {
+        let (Address::Ip(port) | Address::Secured(port, _)) = &self.address else {
             panic!("only TCP origins start again")
         };
         assert!(lock(&self.listening).is_none(), "stop it first");
-        // The standard library sets SO_REUSEADDR: connections that linger in TIME_WAIT do not matter.
-        let listener = eventually("the port can be taken again", || TcpListener::bind(address).ok());
-        self.accept_tcp(listener);
+        self.accept_tcp(port.listen().expect("the port is ours"));
     }
 
     /// From now on the PROXY protocol's header has to begin a connection.
@@ -263,6 +262,17 @@ impl Exchange<'_> {
     /// Ends the sending side and goes on reading.
     pub fn half_close(&mut self) {
         self.wire.shutdown(Shutdown::Write);
+    }
+
+    /// Waits until the other side has taken everything that was written: a reset overtakes what it has not.
+    pub fn wait_until_taken(&mut self) {
+        let (Some(SocketAddr::V4(ours)), Some(SocketAddr::V4(theirs))) =
+            (self.wire.stream().local(), self.request.peer)
+        else {
+            panic!("only of TCP over IPv4 can be known what was taken")
+        };
+        eventually("everything arrives", || queues(ours, theirs).is_none_or(|(sent, _)| sent == 0).then_some(()));
+        eventually("everything is taken", || queues(theirs, ours).is_none_or(|(_, read)| read == 0).then_some(()));
     }
 
     /// Waits until the gateway ends the connection, or sends something instead.
@@ -404,6 +414,16 @@ fn parse_request(head: &Head, of: &Request) -> io::Result<Request> {
         fields: head.fields.clone(),
         ..of.clone()
     })
+}
+
+/// How much of what a socket sent has not arrived, and how much that arrived was not read (proc(5), /proc/net/tcp).
+fn queues(own: SocketAddrV4, other: SocketAddrV4) -> Option<(u64, u64)> {
+    let text = |at: SocketAddrV4| format!("{:08X}:{:04X}", u32::from_ne_bytes(at.ip().octets()), at.port());
+    let ends = format!(" {} {} ", text(own), text(other));
+    let table = fs::read_to_string("/proc/net/tcp").ok()?;
+    let rest = table.lines().find_map(|line| line.split_once(&ends))?.1;
+    let (sent, read) = rest.split_whitespace().nth(1)?.split_once(':')?;
+    Some((u64::from_str_radix(sent, 16).ok()?, u64::from_str_radix(read, 16).ok()?))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 
-use crate::eventually::{PATIENCE, eventually};
+use crate::eventually::{PROGRAM, eventually};
 use crate::place::Place;
 use crate::program::{Finished, finish};
 use crate::stream::Stream;
@@ -56,8 +56,8 @@ pub fn python_serves(name: &str, arguments: &[&str]) -> Serving {
         let _ = out.read_to_end(&mut Vec::new());
     });
     let mut serving = Serving { child, said: String::new() };
-    serving.said = told.recv_timeout(PATIENCE).unwrap_or_default();
-    assert!(!serving.said.is_empty(), "{name}.py was not ready within {PATIENCE:?}");
+    serving.said = told.recv_timeout(PROGRAM).unwrap_or_default();
+    assert!(!serving.said.is_empty(), "{name}.py was not ready within {PROGRAM:?}");
     serving
 }
 
@@ -78,7 +78,7 @@ pub fn browse(url: &str, arguments: &[&str]) -> Finished {
     command.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-extensions"]);
     command.args(["--no-first-run", "--disable-background-networking", "--disable-component-update"]);
     command.arg(format!("--user-data-dir={}", place.join("profile").display()));
-    command.args(["--virtual-time-budget=20000", "--timeout=20000"]).args(arguments).args(["--dump-dom", url]);
+    command.args(["--virtual-time-budget=20000", "--timeout=100000"]).args(arguments).args(["--dump-dom", url]);
     finish(command, &place)
 }
 

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::eventually::eventually;
+use crate::eventually::{PROGRAM, eventually_within};
 use crate::place::Place;
 
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub fn weir(place: &Place, arguments: &[&str]) -> Finished {
 pub fn curl(arguments: &[&str]) -> Finished {
     let place = Place::fresh();
     let mut command = Command::new("curl");
-    command.args(["--silent", "--show-error", "--max-time", "30"]).args(arguments).current_dir(place.path());
+    command.args(["--silent", "--show-error", "--max-time", "110"]).args(arguments).current_dir(place.path());
     finish(command, &place)
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn finish(mut command: Command, place: &Place) -> Finished {
     command.stdin(Stdio::null()).stdout(open(".stdout")).stderr(open(".stderr"));
     let child = command.spawn().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
     let mut child = Bounded(child);
-    let status = eventually(&format!("{command:?} ends"), || child.0.try_wait().ok().flatten());
+    let status = eventually_within(PROGRAM, &format!("{command:?} ends"), || child.0.try_wait().ok().flatten());
     Finished { code: status.code(), out: place.read(".stdout"), err: place.read(".stderr") }
 }
 

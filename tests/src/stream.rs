@@ -1,14 +1,14 @@
 //! One stream type over TCP, TLS and Unix sockets, and ports that misbehave before any byte: refusing, or deaf.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use rustls::{ClientConnection, StreamOwned};
 use socket2::{Domain, SockRef, Socket, Type};
 
-use crate::eventually::PATIENCE;
+use crate::eventually::{PATIENCE, eventually};
 use crate::tls::{Handshake, TlsStream};
 
 pub enum Stream {
@@ -111,6 +111,16 @@ impl Stream {
         }
     }
 
+    /// Where this end of TCP is.
+    pub fn local(&self) -> Option<SocketAddr> {
+        match self {
+            Stream::Tcp(stream) => stream.local_addr().ok(),
+            Stream::Tls(stream) => stream.sock.local_addr().ok(),
+            Stream::Secured(stream) => stream.sock.local_addr().ok(),
+            Stream::Unix(_) => None,
+        }
+    }
+
     /// What was agreed on with whoever came under TLS, once something was read.
     pub fn handshake(&self) -> Option<Handshake> {
         match self {
@@ -157,7 +167,7 @@ impl Write for Stream {
     }
 }
 
-/// A port that is taken, so nobody else gets it, but refuses every connection.
+/// A port that is taken, so nobody else gets it, but refuses every connection, until a server that is told of it listens there.
 pub struct RefusedPort {
     _socket: Socket,
     address: SocketAddr,
@@ -165,8 +175,43 @@ pub struct RefusedPort {
 
 impl RefusedPort {
     pub fn take() -> RefusedPort {
-        let (socket, address) = bound_socket();
-        RefusedPort { _socket: socket, address }
+        RefusedPort::take_at(([127, 0, 0, 1], 0).into()).expect("loopback has free ports")
+    }
+
+    /// The port of this address, unless somebody has it; port 0 lets the system choose.
+    pub fn take_at(address: SocketAddr) -> io::Result<RefusedPort> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        // Others that say so too may have the port beside this one as long as it does not listen. Whoever asks for any port
+        // gets another one all the same.
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
+        Ok(RefusedPort { _socket: socket, address })
+    }
+
+    /// One and the same port at each of these addresses.
+    pub fn take_one(addresses: &[&str]) -> Vec<RefusedPort> {
+        let take = || {
+            let mut port = 0;
+            let at = |address: &&str| {
+                let address = format!("{address}:{port}").parse().map_err(io::Error::other)?;
+                let taken = RefusedPort::take_at(address)?;
+                port = taken.port();
+                Ok(taken)
+            };
+            addresses.iter().map(at).collect::<io::Result<_>>()
+        };
+        eventually("a port is free at every address", || take().ok())
+    }
+
+    /// A server there. The port stays taken when it ends.
+    pub(crate) fn listen(&self) -> io::Result<TcpListener> {
+        // The standard library says so.
+        TcpListener::bind(self.address)
+    }
+
+    pub(crate) fn socket_address(&self) -> SocketAddr {
+        self.address
     }
 
     pub fn address(&self) -> String {
@@ -175,6 +220,10 @@ impl RefusedPort {
 
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.address.port()
     }
 }
 
@@ -187,8 +236,11 @@ pub struct DeafPort {
 
 impl DeafPort {
     pub fn take() -> DeafPort {
-        let (socket, address) = bound_socket();
-        socket.listen(0).expect("a bound socket can listen");
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("sockets can be made");
+        let any: SocketAddr = ([127, 0, 0, 1], 0).into();
+        socket.bind(&any.into()).and_then(|()| socket.listen(0)).expect("loopback has free ports");
+        let address = socket.local_addr().ok().and_then(|address| address.as_socket());
+        let address = address.expect("a bound socket has an address");
         let mut queue = Vec::new();
         while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
             queue.push(stream);
@@ -200,13 +252,4 @@ impl DeafPort {
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
-}
-
-fn bound_socket() -> (Socket, SocketAddr) {
-    let any: SocketAddr = ([127, 0, 0, 1], 0).into();
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("sockets can be made");
-    socket.bind(&any.into()).expect("loopback has free ports");
-    let address =
-        socket.local_addr().ok().and_then(|address| address.as_socket()).expect("a bound socket has an address");
-    (socket, address)
 }

@@ -6,10 +6,9 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use serde_json::Value;
-use weir_tests::{Client, Config, Gate, Gateway, Origin, Response, Signal, behaviour, eventually, weir};
+use weir_tests::{Client, Config, Gate, Gateway, Origin, PATIENCE, Response, Signal, behaviour, eventually, weir};
 
 const CONFIG: &str = r#"
 [listener.web]
@@ -128,7 +127,7 @@ fn the_socket_is_the_gateways_own_unless_the_config_shares_it() {
         assert_eq!(found.permissions().mode() & 0o7777, mode, "{admin}");
         world.ask("GET", "/", "").expect(200);
         world.gateway.signal(Signal::Terminate);
-        assert_eq!(world.gateway.wait_exit(Duration::from_secs(20)), Some(0));
+        assert_eq!(world.gateway.wait_exit(PATIENCE), Some(0));
         assert!(!world.socket().exists(), "the file is gone with the gateway");
     }
     let world = World::with("", "");
@@ -153,7 +152,7 @@ fn a_stale_socket_is_replaced_and_a_living_one_refuses_the_start() {
     let first = Gateway::start(&config(&app, &admin, ""));
     client(&socket).get("/").expect(200);
     let mut second = Gateway::spawn(&config(&app, &admin, ""));
-    assert_eq!(second.wait_exit(Duration::from_secs(20)), Some(1));
+    assert_eq!(second.wait_exit(PATIENCE), Some(1));
     second.logged(&format!("admin: cannot bind unix:{}: the address is in use", socket.display()));
     client(&socket).get("/").expect(200);
     drop(first);
@@ -207,6 +206,8 @@ fn what_is_asked_wrongly_is_told_what_would_be_right() {
         ("POST", "/caches/pages/purge", "", 400, "purge: nothing is meant"),
         ("POST", "/caches/pages/purge", "soft", 400, "purge: nothing is meant"),
         ("POST", "/caches/pages/purge", "colour=red", 400, "purge: \"colour\" is not a word here"),
+        ("POST", "/caches/pages/purge", "match=(", 400, "purge: \"(\" is not a pattern: unclosed group"),
+        ("POST", "/caches/pages/purge", "all&older-than=old", 400, "right would be older-than=1h"),
         ("POST", "/caches/pages/purge", "url=%2Fa", 400, "purge: \"/a\" is not a URL to forget"),
         ("POST", "/caches/pages/purge", "url=http://a&url=http://b", 400, "purge: url and another url"),
         ("POST", "/caches/pages/purge", &"a&".repeat(40_000), 413, "the body is longer than 65536 bytes"),
@@ -267,6 +268,10 @@ fn urls_prefixes_tags_and_everything_are_forgotten() {
         ("/caches/purge", "tag=culture".to_owned(), 2, &["/c", "/other"]),
         ("/caches/purge", "all".to_owned(), 5, &["/a", "/b/1", "/b/2", "/c", "/other"]),
         ("/caches/purge", format!("url={}", world.url("/nowhere")), 0, &[]),
+        ("/caches/pages/purge", "match=%2F%5B12%5D%24".to_owned(), 2, &["/b/1", "/b/2"]),
+        ("/caches/pages/purge", "all&host=other.example".to_owned(), 0, &[]),
+        ("/caches/purge", "all&older-than=1h".to_owned(), 0, &[]),
+        ("/caches/purge", "tag=culture&status=200&host=*.example".to_owned(), 2, &["/c", "/other"]),
     ] {
         restore();
         assert_eq!(world.purge(target, &order), objects, "{target} {order}");
@@ -480,6 +485,7 @@ fn the_command_shows_and_purges() {
         (&["--url", "http://any.example/a", "pages"][..], "pages: 1 object forgotten\n"),
         (&["--prefix", "//any.example/", "--soft", "pages"], "pages: 1 object stale from now on\n"),
         (&["--tag", "news", "--tag", "sports"], "pages: 1 object forgotten\nother: 0 objects forgotten\n"),
+        (&["--match", "^/$", "--older-than", "1h", "pages"], "pages: 0 objects forgotten\n"),
         (&["--all", "--socket", &socket, "other"], "other: 0 objects forgotten\n"),
     ] {
         let purged = weir(place, &[&["cache", "purge"], arguments].concat());

@@ -29,10 +29,18 @@ fn help_teaches() {
     let place = Place::fresh();
     let help = weir(&place, &["--help"]);
     assert_eq!(help.code, Some(0));
-    for word in ["run", "check", "config", "demo", "filter", "weir.toml", "Exit"] {
+    for word in ["run", "check", "config", "demo", "filter", "cache", "weir.toml", "Exit"] {
         assert!(help.out.contains(word), "{word} in {}", help.out);
     }
-    for command in [&["run"][..], &["check"], &["config"], &["demo"], &["filter", "inspect"]] {
+    for command in [
+        &["run"][..],
+        &["check"],
+        &["config"],
+        &["demo"],
+        &["filter", "inspect"],
+        &["cache", "status"],
+        &["cache", "purge"],
+    ] {
         let help = weir(&place, &[command, &["--help"]].concat());
         assert_eq!(help.code, Some(0), "{command:?}");
         assert!(help.out.contains("weir "), "{command:?}: {}", help.out);
@@ -44,7 +52,7 @@ fn help_teaches() {
 #[test]
 fn a_command_that_is_none_ends_with_2() {
     let place = Place::fresh();
-    for arguments in [&["walk"][..], &["run", "--fast"], &["filter"]] {
+    for arguments in [&["walk"][..], &["run", "--fast"], &["filter"], &["cache"]] {
         let ended = weir(&place, arguments);
         assert_eq!(ended.code, Some(2), "{arguments:?}: {ended:?}");
         assert!(!ended.all().is_empty());

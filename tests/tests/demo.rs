@@ -1,12 +1,11 @@
 //! `weir demo`: every line that it prints for trying is tried.
 
-use weir_tests::{Client, Gateway, PATIENCE, Place, RefusedPort, Signal, curl, eventually};
+use weir_tests::{Client, Gateway, Origin, PATIENCE, Place, RefusedPort, Signal, curl, eventually};
 
-/// A demo on a port that was free a moment ago.
-fn demo() -> (Gateway, String) {
-    let port = RefusedPort::take().address();
-    let number = port.rsplit(':').next().unwrap_or_default().to_owned();
-    let gateway = Gateway::run(Place::fresh(), &["demo", "--port", &number]);
+/// A demo on a port that nobody else gets.
+fn demo() -> (Gateway, RefusedPort) {
+    let port = RefusedPort::take();
+    let gateway = Gateway::run(Place::fresh(), &["demo", "--port", &port.port().to_string()]);
     eventually("the demo says what to try", || {
         assert!(!gateway.has_ended(), "the demo ended: {}", gateway.log().join("\n"));
         gateway.out().iter().any(|line| line.contains("Ctrl-C")).then_some(())
@@ -16,7 +15,8 @@ fn demo() -> (Gateway, String) {
 
 #[test]
 fn every_printed_line_works() {
-    let (gateway, address) = demo();
+    let (gateway, port) = demo();
+    let address = port.address();
     let lines: Vec<String> = gateway.out().into_iter().filter(|line| line.trim_start().starts_with("curl ")).collect();
     assert!(lines.len() >= 4, "{lines:?}");
     for line in lines {
@@ -30,8 +30,8 @@ fn every_printed_line_works() {
 
 #[test]
 fn it_shows_balancing_rewriting_header_rules_and_an_error_page() {
-    let (_gateway, address) = demo();
-    let mut client = Client::connect(&address);
+    let (_gateway, port) = demo();
+    let mut client = Client::connect(&port.address());
     let (first, second) = (client.get("/"), client.get("/"));
     assert_ne!(first.text(), second.text(), "two members take turns");
     assert_eq!(first.field("x-demo"), "weir");
@@ -45,15 +45,15 @@ fn it_shows_balancing_rewriting_header_rules_and_an_error_page() {
 
 #[test]
 fn it_ends_when_told() {
-    let (mut gateway, _) = demo();
+    let (mut gateway, _port) = demo();
     gateway.signal(Signal::Interrupt);
     assert_eq!(gateway.wait_exit(PATIENCE), Some(0));
 }
 
 #[test]
 fn a_port_that_is_taken_is_said() {
-    let taken = RefusedPort::take();
-    let number = taken.address().rsplit(':').next().unwrap_or_default().to_owned();
+    let taken = Origin::start();
+    let number = taken.port().to_string();
     let ended = weir_tests::weir(&Place::fresh(), &["demo", "--port", &number]);
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.err.contains(&number), "{ended:?}");

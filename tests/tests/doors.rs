@@ -31,14 +31,14 @@ bind = "127.0.0.1:0"
 max-body = "64KiB"
 max-target = "1KiB"
 max-head = "16KiB"
-body-timeout = "400ms"
+body-timeout = "2s"
 [listener.secure]
 bind = "127.0.0.1:0"
 protocols = ["h1", "h2", "h3"]
 max-body = "64KiB"
 max-target = "1KiB"
 max-head = "16KiB"
-body-timeout = "400ms"
+body-timeout = "2s"
 tls.certificate = { chain = "web.pem", key = "web.key" }
 [pool.app]
 member = ["{origin}"]

@@ -3,12 +3,12 @@
 use std::fs;
 use std::time::Duration;
 
-use weir_tests::{Client, Config, Gateway, Origin, Signal, behaviour, eventually};
+use weir_tests::{Client, Config, Gateway, Origin, PATIENCE, Signal, behaviour, eventually};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n";
 
 fn behind_proxies(origin: &Origin) -> Gateway {
-    let config = Config::to(origin).listener("proxy-protocol = [\"127.0.0.0/8\"]\nhead-timeout = \"500ms\"");
+    let config = Config::to(origin).listener("proxy-protocol = [\"127.0.0.0/8\"]\nhead-timeout = \"2s\"");
     Gateway::start(&config.access_log("${client.address} ${client.port} ${response.status}"))
 }
 
@@ -59,7 +59,7 @@ fn a_header_may_come_byte_by_byte_and_a_request_with_it() {
     let gateway = behind_proxies(&origin);
     let mut client = gateway.client();
     let whole = [&binary([203, 0, 113, 9], 1)[..], GET.as_bytes()].concat();
-    client.trickle(whole, Duration::from_millis(1));
+    client.trickle(whole, Duration::ZERO);
     client.response().expect(200);
     assert_eq!(gateway.access_lines(1), ["203.0.113.9 1 200"]);
 }
@@ -203,9 +203,9 @@ fn a_socket_that_nobody_passed_on_is_a_clear_error() {
     let origin = Origin::start();
     let config = Config::to(&origin).listener("bind = \"systemd:private\"");
     let mut gateway = Gateway::spawn(&config);
-    assert_eq!(gateway.wait_exit(Duration::from_secs(10)), Some(1));
+    assert_eq!(gateway.wait_exit(PATIENCE), Some(1));
     gateway.logged("cannot bind systemd:private: the service manager passed no socket on");
     let mut gateway = Gateway::become_by(&config, ACTIVATE);
-    assert_eq!(gateway.wait_exit(Duration::from_secs(10)), Some(1));
+    assert_eq!(gateway.wait_exit(PATIENCE), Some(1));
     gateway.logged("no socket of that name was passed on; there are: public");
 }

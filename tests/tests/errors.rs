@@ -55,7 +55,8 @@ fn an_answer_with_two_framings_is_never_passed_on_with_both() {
 }
 
 fn asked_with_accept(accept: Option<&str>) -> Response {
-    let gateway = Gateway::start(&Config::to_url(&RefusedPort::take().url()));
+    let refused = RefusedPort::take();
+    let gateway = Gateway::start(&Config::to_url(&refused.url()));
     let fields: Vec<_> = accept.iter().map(|accept| ("Accept", *accept)).collect();
     gateway.client().ask("/", &fields)
 }
@@ -82,7 +83,8 @@ fn an_error_comes_in_the_form_the_client_likes() {
 
 #[test]
 fn the_id_in_an_error_is_the_one_in_the_log() {
-    let config = Config::to_url(&RefusedPort::take().url()).access_log("${request.id}");
+    let refused = RefusedPort::take();
+    let config = Config::to_url(&refused.url()).access_log("${request.id}");
     let gateway = Gateway::start(&config);
     let id = gateway.get("/").field("x-request-id");
     assert_eq!(gateway.access_lines(1), [id]);
@@ -98,7 +100,8 @@ fn an_error_says_nothing_of_the_inside() {
 
 #[test]
 fn the_answer_to_head_has_no_body_even_when_it_is_an_error() {
-    let gateway = Gateway::start(&Config::to_url(&RefusedPort::take().url()));
+    let refused = RefusedPort::take();
+    let gateway = Gateway::start(&Config::to_url(&refused.url()));
     let mut client = gateway.client();
     for _ in 0..2 {
         let response = client.request("HEAD", "/", &[], b"");

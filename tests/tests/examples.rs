@@ -5,11 +5,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use weir_tests::{
-    Ask, Authority, Client, Door, Gateway, Origin, Place, Version, Visitor, WebSocket, behaviour, eventually, weir,
+    Ask, Authority, Client, Door, Gateway, Origin, Place, RefusedPort, Version, Visitor, WebSocket, behaviour,
+    eventually, weir,
 };
 
 /// What is asked (`Host`, target), and what comes of it: a status, and the target that the upstream is asked for.
@@ -153,6 +153,17 @@ fn a_rotation_follows_the_weights() {
 }
 
 #[test]
+fn a_cache_can_be_asked_what_it_did() {
+    let world = World::of("cache.toml");
+    (0..2).for_each(|_| assert_eq!(world.client().get("/a").status, 200));
+    let line = "pages         2       50.0%  1, ";
+    eventually("both requests are counted", || {
+        let shown = weir(world.gateway.place(), &["cache", "status", "-c", "example.toml"]);
+        shown.out.contains(line).then_some(())
+    });
+}
+
+#[test]
 fn fields_come_and_go() {
     let world = World::of("headers.toml");
     let response = world.client().ask("/h", &[("host", "any.example"), ("x-debug", "1")]);
@@ -241,6 +252,8 @@ struct World {
     gateway: Gateway,
     origins: Vec<Origin>,
     authority: Authority,
+    /// Where a program is told to listen.
+    _port: RefusedPort,
 }
 
 impl World {
@@ -256,8 +269,9 @@ impl World {
         for (number, origin) in origins.iter().take(3).enumerate() {
             text = text.replace(&format!("127.0.0.1:{}", 9001 + number), &origin.address());
         }
+        let port = RefusedPort::take();
         text =
-            text.replace("9011", &free_port().to_string()).replace("/run/app/app.sock", &socket.display().to_string());
+            text.replace("9011", &port.port().to_string()).replace("/run/app/app.sock", &socket.display().to_string());
         let authority = Authority::found();
         let (shop, key) = (authority.certify("shop.example"), place.join("shop.key"));
         for (name, pem) in [("ca.pem", authority.pem()), ("shop.pem", shop.pem())] {
@@ -282,7 +296,7 @@ impl World {
         place.write("example.toml", text);
         let gateway = Gateway::run(place, &["run", "-c", "example.toml"]);
         eventually(&format!("{name} runs"), || gateway.log().iter().any(|line| line.contains("started")).then_some(()));
-        World { gateway, origins, authority }
+        World { gateway, origins, authority, _port: port }
     }
 
     fn client(&self) -> Client {
@@ -303,12 +317,6 @@ fn has_almost_everything(origin: &Origin) {
     for path in ["/nowhere", "/api/nowhere"] {
         origin.on(path, answer(404));
     }
-}
-
-/// A port that nobody listens on, for a program that is told where to listen.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.local_addr().expect("it is bound").port()
 }
 
 fn folder() -> PathBuf {

@@ -21,13 +21,16 @@ fn serves(tree: &Tree, files: &str) -> Gateway {
 fn seen(gateway: &Gateway, target: &str, what: &str, status: u16, text: &str) {
     let start = Instant::now();
     eventually(what, || {
-        let response = gateway.get(target);
+        let mut client = gateway.client();
+        client.send(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        // A file that was cut breaks off as long as it is believed to be longer.
+        let response = client.try_response().ok().filter(|response| response.cut.is_none())?;
         // Half of the one and half of the other would be neither.
         let length = response.fields.get("content-length").and_then(|length| length.parse().ok());
         assert_eq!(length.unwrap_or(response.body.len()), response.body.len(), "{response}");
         (response.status == status && (status != 200 || response.text() == text)).then_some(())
     });
-    assert!(start.elapsed() < FRESH + Duration::from_secs(5), "{what}: after {:?}", start.elapsed());
+    assert!(start.elapsed() < FRESH + Duration::from_secs(15), "{what}: after {:?}", start.elapsed());
 }
 
 #[test]

@@ -133,7 +133,7 @@ fn windows_that_stay_shut_cost_no_memory_and_no_neighbour() {
 #[test]
 fn who_leaves_and_who_takes_nothing_is_in_the_log() {
     let origin = Origin::that(behaviour::big_body(1_000_000));
-    let config = Config::to(&origin).listener("write-timeout = \"500ms\"").access_log("${request.path} ${failure}");
+    let config = Config::to(&origin).listener("write-timeout = \"2s\"").access_log("${request.path} ${failure}");
     let gateway = Gateway::start(&config);
     speak(&gateway, Builder::new().initial_window_size(10), |mut sender| async move {
         let (response, _) = sender.send_request(request("GET", "/stalls"), true).unwrap();

@@ -14,7 +14,7 @@ const ERRANDS: usize = 20;
 
 fn gateway(origin: &Origin) -> Gateway {
     origin.on("/large", behaviour::big_body(64 << 20));
-    let limits = "write-timeout = \"1s\"\nbody-timeout = \"1s\"\nidle-timeout = \"2s\"\nmin-rate = { response = \"1KiB\", grace = \"1s\" }";
+    let limits = "write-timeout = \"1s\"\nbody-timeout = \"1s\"\nidle-timeout = \"5s\"\nmin-rate = { response = \"1KiB\", grace = \"1s\" }";
     Gateway::start(&Config::to(origin).listener(limits))
 }
 
@@ -66,7 +66,7 @@ fn cookies_in_crumbs_cost_a_431_each() {
     let origin = Origin::start();
     let gateway = gateway(&origin);
     let ended = attack(&gateway, "crumbs");
-    assert!(ended["heads"].as_u64().unwrap() > 20 && ended["resets"] == 0, "{ended}");
+    assert!(ended["heads"] == 100 && ended["resets"] == 0, "{ended}");
     assert_eq!(origin.requests().iter().filter(|request| request.fields.has("cookie")).count(), 0);
 }
 
@@ -78,7 +78,7 @@ fn who_takes_nothing_holds_nothing_for_long() {
     let before = gateway.rss_kib();
     for name in ["zero-window", "slow-read", "unfinished"] {
         let ended = attack(&gateway, name);
-        assert!(ended["seconds"].as_f64().unwrap() < 15.0, "{ended}");
+        assert!(ended["seconds"].as_f64().unwrap() < 30.0, "{ended}");
         assert!(ended["resets"].as_u64().unwrap() >= 50 || ended["closed"] == true, "{ended}");
     }
     // A hundred answers of 64 MiB were asked for.

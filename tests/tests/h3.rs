@@ -265,7 +265,7 @@ fn a_listener_has_so_many_connections() {
 
 #[test]
 fn an_idle_connection_is_closed_and_one_that_waits_for_its_answer_is_not() {
-    let house = House::stand("idle-timeout = \"1s\"");
+    let house = House::stand("idle-timeout = \"3s\"");
     let gate = Gate::closed();
     house.origin.on("/slow", behaviour::waits_for(&gate, behaviour::answers(200, "at last")));
     let mut idle = house.connect();
@@ -386,12 +386,12 @@ fn who_takes_nothing_makes_the_gateway_hold_little_and_is_given_up() {
 
 #[test]
 fn a_quiet_body_is_waited_for_while_its_answer_moves() {
-    let house = House::stand("body-timeout = \"300ms\"");
+    let house = House::stand("body-timeout = \"2s\"");
     house.origin.on(
         "/x",
         behaviour::does(|exchange| {
-            exchange.write_head(200, &[("Content-Length", "11")])?;
-            for _ in 0..10 {
+            exchange.write_head(200, &[("Content-Length", "31")])?;
+            for _ in 0..30 {
                 exchange.write("t")?;
                 thread::sleep(Duration::from_millis(100));
             }
@@ -404,7 +404,7 @@ fn a_quiet_body_is_waited_for_while_its_answer_moves() {
     let post = head(&[(":method", "POST"), SCHEME, AUTHORITY, PATH, ("content-length", "6")]);
     let mut stream = client.say(&[post, frame(0, b"abc")].concat()).expect("a stream");
     let start = Instant::now();
-    while start.elapsed() < Duration::from_millis(800) {
+    while start.elapsed() < Duration::from_millis(2500) {
         client.read(&mut stream, 1).expect("the answer goes on");
     }
     client.say_on(&mut stream, &frame(0, b"def")).expect("it is still wanted");

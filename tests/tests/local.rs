@@ -2,10 +2,9 @@
 //! one that does not come.
 
 use std::fs;
-use std::net::TcpListener;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use weir_tests::{Config, Gateway, Place, Signal, eventually};
+use weir_tests::{Config, Gateway, PATIENCE, Place, RefusedPort, Signal, eventually};
 
 /// A server that says in `X-Member` which process it is, and in its body what it was asked for. It listens at what its
 /// first argument says: a port of 127.0.0.1, or the path of a socket.
@@ -38,21 +37,14 @@ print("a complaint", file=sys.stderr, flush=True)
 Server(address, Answer).serve_forever()
 "#;
 
-/// A port that was free a moment ago.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
-    listener.local_addr().expect("a listener has an address").port()
-}
-
 /// A member with a program and these further keys of `command`.
 fn member(url: &str, argv: &[&str], more: &str) -> String {
     format!("{{ url = \"{url}\", command = {{ argv = {argv:?}{more} }} }}")
 }
 
 /// The server at a port, as the only member.
-fn server(port: u16, more: &str) -> Config {
-    let member =
-        member(&format!("http://127.0.0.1:{port}"), &["python3", "{place}/server.py", &port.to_string()], more);
+fn server(port: &RefusedPort, more: &str) -> Config {
+    let member = member(&port.url(), &["python3", "{place}/server.py", &port.port().to_string()], more);
     Config::of(&[member]).file("server.py", SERVER).top("shutdown-timeout = \"5s\"")
 }
 
@@ -74,7 +66,8 @@ fn kill(process: u32) {
 
 #[test]
 fn a_program_is_started_by_the_first_request_and_serves_the_next_ones_too() {
-    let gateway = Gateway::start(&server(free_port(), ""));
+    let port = RefusedPort::take();
+    let gateway = Gateway::start(&server(&port, ""));
     assert_eq!(gateway.log_count("started a program"), 0, "nobody needs it yet");
     let first = process(&gateway);
     assert!(is_alive(first));
@@ -89,7 +82,8 @@ fn a_program_is_started_by_the_first_request_and_serves_the_next_ones_too() {
 
 #[test]
 fn requests_that_come_together_start_one_program_and_all_are_served() {
-    let gateway = Gateway::start(&server(free_port(), "").top("threads = 2"));
+    let port = RefusedPort::take();
+    let gateway = Gateway::start(&server(&port, "").top("threads = 2"));
     std::thread::scope(|scope| {
         let clients: Vec<_> = (0..8).map(|_| scope.spawn(|| process(&gateway))).collect();
         let processes: Vec<_> = clients.into_iter().map(|client| client.join().unwrap()).collect();
@@ -100,7 +94,8 @@ fn requests_that_come_together_start_one_program_and_all_are_served() {
 
 #[test]
 fn a_program_that_is_killed_is_started_again() {
-    let gateway = Gateway::start(&server(free_port(), ""));
+    let port = RefusedPort::take();
+    let gateway = Gateway::start(&server(&port, ""));
     let mut before = process(&gateway);
     for round in 1..=2 {
         kill(before);
@@ -116,43 +111,43 @@ fn a_program_that_is_killed_is_started_again() {
 
 #[test]
 fn a_program_ends_with_the_gateway_and_with_its_member() {
-    let port = free_port();
-    let mut gateway = Gateway::start(&server(port, ""));
+    let (port, other) = (RefusedPort::take(), RefusedPort::take());
+    let mut gateway = Gateway::start(&server(&port, ""));
     let first = process(&gateway);
     // A reload that does not concern it leaves it alone.
-    gateway.rewrite_config(&server(port, "").pool("keepalive = false"));
+    gateway.rewrite_config(&server(&port, "").pool("keepalive = false"));
     gateway.signal(Signal::Reload);
     gateway.logged("\"reloaded\"");
     assert_eq!(process(&gateway), first);
-    gateway.rewrite_config(&Config::of(&["http://127.0.0.1:9"]).top("shutdown-timeout = \"5s\""));
+    gateway.rewrite_config(&Config::of(&[other.url()]).top("shutdown-timeout = \"5s\""));
     gateway.signal(Signal::Reload);
     eventually("it ends with its member", || (!is_alive(first)).then_some(()));
-    gateway.rewrite_config(&server(port, ""));
+    gateway.rewrite_config(&server(&port, ""));
     gateway.signal(Signal::Reload);
     eventually("the config holds", || (gateway.log_count("\"reloaded\"") == 3).then_some(()));
     let second = process(&gateway);
     assert_ne!(second, first);
     gateway.signal(Signal::Terminate);
-    assert_eq!(gateway.wait_exit(Duration::from_secs(20)), Some(0));
+    assert_eq!(gateway.wait_exit(PATIENCE), Some(0));
     assert!(!is_alive(second));
     gateway.logged("stopping a program");
 }
 
 #[test]
 fn a_program_that_does_not_want_to_end_is_killed() {
-    let port = free_port();
+    let port = RefusedPort::take();
     let deaf = format!("import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n{SERVER}");
-    let config = server(port, ", stop-timeout = \"300ms\"").file("server.py", deaf);
+    let config = server(&port, ", stop-timeout = \"300ms\"").file("server.py", deaf);
     let mut gateway = Gateway::start(&config);
     let process = process(&gateway);
     gateway.signal(Signal::Terminate);
-    assert_eq!(gateway.wait_exit(Duration::from_secs(20)), Some(0));
+    assert_eq!(gateway.wait_exit(PATIENCE), Some(0));
     assert!(!is_alive(process));
 }
 
 #[test]
 fn nobody_waits_for_a_program_that_does_not_listen() {
-    let url = format!("http://127.0.0.1:{}", free_port());
+    let port = RefusedPort::take();
     // One that never listens, one that ends at once, and one that ends with a complaint.
     let cases: [(&[&str], &str); 3] = [
         (&["sleep", "600"], "did not listen"),
@@ -160,22 +155,22 @@ fn nobody_waits_for_a_program_that_does_not_listen() {
         (&["sh", "-c", "echo no such luck >&2; exit 3"], "no such luck"),
     ];
     for (argv, line) in cases {
-        let config = Config::of(&[member(&url, argv, ", start-timeout = \"500ms\"")]);
+        let config = Config::of(&[member(&port.url(), argv, ", start-timeout = \"500ms\"")]);
         let gateway = Gateway::start(&config);
         let began = Instant::now();
         for _ in 0..3 {
             let response = gateway.get("/");
             assert!(matches!(response.status, 502..=504), "{argv:?}: {response}");
         }
-        assert!(began.elapsed() < Duration::from_secs(15), "{argv:?}: {:?}", began.elapsed());
+        assert!(began.elapsed() < PATIENCE, "{argv:?}: {:?}", began.elapsed());
         gateway.logged(line);
     }
 }
 
 #[test]
 fn neighbours_serve_while_a_program_does_not() {
-    let other = weir_tests::Origin::named("other");
-    let broken = member(&format!("http://127.0.0.1:{}", free_port()), &["true"], ", start-timeout = \"500ms\"");
+    let (port, other) = (RefusedPort::take(), weir_tests::Origin::named("other"));
+    let broken = member(&port.url(), &["true"], ", start-timeout = \"500ms\"");
     let gateway = Gateway::start(&Config::of(&[broken, other.url()]));
     assert_eq!(gateway.client().tally(10).get("other"), Some(&10));
 }

@@ -91,7 +91,8 @@ fn a_name_that_has_no_address_yet_keeps_nobody_waiting_and_is_found_later() {
 
 #[test]
 fn an_address_where_nobody_listens_is_passed_over() {
-    let (dns, origins) = (Dns::start(), Origin::on_one_port(&[THERE]));
+    let (dns, origins) = (Dns::start(), Origin::on_one_port(&[THERE, HERE, "127.0.0.3", V6]));
+    origins[1..].iter().for_each(Origin::stop);
     dns.set("app.test", 60, &[HERE, "127.0.0.3", THERE, "::1"]);
     let gateway = Gateway::start(&pool(&dns, &[url(&origins)], "keepalive = false\nfailover = { attempts = 1 }"));
     for _ in 0..5 {

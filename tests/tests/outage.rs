@@ -133,7 +133,7 @@ fn neighbours_of_a_member_that_misbehaves_are_not_touched() {
         (
             "accepts and hangs",
             behaviour::never_answers(),
-            "failover = { on = [\"timeout\"], try-timeout = \"1s\" }\nfail-on-timeout = true",
+            "failover = { on = [\"timeout\"], try-timeout = \"5s\" }\nfail-on-timeout = true",
             0,
         ),
         ("half-closes before its answer", ends_without_an_answer(), "", 0),
@@ -208,7 +208,7 @@ fn a_member_that_is_slow_to_finish_keeps_nobody_else_waiting() {
 fn a_burst_of_errors_ejects_a_member_for_a_while_only() {
     let origins = three();
     origins[0].next_times(5, &behaviour::answers(503, "busy"));
-    let lines = "balance = \"first\"\noutlier = { consecutive = 5, base-ejection = \"300ms\" }";
+    let lines = "balance = \"first\"\noutlier = { consecutive = 5, base-ejection = \"3s\" }";
     let gateway = Gateway::start(&pool(&origins, lines));
     let mut client = gateway.client();
     for _ in 0..5 {

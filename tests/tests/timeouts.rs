@@ -73,10 +73,10 @@ fn a_body_that_stops_arriving_gets_408() {
 #[test]
 fn a_body_that_keeps_arriving_may_take_its_time() {
     let origin = Origin::start();
-    let gateway = gateway(&origin, |config| config.listener("body-timeout = \"2s\""));
+    let gateway = gateway(&origin, |config| config.listener("body-timeout = \"4s\""));
     let mut client = gateway.client();
     client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 40\r\n\r\n");
-    client.trickle([b'x'; 40], Duration::from_millis(80));
+    client.trickle([b'x'; 40], Duration::from_millis(120));
     client.response().expect(200);
 }
 
@@ -150,25 +150,25 @@ fn a_member_that_stops_in_the_middle_cuts_the_answer() {
 
 #[test]
 fn a_member_that_keeps_sending_may_take_its_time() {
-    let origin = Origin::that(behaviour::trickles(Duration::from_millis(80), 40));
-    let gateway = gateway(&origin, |config| config.pool("read-timeout = \"2s\""));
+    let origin = Origin::that(behaviour::trickles(Duration::from_millis(120), 40));
+    let gateway = gateway(&origin, |config| config.pool("read-timeout = \"4s\""));
     assert_eq!(gateway.get("/").body.len(), 40);
 }
 
 #[test]
 fn the_first_byte_is_waited_for_while_the_client_still_sends() {
     let origin = Origin::start();
-    let gateway = gateway(&origin, |config| config.pool("read-timeout = \"1s\""));
+    let gateway = gateway(&origin, |config| config.pool("read-timeout = \"4s\""));
     let mut client = gateway.client();
     client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 40\r\n\r\n");
-    client.trickle([b'x'; 40], Duration::from_millis(50));
+    client.trickle([b'x'; 40], Duration::from_millis(120));
     client.response().expect(200);
 }
 
-/// Sends a body until the other side takes no more of it for half a second, or does not want it any more.
+/// Sends a body until the other side takes no more of it for two seconds, or does not want it any more.
 fn send_until_it_sticks(client: &mut weir_tests::Client) {
     client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n");
-    client.stream().set_patience(Duration::from_millis(500)).expect("sockets have timeouts");
+    client.stream().set_patience(Duration::from_secs(2)).expect("sockets have timeouts");
     let block = vec![0; 1 << 20];
     let _ = (0..900).try_for_each(|_| client.try_send(&block));
     client.stream().set_patience(weir_tests::PATIENCE).expect("sockets have timeouts");
@@ -218,9 +218,11 @@ fn an_exchange_begins_with_its_own_first_byte_not_with_the_body_before_it() {
     client.send("body");
     client.response().expect(200);
     assert!(client.is_silent_for(Duration::from_secs(3)), "the connection is kept");
+    let begun = Instant::now();
     client.get("/").expect(200);
+    let most = begun.elapsed().as_secs_f64() + 2.5;
     let duration: f64 = gateway.access_lines(2)[1].parse().expect("a number of seconds");
-    assert!(duration < 2.5, "{duration} s");
+    assert!(duration < most, "{duration} s");
 }
 
 #[test]

@@ -284,7 +284,7 @@ fn clients_that_leave_or_stall_give_members_and_pipes_back() {
     let origin = Origin::start();
     let length = 50_000_000;
     origin.on("/large", says_marked(length));
-    let gateway = Gateway::start(&proxying(&origin).listener("write-timeout = \"300ms\""));
+    let gateway = Gateway::start(&proxying(&origin).listener("write-timeout = \"3s\""));
     mark_end(&gateway);
     let before = gateway.descriptors();
     for _ in 0..20 {

@@ -25,10 +25,14 @@ pub(super) async fn one(desk: &Desk, name: &str) -> Reply {
 
 /// `POST /caches/{cache}/purge`, and without a name in all of them.
 pub(super) async fn purge(desk: &Desk, question: &Question, name: Option<&str>) -> Reply {
-    let order = match question.words().map(order) {
-        Ok(Ok(order)) => order,
-        Ok(Err(bad)) => return Reply::bad(format!("purge: {bad}")),
+    let words = match question.words() {
+        Ok(words) => words,
         Err(reply) => return reply,
+    };
+    let said = said(&words);
+    let order = match order(words) {
+        Ok(order) => order,
+        Err(bad) => return Reply::bad(format!("purge: {bad}")),
     };
     let generation = desk.current.load();
     if let Some(name) = name.filter(|name| !generation.caches().any(|(_, plan)| *plan.name == **name)) {
@@ -39,7 +43,7 @@ pub(super) async fn purge(desk: &Desk, question: &Question, name: Option<&str>) 
         let forgotten = cache.forget(&order).await;
         let count = forgotten.count;
         forgotten.written().await;
-        tracing::info!(cache = &*plan.name, ?order, count, "purged by the operator");
+        tracing::info!(cache = &*plan.name, words = said, count, "purged by the operator");
         total += count;
         each.push(json!({ "name": &*plan.name, "objects": count }));
     }
@@ -61,6 +65,12 @@ fn order(words: Vec<Word>) -> Result<Order, BadOrder> {
         [..] => return Err(BadOrder::Both(URL, "another url")),
     };
     Order::of(url, words)
+}
+
+/// Words as a log has them.
+fn said(words: &[Word]) -> String {
+    let word = |(name, value): &Word| value.as_ref().map_or_else(|| name.clone(), |value| format!("{name}={value}"));
+    words.iter().map(word).collect::<Vec<_>>().join(", ")
 }
 
 const URL: &str = "url";

@@ -44,7 +44,7 @@ const PAGES: &[Page] = &[
         what: What::PurgeCache,
         method: Method::POST,
         path: "/caches/{cache}/purge",
-        about: "forget what url=.. (with prefix: all that begins so), tag=.. or all mean; soft: it stays, and is stale",
+        about: "forget what url=.., tag=.., match=.. or all mean; with prefix: all URLs that begin so, with soft: it stays",
     },
     Page { what: What::PurgeCaches, method: Method::POST, path: "/caches/purge", about: "the same in every cache" },
     Page { what: What::Metrics, method: Method::GET, path: "/metrics", about: "counters, as Prometheus reads them" },
@@ -107,6 +107,17 @@ fn open<'a>(page: &str, path: &'a str) -> Option<Option<&'a str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The manual lists them all.
+    const MANUAL: &str = include_str!("../../ADMIN.md");
+
+    #[test]
+    fn every_page_is_in_the_manual() {
+        for page in PAGES {
+            let line = format!("| `{}` | `{}` |", page.method, page.path);
+            assert!(MANUAL.contains(&line), "{line}");
+        }
+    }
 
     #[test]
     fn paths_and_methods_lead_to_pages() {

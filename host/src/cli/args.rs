@@ -86,7 +86,7 @@ Examples:
   weir cache purge pages --url https://shop.example/a?b
   weir cache purge pages --prefix //shop.example/images/ --soft
   weir cache purge pages --tag news --tag sports
-  weir cache purge pages --match '\\.png$'
+  weir cache purge pages --match '\\.png$' --host '*.shop.example' --older-than 1h
   weir cache purge --all";
 
 /// A WebAssembly-extensible edge gateway: HTTP in front of pools of servers, every request through sandboxed filters.
@@ -158,17 +158,22 @@ pub(super) enum CacheCommand {
     },
     /// Forget, and print how much that was
     #[command(after_help = PURGE)]
-    Purge {
-        #[command(flatten)]
-        at: AdminSocket,
-        #[command(flatten)]
-        meant: Meant,
-        /// Keep it, as stale
-        #[arg(long)]
-        soft: bool,
-        /// Of this cache; of all, where none is named
-        name: Option<String>,
-    },
+    Purge(Box<Purge>),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Purge {
+    #[command(flatten)]
+    pub at: AdminSocket,
+    #[command(flatten)]
+    pub meant: Meant,
+    #[command(flatten)]
+    pub only: Only,
+    /// Keep it, as stale
+    #[arg(long)]
+    pub soft: bool,
+    /// Of this cache; of all, where none is named
+    pub name: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -194,12 +199,29 @@ pub(super) struct Meant {
     /// What has this tag, or one of several
     #[arg(long, value_name = "NAME")]
     pub tag: Vec<String>,
-    /// What is stored of URLs in which this regular expression is found
+    /// What is stored of paths, with their queries, in which this regular expression is found
     #[arg(long = "match", value_name = "PATTERN")]
     pub pattern: Vec<String>,
     /// Everything
     #[arg(long)]
     pub all: bool,
+}
+
+/// What of that.
+#[derive(Debug, clap::Args)]
+pub(super) struct Only {
+    /// Only of this host, or *.EXAMPLE
+    #[arg(long, value_name = "HOST")]
+    pub host: Option<String>,
+    /// Only answers with this status or class, 404 or 4xx, or one of several
+    #[arg(long, value_name = "STATUS")]
+    pub status: Vec<String>,
+    /// Only contents of this type, text/html or image/*, or one of several
+    #[arg(long = "type", value_name = "TYPE")]
+    pub kind: Vec<String>,
+    /// Only what was stored so long ago, 1h or 30m
+    #[arg(long, value_name = "TIME")]
+    pub older_than: Option<String>,
 }
 
 #[cfg(test)]
@@ -253,12 +275,14 @@ mod tests {
             panic!("another command")
         };
         assert_eq!((at.socket.as_deref(), name.as_deref()), (Some(Path::new("a.sock")), Some("pages")));
-        let Command::Cache { command: CacheCommand::Purge { at, meant, soft, name } } =
-            parse("weir cache purge -c a.toml --tag a --tag b --soft").unwrap().command
+        let Command::Cache { command: CacheCommand::Purge(purge) } =
+            parse("weir cache purge -c a.toml --tag a --tag b --status 4xx --soft").unwrap().command
         else {
             panic!("another command")
         };
+        let Purge { at, meant, only, soft, name } = *purge;
         assert_eq!((at.config.as_path(), at.socket, name), (Path::new("a.toml"), None, None));
+        assert_eq!((only.status, only.older_than), (vec!["4xx".to_owned()], None));
         assert_eq!((meant.tag, soft, meant.url), (vec!["a".to_owned(), "b".to_owned()], true, None));
     }
 

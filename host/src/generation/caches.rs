@@ -75,7 +75,7 @@ const REMEMBERED: u64 = 65_536;
 const WAITERS: usize = 10_000;
 
 impl Stores {
-    /// For who only wants to know whether a config is sound: nothing on any disk is touched.
+    /// For who only wants to know whether a config is sound: directories are looked at, and nothing on any disk is touched.
     #[must_use]
     pub fn dry() -> Self {
         Self { is_dry: true, ..Self::default() }
@@ -106,7 +106,8 @@ impl Stores {
             return Ok(store);
         }
         let tally = known.get(&plan.name).and_then(Weak::upgrade).map(|store| store.tally.clone()).unwrap_or_default();
-        let store = Store::open(plan, made_of, tally).map_err(|error| {
+        let examined = plan.disk.as_ref().filter(|_| self.is_dry).map(|disk| Shelf::examine(&disk.path));
+        let store = examined.unwrap_or(Ok(())).and_then(|()| Store::open(plan, made_of, tally)).map_err(|error| {
             let path = plan.disk.as_ref().map(|disk| disk.path.display().to_string()).unwrap_or_default();
             Problem::at(&plan.place, format!("cache \"{}\": {path}: {error}", plan.name))
         })?;

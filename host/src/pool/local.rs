@@ -15,6 +15,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use tokio::sync::{Notify, watch};
@@ -39,6 +40,8 @@ pub(super) struct Program {
     wanted: Notify,
     /// Whoever waits has a receiver.
     phase: watch::Sender<Phase>,
+    /// Who sees to it: one, and before that one those that are stopping it.
+    attendants: AtomicUsize,
 }
 
 /// Where a program is.
@@ -93,6 +96,7 @@ impl Program {
             address: address.clone(),
             wanted: Notify::new(),
             phase: watch::Sender::new(Phase::Resting),
+            attendants: AtomicUsize::new(0),
         });
         programs.retain(|program| program.strong_count() > 0);
         programs.push(Arc::downgrade(&program));
@@ -151,6 +155,19 @@ impl Program {
         self.phase.send_replace(phase);
     }
 
+    /// Somebody sees to it from now on.
+    fn attended(&self) {
+        self.attendants.fetch_add(1, Ordering::Relaxed);
+        self.tell(Phase::Resting);
+    }
+
+    /// It was stopped, which is no news for those who wait for the next start.
+    fn left(&self) {
+        if self.attendants.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.tell(Phase::Left);
+        }
+    }
+
     fn is_waited_for(&self) -> bool {
         self.phase.receiver_count() > 0
     }
@@ -192,7 +209,7 @@ impl Programs {
     fn begin(&mut self, program: Arc<Program>) {
         let same_place = self.leaving.iter().filter(|(address, _)| *address == program.address);
         let before: Vec<_> = same_place.map(|(_, ended)| ended.clone()).collect();
-        program.tell(Phase::Resting);
+        program.attended();
         let (end, ended) = watch::channel(());
         let stop = Rc::new(Notify::new());
         let task = supervise(program.clone(), stop.clone());

@@ -96,8 +96,8 @@ impl Bans {
         let stem = label.key.iter().position(|byte| *byte == b' ').unwrap_or(label.key.len());
         let keys = [Target::Key(label.key.clone()), Target::Stem(label.key.slice(..stem)), Target::All];
         let tags = label.tags.iter().map(|tag| Target::Tag(tag.clone()));
-        let found = keys.into_iter().chain(tags).filter_map(|target| state.exact.get(&self.hasher.hash_one(target)));
-        found.filter_map(|when| when.after(moment)).max()
+        let found = |target: Target| state.exact.get(&self.hasher.hash_one(target))?.after(moment);
+        keys.into_iter().chain(tags).filter_map(found).max()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -4,10 +4,14 @@
 //! of their number. Whatever has no such name is left alone. The directory is 0700 and files are 0600, so nobody else
 //! can put anything there.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustix::fs::{Access, access};
 
 /// A directory that is ours as long as this lives.
 #[derive(Debug)]
@@ -15,10 +19,9 @@ pub(super) struct Directory {
     root: PathBuf,
     /// Later runs have higher ones.
     run: u32,
-    /// Whether the machine has not been started again since the last run: then what was written is what was meant to be,
-    /// on the disk or on its way there.
-    pub(super) is_same_boot: bool,
-    lock: File,
+    /// Tells starts of the machine apart: what was written in this one is what was meant to be, on the disk or on its way.
+    pub(super) boot: u32,
+    lock: Mutex<File>,
 }
 
 const LOCK: &str = "lock";
@@ -31,25 +34,21 @@ const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 impl Directory {
     /// Takes a directory; makes it if there is none. Fails if it is another gateway's, another user's, or open to others.
     pub(super) fn take(root: &Path, seconds: u32) -> io::Result<Self> {
-        DirBuilder::new().recursive(true).mode(0o700).create(root)?;
-        check(root)?;
-        let mut options = OpenOptions::new();
-        let lock = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(root.join(LOCK))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(io::Error::other("another gateway uses it")),
-            Err(TryLockError::Error(error)) => return Err(error),
-        }
+        prepare(root)?;
+        let lock = take_lock(root)?;
         let boot = fs::read_to_string(BOOT).unwrap_or_default();
         let last = last_run(&lock);
-        let run = last.as_ref().map_or(seconds, |(run, _)| seconds.max(run.saturating_add(1)));
-        let is_same_boot = !boot.is_empty() && last.is_some_and(|(_, last)| last == boot.trim());
-        // Always as long as before, in one write: a run that is killed here leaves the old line or this one.
-        lock.write_all_at(format!("{run:010} {:<36}\n", boot.trim()).as_bytes(), 0)?;
-        for name in [WRITTEN, OBJECTS] {
-            make(&root.join(name))?;
-        }
-        Ok(Self { root: root.to_owned(), run, is_same_boot, lock })
+        let run = last.map_or(seconds, |run| seconds.max(run.saturating_add(1)));
+        // Where nobody says which start it is, every run counts as one.
+        let boot = if boot.trim().is_empty() { run } else { crc32fast::hash(boot.trim().as_bytes()) };
+        let directory = Self { root: root.to_owned(), run, boot, lock: Mutex::new(lock) };
+        directory.furnish()?;
+        Ok(directory)
+    }
+
+    /// Where it is.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
     }
 
     /// The first number of this run. Four billion are before the first one of a run that begins a second later.
@@ -67,14 +66,51 @@ impl Directory {
         self.root.join(OBJECTS).join(folder(sequence)).join(format!("{sequence:016x}"))
     }
 
-    /// A file for something that is written now.
+    /// A file for something that is written now. What somebody took away meanwhile is made again.
     pub(super) fn create(&self, sequence: u64) -> io::Result<File> {
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create_new(true).mode(0o600).open(self.written(sequence))
+        let options = options.read(true).write(true).create_new(true).mode(0o600);
+        match options.open(self.written(sequence)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.restore()?;
+                options.open(self.written(sequence))
+            }
+            done => done,
+        }
     }
 
-    /// A whole file, for reading and for later labels.
+    /// Takes the directory again, or another one in its place.
+    fn restore(&self) -> io::Result<()> {
+        prepare(&self.root)?;
+        let mut lock = self.lock();
+        let held = lock.metadata()?;
+        let is_ours = fs::metadata(self.root.join(LOCK))
+            .is_ok_and(|found| (found.dev(), found.ino()) == (held.dev(), held.ino()));
+        if !is_ours {
+            *lock = take_lock(&self.root)?;
+        }
+        self.furnish()
+    }
+
+    fn furnish(&self) -> io::Result<()> {
+        let lock = OpenOptions::new().write(true).open(self.root.join(LOCK))?;
+        // Always as long as before, in one write: a run that is killed here leaves the old line or this one.
+        lock.write_all_at(format!("{:010}\n", self.run).as_bytes(), 0)?;
+        [WRITTEN, OBJECTS].iter().try_for_each(|name| make(&self.root.join(name)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, File> {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A whole file.
     pub(super) fn open(&self, sequence: u64) -> io::Result<File> {
+        File::open(self.object(sequence))
+    }
+
+    /// The same for later labels. Nobody keeps it: a file that is open for writing keeps its file system from being made
+    /// read-only.
+    pub(super) fn open_to_amend(&self, sequence: u64) -> io::Result<File> {
         OpenOptions::new().read(true).write(true).open(self.object(sequence))
     }
 
@@ -91,9 +127,24 @@ impl Directory {
     }
 
     /// Nobody will find it any more; who reads it reads on.
-    pub(super) fn remove(&self, sequence: u64) {
-        // What cannot be removed is read and counted at the next start.
-        let _ = fs::remove_file(self.object(sequence));
+    pub(super) fn remove(&self, sequence: u64) -> io::Result<()> {
+        match fs::remove_file(self.object(sequence)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            done => done,
+        }
+    }
+
+    /// Has the disk know which files these folders have.
+    pub(super) fn sync(&self, sequences: impl IntoIterator<Item = u64>) -> io::Result<()> {
+        let folders: BTreeSet<String> = sequences.into_iter().map(folder).collect();
+        for folder in folders {
+            match File::open(self.root.join(OBJECTS).join(folder)) {
+                Ok(folder) => folder.sync_all()?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// Removes what earlier runs did not finish.
@@ -118,7 +169,7 @@ impl Directory {
 impl Drop for Directory {
     fn drop(&mut self) {
         // Closing does it then, a moment later.
-        let _ = self.lock.unlock();
+        let _ = self.lock().unlock();
     }
 }
 
@@ -142,21 +193,64 @@ fn make(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
+/// What would keep a gateway that is started by this user from using a directory. Nothing is touched.
+pub(super) fn examine(root: &Path) -> io::Result<()> {
+    match fs::metadata(root) {
+        Ok(_) => check(root),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match root.parent() {
+            Some(parent) if parent.exists() => check_kind(parent).and_then(|()| may_write(parent)),
+            Some(parent) => examine(parent),
+            None => Ok(()),
+        },
+        Err(error) => Err(error),
+    }
+    .map_err(|error| match error.kind() {
+        io::ErrorKind::NotADirectory => io::Error::other("it is not a directory, or is beneath something that is none"),
+        _ => error,
+    })
+}
+
+fn prepare(root: &Path) -> io::Result<()> {
+    examine(root)?;
+    make(root)?;
+    check(root)
+}
+
+fn take_lock(root: &Path) -> io::Result<File> {
+    let path = root.join(LOCK);
+    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+    let lock = File::open(path)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(io::Error::other("another gateway uses it")),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
 fn check(root: &Path) -> io::Result<()> {
+    check_kind(root)?;
     let (found, us) = (fs::metadata(root)?, fs::metadata("/proc/self")?.uid());
     if found.uid() != us {
         return Err(io::Error::other(format!("it belongs to user {}, not to user {us}", found.uid())));
     }
     if found.mode() & 0o077 != 0 {
-        return Err(io::Error::other(format!("others have rights to it (mode {:o})", found.mode() & 0o777)));
+        let mode = found.mode() & 0o777;
+        return Err(io::Error::other(format!("others have rights to it (mode {mode:o}, 700 is right)")));
     }
-    Ok(())
+    may_write(root)
 }
 
-/// The number and the start of the machine of the last run.
-fn last_run(lock: &File) -> Option<(u32, String)> {
-    let mut line = [0; 48];
+fn check_kind(folder: &Path) -> io::Result<()> {
+    if fs::metadata(folder)?.is_dir() { Ok(()) } else { Err(io::ErrorKind::NotADirectory.into()) }
+}
+
+fn may_write(folder: &Path) -> io::Result<()> {
+    Ok(access(folder, Access::WRITE_OK | Access::EXEC_OK)?)
+}
+
+/// The number of the last run.
+fn last_run(lock: &File) -> Option<u32> {
+    let mut line = [0; 10];
     lock.read_exact_at(&mut line, 0).ok()?;
-    let (run, boot) = std::str::from_utf8(&line).ok()?.split_once(' ')?;
-    Some((run.parse().ok()?, boot.trim().to_owned()))
+    std::str::from_utf8(&line).ok()?.parse().ok()
 }

@@ -4,14 +4,12 @@
 //! caller's thread. Invariants: a file that can be found is whole; what is counted never exceeds the capacity.
 //!
 //! Without `sync` a file may have its name before its bytes are on the disk itself. A killed process does no harm then, the
-//! kernel has everything; after a new start of the machine such files are not believed and go.
+//! kernel has everything; after a new start of the machine such files are read before they are believed (`seal.rs`).
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use moka::sync::Cache;
@@ -20,14 +18,15 @@ use tokio::sync::oneshot;
 use super::bans::{Bans, Moment};
 use super::counters::Count;
 use super::directory::Directory;
-use super::format::{self, Found};
+use super::format;
 use super::index::{Card, Index};
 use super::memory::Memory;
-use super::object::{Content, Label, Object};
+use super::object::{Label, Object};
+use super::opened::{OPEN_WEIGHT, Open};
 use super::sweep;
 use super::target::{Meant, Purge};
+use super::trouble::{Doing, Troubles};
 use super::walk::After;
-use crate::body::Extent;
 use crate::kernel::Threads;
 
 /// What a shelf on a disk is told.
@@ -57,11 +56,18 @@ pub(super) struct Disk {
     pub(super) threads: Arc<Threads>,
     pub(super) bans: Arc<Bans>,
     pub(super) failures: AtomicU64,
+    /// Files that are being written.
+    pub(super) spools: AtomicU64,
+    /// Bytes in memory that wait to be written.
+    pub(super) backlog: AtomicU64,
     index: Mutex<Index>,
-    open: Cache<u64, Arc<Open>>,
+    pub(super) open: Cache<u64, Arc<Open>>,
     evictions: AtomicU64,
     /// Later labels are written one after the other: a slot has one writer.
-    amending: Mutex<()>,
+    pub(super) amending: Mutex<()>,
+    /// Held for reading while a file gets its name: who purges waits for those who do not know of it.
+    publishing: RwLock<()>,
+    troubles: Troubles,
     is_swept: AtomicBool,
     /// The latest time that anybody told, in seconds.
     seconds: AtomicU32,
@@ -78,23 +84,11 @@ pub(super) struct Shelved<'l> {
     pub(super) reserved: u64,
 }
 
-/// A file that is open, and its label.
-#[derive(Debug)]
-struct Open {
-    sequence: u64,
-    file: Arc<File>,
-    label: Arc<Label>,
-    at: u64,
-    length: u64,
-    /// Whether it is on its way to the shelf in memory.
-    is_rising: AtomicBool,
-}
-
 /// Work that waits for a thread: with more, nothing more is written, and what is asked for has to be fetched.
 const BUSY: usize = 512;
 
-/// An open file is weighed as so many bytes of its label at least, so that one bound is for both.
-const OPEN_WEIGHT: u32 = 8 << 10;
+/// So much leaves at least when the disk is full: the next objects fit, and few have to leave.
+const LEAST_YIELD: u64 = 1 << 20;
 
 impl Disk {
     /// Takes a directory. What is in it can be found bit by bit, as a thread reads it.
@@ -107,9 +101,7 @@ impl Disk {
         let directory = Directory::take(&sizes.directory, seconds(now))?;
         let open = Cache::builder()
             .max_capacity(sizes.open * u64::from(OPEN_WEIGHT))
-            .weigher(|_: &u64, open: &Arc<Open>| {
-                u32::try_from(2 * open.label.head.len()).unwrap_or(u32::MAX).max(OPEN_WEIGHT)
-            })
+            .weigher(|_: &u64, open: &Arc<Open>| open.weight())
             .build();
         let disk = Arc::new(Self {
             index: Mutex::new(Index::seeded(directory.first())),
@@ -119,8 +111,12 @@ impl Disk {
             bans,
             open,
             failures: AtomicU64::new(0),
+            spools: AtomicU64::new(0),
+            backlog: AtomicU64::new(0),
             evictions: AtomicU64::new(0),
             amending: Mutex::new(()),
+            publishing: RwLock::new(()),
+            troubles: Troubles::default(),
             is_swept: AtomicBool::new(false),
             seconds: AtomicU32::new(seconds(now)),
         });
@@ -138,7 +134,8 @@ impl Disk {
         let (now, begun) = (seconds(now), self.bans.moment());
         self.seconds.fetch_max(now, Ordering::Relaxed);
         let known = self.index().find(key, now);
-        let mut found: Vec<_> = known.into_iter().map(|known| (known, self.open.get(&known.0))).collect();
+        let open = |number: u64| self.open.get(&number).filter(|open| open.is_untouched());
+        let mut found: Vec<_> = known.into_iter().map(|known| (known, open(known.0))).collect();
         for ((_, is_stale), open) in &found {
             if let (false, Some(open), Some(memory)) = (is_stale, open, memory) {
                 self.raise(open, memory, begun);
@@ -166,7 +163,10 @@ impl Disk {
         }
         let (disk, open, memory) = (self.clone(), open.clone(), memory.clone());
         self.threads.give(move || {
-            if let Ok(content) = open.read() {
+            if let Ok(bytes) = open.read()
+                && open.is_untouched()
+            {
+                let content = memory.compact(&[bytes.into()]);
                 memory.put(&Object::of(open.sequence, open.label.clone(), content), begun, &disk.bans);
                 // Whatever else came for this label meanwhile looks at the disk first and at memory then.
                 if !disk.is_still(&open) {
@@ -189,7 +189,7 @@ impl Disk {
         let held = (sequence, found.is_stale());
         let is_stale = self.index().relabel(held, label, more, seconds(label.expires))?;
         if let Some(open) = self.open.get(&sequence) {
-            let open = Open::of(sequence, open.file.clone(), label.clone(), (open.at, open.length));
+            let open = open.relabelled(label.clone());
             self.open.insert(sequence, Arc::new(open));
         }
         let (disk, label) = (self.clone(), label.clone());
@@ -237,6 +237,20 @@ impl Disk {
                 Purge::Hard => self.discard(*number),
             }
         }
+        if self.sizes.sync && purge == Purge::Hard {
+            let synced = self.directory.sync(numbers.iter().copied());
+            let _ = synced.inspect_err(|error| self.troubled(Doing::Remove, error));
+        }
+    }
+
+    /// Whether anything is being written.
+    pub(super) fn is_writing(&self) -> bool {
+        self.spools.load(Ordering::Acquire) > 0
+    }
+
+    /// Ends when what got its name without knowing of a purge is gone, or marked. Waits for the disk.
+    pub(super) fn catch_up(&self) {
+        drop(self.publishing.write().unwrap_or_else(PoisonError::into_inner));
     }
 
     pub(super) fn count(&self) -> Count {
@@ -304,35 +318,41 @@ impl Disk {
     /// Removes a file that is not in the index any more.
     pub(super) fn discard(&self, sequence: u64) {
         self.open.invalidate(&sequence);
-        self.directory.remove(sequence);
+        if let Err(error) = self.directory.remove(sequence) {
+            self.troubled(Doing::Remove, &error);
+        }
     }
 
-    fn load(&self, sequence: u64) -> Option<Arc<Open>> {
-        let read = self.directory.open(sequence).and_then(|file| Ok((format::read(&file, sequence)?, file)));
-        match read {
-            Ok((Some(Found { label, at, length, .. }), file)) => {
-                let open = Arc::new(Open::of(sequence, Arc::new(file), Arc::new(label), (at, length)));
-                self.open.insert(sequence, open.clone());
-                Some(open)
-            }
-            Ok((None, _)) => self.lost(sequence),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.lost(sequence),
-            // Too many open files, for one: it may be had later.
-            Err(_) => None,
+    /// Tells that the disk failed.
+    pub(super) fn troubled(&self, doing: Doing, error: &io::Error) {
+        self.troubles.tell(self.directory.root(), doing, error);
+    }
+
+    /// Something could not be written. If the disk is full with what others have there, this shelf gives way: so much leaves
+    /// that there is room for the next one.
+    pub(super) fn unwritten(&self, error: &io::Error, wanted: u64) {
+        self.troubled(Doing::Write, error);
+        if !matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+            return;
         }
+        let mut left = wanted.max(LEAST_YIELD);
+        while left > 0 {
+            let Some(card) = self.index().victim(self.seconds.load(Ordering::Relaxed)) else { return };
+            left = left.saturating_sub(card.size);
+            self.evictions.fetch_add(1, Ordering::Relaxed);
+            self.discard(card.sequence);
+        }
+    }
+
+    /// As long as this is held, whoever purges waits.
+    pub(super) fn publishing(&self) -> RwLockReadGuard<'_, ()> {
+        self.publishing.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether it is what its label means, has no later label, and was not purged softly.
     fn is_still(&self, open: &Open) -> bool {
         let is_there = self.index().fresh(&open.label) == Some(open.sequence);
         is_there && self.open.get(&open.sequence).is_some_and(|held| Arc::ptr_eq(&held.label, &open.label))
-    }
-
-    /// Somebody broke it, or took it away.
-    fn lost(&self, sequence: u64) -> Option<Arc<Open>> {
-        self.index().remove(sequence);
-        self.discard(sequence);
-        None
     }
 
     fn amend_stale(&self, sequence: u64) {
@@ -344,10 +364,11 @@ impl Disk {
     /// An object whose label cannot be written leaves.
     fn amend(&self, sequence: u64, label: &Label, is_stale: bool) {
         let one = self.amending.lock().unwrap_or_else(PoisonError::into_inner);
-        let file = self.open.get(&sequence).map(|open| open.file.clone());
-        let file = file.map_or_else(|| self.directory.open(sequence).map(Arc::new), Ok);
-        let amended = file.and_then(|file| {
+        let amended = self.directory.open_to_amend(sequence).and_then(|file| {
+            // With its seal, if it bears one.
+            let changed = file.metadata()?.modified()?;
             let is_written = format::amend(&file, sequence, label, is_stale)?;
+            file.set_modified(changed)?;
             if self.sizes.sync {
                 file.sync_data()?;
             }
@@ -355,33 +376,21 @@ impl Disk {
         });
         drop(one);
         // A later label takes room as well.
+        self.index().grow(sequence, format::amended(label));
         self.reserve(0);
         if !matches!(amended, Ok(true)) {
-            self.failures.fetch_add(1, Ordering::Relaxed);
+            // What was forgotten meanwhile has no label to be written.
+            if let Some(error) = amended.err().filter(|error| error.kind() != io::ErrorKind::NotFound) {
+                self.failures.fetch_add(1, Ordering::Relaxed);
+                self.troubled(Doing::Amend, &error);
+            }
             self.index().remove(sequence);
             self.discard(sequence);
         }
     }
 
-    fn index(&self) -> MutexGuard<'_, Index> {
+    pub(super) fn index(&self) -> MutexGuard<'_, Index> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Open {
-    fn of(sequence: u64, file: Arc<File>, label: Arc<Label>, (at, length): (u64, u64)) -> Self {
-        Self { sequence, file, label, at, length, is_rising: AtomicBool::new(false) }
-    }
-
-    fn read(&self) -> io::Result<Content> {
-        let mut bytes = vec![0; usize::try_from(self.length).map_err(io::Error::other)?];
-        self.file.read_exact_at(&mut bytes, self.at)?;
-        Ok(Content::Whole(bytes.into()))
-    }
-
-    fn object(&self) -> Object {
-        let extent = Extent { file: self.file.clone(), offset: self.at, length: self.length };
-        Object::of(self.sequence, self.label.clone(), Content::File(extent))
     }
 }
 

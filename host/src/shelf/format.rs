@@ -1,9 +1,9 @@
 //! An object as a file, and what of a file is believed.
 //!
-//! A file is a fixed beginning, key, variant, kind and tags, head, and then the content to the byte. Lengths, key and head are under
-//! one checksum; the content is as long as the beginning says, or the file is broken. Behind the content are two slots for
-//! later labels: the one with the higher version counts, the other one is written next, so that a write that was cut off
-//! destroys nothing that counts.
+//! A file is a fixed beginning, key, variant, kind and tags, head, and then the content to the byte. Lengths, key, head and the
+//! content's own checksum are under one checksum; the content is as long as the beginning says, or the file is broken. What
+//! the content's checksum is good for says `seal.rs`. Behind the content are two slots for later labels: the one with the
+//! higher version counts, the other one is written next, so that a write that was cut off destroys nothing that counts.
 
 use std::fs::File;
 use std::io;
@@ -23,6 +23,8 @@ pub(super) struct Found {
     pub(super) at: u64,
     /// How long it is.
     pub(super) length: u64,
+    /// Its checksum.
+    pub(super) sum: u32,
     /// Whether it was purged softly.
     pub(super) is_stale: bool,
     /// Whether it was on the disk itself before it got its name.
@@ -37,8 +39,8 @@ pub(super) struct Found {
 const MAGIC: [u8; 8] = *b"weirobj2";
 const SLOT_MAGIC: [u8; 8] = *b"weirlab2";
 
-/// Magic, sequence, flags, four lengths, length of the content, stored, expires, checksum.
-const FIXED: usize = 8 + 8 + 4 + 4 * 4 + 8 + 8 + 8 + CHECKSUM;
+/// Magic, sequence, flags, four lengths, the content's length and checksum, stored, expires, checksum.
+const FIXED: usize = 8 + 8 + 4 + 4 * 4 + 8 + 4 + 8 + 8 + CHECKSUM;
 /// Magic, sequence, version, flags, two lengths, stored, expires, checksum.
 const SLOT_FIXED: usize = 8 + 8 + 8 + 4 + 2 * 4 + 8 + 8 + CHECKSUM;
 /// Half of SHA-256: against accidents, and whoever can write here needs no collision.
@@ -66,7 +68,7 @@ pub(super) fn rounded(bytes: u64) -> u64 {
 }
 
 /// What stands before the content.
-pub(super) fn beginning(label: &Label, sequence: u64, length: u64, is_synced: bool) -> Vec<u8> {
+pub(super) fn beginning(label: &Label, sequence: u64, (length, sum): (u64, u32), is_synced: bool) -> Vec<u8> {
     let tags = words_bytes(label);
     let mut fixed = Vec::with_capacity(FIXED);
     fixed.extend(MAGIC);
@@ -76,6 +78,7 @@ pub(super) fn beginning(label: &Label, sequence: u64, length: u64, is_synced: bo
         fixed.extend(u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes());
     }
     fixed.extend(length.to_le_bytes());
+    fixed.extend(sum.to_le_bytes());
     fixed.extend(millis(label.stored).to_le_bytes());
     fixed.extend(millis(label.expires).to_le_bytes());
     let checksum = checksum(&[&fixed, &label.key, &label.variant, &tags, &label.head]);
@@ -143,6 +146,7 @@ struct First {
     flags: u32,
     lengths: [usize; 4],
     length: u64,
+    sum: u32,
     stored: u64,
     expires: u64,
 }
@@ -173,10 +177,11 @@ impl First {
         }
         let (sequence, flags) = (reader.u64()?, reader.u32()?);
         let lengths = [reader.length()?, reader.length()?, reader.length()?, reader.length()?];
-        let (length, stored, expires) = (reader.u64()?, reader.u64()?, reader.u64()?);
+        let (length, sum) = (reader.u64()?, reader.u32()?);
+        let (stored, expires) = (reader.u64()?, reader.u64()?);
         let most = [LONGEST_KEY, LONGEST_KEY, LONGEST_TAGS, LONGEST_HEAD];
         let is_sane = lengths.iter().zip(most).all(|(length, most)| *length <= most) && length <= u64::MAX / 2;
-        is_sane.then_some(Self { sequence, flags, lengths, length, stored, expires })
+        is_sane.then_some(Self { sequence, flags, lengths, length, sum, stored, expires })
     }
 
     fn whole(&self) -> usize {
@@ -200,6 +205,7 @@ impl First {
             label,
             at,
             length: self.length,
+            sum: self.sum,
             is_stale: false,
             is_synced: self.flags & SYNCED != 0,
             size: rounded(at + self.length),

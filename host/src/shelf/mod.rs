@@ -11,13 +11,17 @@ mod disk;
 mod flights;
 mod follow;
 mod format;
+mod growing;
 mod growth;
 mod index;
 mod memory;
 mod object;
+mod opened;
+mod seal;
 mod sweep;
 mod tags;
 mod target;
+mod trouble;
 mod walk;
 mod write;
 mod writing;
@@ -26,6 +30,7 @@ mod writing;
 mod tests;
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -113,6 +118,15 @@ impl Shelf {
         let flights = Flights::of(waiters, remember, remembered, bans.clone());
         let first = disk.as_ref().map_or(0, |disk| disk.directory.first());
         Ok(Self { memory, disk, bans, flights, numbers: Arc::new(AtomicU64::new(first)), threads })
+    }
+
+    /// What would keep a shelf from being opened on a directory. Nothing is touched, and whether another gateway has it is not
+    /// asked.
+    ///
+    /// # Errors
+    /// What `open` would fail with.
+    pub fn examine(directory: &Path) -> io::Result<()> {
+        directory::examine(directory)
     }
 
     /// Who fetches what, and who waits for it.

@@ -1,8 +1,7 @@
 //! What earlier runs left: read by a thread of its own, one file after the other, while the shelf is used already.
 //!
-//! A file that is whole is taken in. What has a name of ours and is not whole goes, and so does what was not finished, what
-//! may not have reached the disk before the machine went down, and what was purged before it was read. What has another
-//! name is none of ours and stays.
+//! A file that is whole is taken in, as stale if it does not bear its seal. What has a name of ours and is not whole goes, and
+//! so does what was not finished, and what was purged before it was read. What has another name is none of ours and stays.
 
 use std::io;
 use std::sync::{Arc, Weak};
@@ -11,6 +10,7 @@ use std::thread;
 use super::bans::Moment;
 use super::disk::{Disk, Shelved};
 use super::format::{self, Found};
+use super::trouble::Doing;
 
 /// Begins to read.
 pub(super) fn begin(disk: &Arc<Disk>) -> io::Result<()> {
@@ -34,25 +34,32 @@ fn sweep(disk: &Weak<Disk>) {
     }
     if let Some(disk) = disk.upgrade() {
         disk.swept();
+        let objects = disk.count().objects;
+        tracing::info!(directory = %disk.directory.root().display(), objects, "the directory of a cache was read");
     }
 }
 
 fn take_in(disk: &Disk, number: u64) {
-    let read = disk.directory.open(number).and_then(|file| format::read(&file, number));
+    let read = disk.directory.open(number).and_then(|file| {
+        let Some(found) = format::read(&file, number)? else { return Ok(None) };
+        Ok(Some((disk.seal(number, &found).is_on(&file)?, found)))
+    });
     match read {
-        Ok(Some(found)) if found.is_synced || disk.directory.is_same_boot => shelve(disk, number, &found),
-        Ok(_) => disk.discard(number),
+        Ok(Some((is_sealed, found))) => shelve(disk, number, &found, is_sealed),
+        Ok(None) => disk.discard(number),
+        // It is ours, and was made useless.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => disk.discard(number),
         // A disk that cannot be read now may be read the next time.
-        Err(_) => {}
+        Err(error) => disk.troubled(Doing::Read, &error),
     }
 }
 
-fn shelve(disk: &Disk, number: u64, found: &Found) {
+fn shelve(disk: &Disk, number: u64, found: &Found, is_sealed: bool) {
     // Room for it, and with it for the index; a smaller shelf than before keeps as much as it can hold.
     if !disk.reserve(found.size) {
         return disk.discard(number);
     }
     let Found { label, size, .. } = found;
     let file = Shelved { label, sequence: number, size: *size, used: Some(label.stored), reserved: *size };
-    disk.shelve(&file, found.is_stale, Moment::default());
+    disk.shelve(&file, found.is_stale || !is_sealed, Moment::default());
 }

@@ -31,6 +31,8 @@ pub(super) struct Walk {
     count: u64,
     /// Files that are meant.
     files: Vec<u64>,
+    /// Files were being written when it began.
+    settles: bool,
     told: Option<oneshot::Sender<u64>>,
     written: Option<oneshot::Sender<()>>,
 }
@@ -42,6 +44,8 @@ enum Stage {
     Disk(usize, Option<After>),
     Memory(usize, Option<Bytes>),
     Files,
+    /// For what was getting its name when the walk began.
+    CatchUp,
     Over,
 }
 
@@ -74,8 +78,10 @@ impl Walk {
         disk: Option<Arc<Disk>>,
         memory: Option<Arc<Memory>>,
     ) -> Self {
+        let settles = disk.as_ref().is_some_and(|disk| disk.is_writing());
         let (stage, files) = (Stage::Over, Vec::new());
-        let mut walk = Self { meant, purge, before, disk, memory, stage, count: 0, files, told: None, written: None };
+        let mut walk =
+            Self { meant, purge, before, disk, memory, stage, count: 0, files, settles, told: None, written: None };
         walk.stage = walk.with_work(Stage::Disk(0, None));
         walk
     }
@@ -138,6 +144,11 @@ impl Walk {
                 disk.purge_files(&self.files.split_off(left), purge);
                 Stage::Files
             }
+            (Stage::CatchUp, Some(disk), _) => {
+                disk.catch_up();
+                self.settles = false;
+                Stage::CatchUp
+            }
             (stage, ..) => stage,
         };
         self.stage = self.with_work(next);
@@ -149,7 +160,8 @@ impl Walk {
         match stage {
             Stage::Disk(at, _) if self.disk.is_none() || is_through(at) => self.with_work(Stage::Memory(0, None)),
             Stage::Memory(at, _) if self.memory.is_none() || is_through(at) => self.with_work(Stage::Files),
-            Stage::Files if self.files.is_empty() => Stage::Over,
+            Stage::Files if self.files.is_empty() => self.with_work(Stage::CatchUp),
+            Stage::CatchUp if !self.settles => Stage::Over,
             stage => stage,
         }
     }

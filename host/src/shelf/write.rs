@@ -15,6 +15,9 @@ use super::bans::Moment;
 use super::disk::{Disk, Shelved};
 use super::format;
 use super::object::Label;
+use super::seal::Sum;
+use super::target::Purge;
+use super::trouble::Doing;
 
 /// A file that is being written.
 #[derive(Debug)]
@@ -25,6 +28,7 @@ pub(super) struct Spool {
     file: Arc<File>,
     at: u64,
     length: u64,
+    sum: Sum,
     reserved: u64,
     is_whole: bool,
 }
@@ -44,9 +48,13 @@ impl Spool {
             file.seek(SeekFrom::Start(at))?;
             Ok(Arc::new(file))
         });
-        let file = file.inspect_err(|_| disk.release(reserved))?;
+        let file = file.inspect_err(|error| {
+            disk.release(reserved);
+            disk.unwritten(error, reserved);
+        })?;
         let (disk, label) = (disk.clone(), label.clone());
-        Ok(Self { disk, label, sequence, file, at, length: 0, reserved, is_whole: false })
+        disk.spools.fetch_add(1, Ordering::AcqRel);
+        Ok(Self { disk, label, sequence, file, at, length: 0, sum: Sum::default(), reserved, is_whole: false })
     }
 
     /// The file, and where its content begins: what was written can be read.
@@ -66,7 +74,8 @@ impl Spool {
         }
         for pieces in pieces.chunks(PIECES) {
             let mut slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
-            write_all(&self.file, &mut slices)?;
+            write_all(&self.file, &mut slices).inspect_err(|error| self.disk.unwritten(error, self.reserved))?;
+            pieces.iter().for_each(|piece| self.sum.update(piece));
         }
         self.length += more;
         Ok(())
@@ -74,21 +83,35 @@ impl Spool {
 
     /// It is whole: from now on it can be found, unless it was purged since it was begun. Whether it can.
     pub(super) fn publish(mut self, begun: Moment) -> io::Result<bool> {
-        let is_synced = self.disk.sizes.sync;
-        self.file.write_all_at(&format::beginning(&self.label, self.sequence, self.length, is_synced), 0)?;
-        if is_synced {
-            self.file.sync_data()?;
+        self.complete().inspect_err(|error| self.disk.unwritten(error, self.reserved))?;
+        let disk = self.disk.clone();
+        // Whoever purges waits until this is over, or it is seen here.
+        let _one = disk.publishing();
+        if disk.bans.since(begun, &self.label) == Some(Purge::Hard) {
+            return Ok(false);
         }
-        self.disk.directory.publish(self.sequence)?;
+        disk.directory.publish(self.sequence).inspect_err(|error| disk.troubled(Doing::Write, error))?;
         self.is_whole = true;
+        if disk.sizes.sync {
+            // It is whole all the same, and there until the machine goes down.
+            let _ = disk.directory.sync([self.sequence]).inspect_err(|error| disk.troubled(Doing::Write, error));
+        }
         let size = format::rounded(self.at + self.length);
         let file = Shelved { label: &self.label, sequence: self.sequence, size, used: None, reserved: self.reserved };
-        Ok(self.disk.shelve(&file, false, begun))
+        Ok(disk.shelve(&file, false, begun))
+    }
+
+    fn complete(&self) -> io::Result<()> {
+        let (is_synced, content) = (self.disk.sizes.sync, (self.length, self.sum.value()));
+        self.file.write_all_at(&format::beginning(&self.label, self.sequence, content, is_synced), 0)?;
+        self.disk.seal_for(self.sequence, content.1, is_synced).put(&self.file)?;
+        if is_synced { self.file.sync_data() } else { Ok(()) }
     }
 }
 
 impl Drop for Spool {
     fn drop(&mut self) {
+        self.disk.spools.fetch_sub(1, Ordering::AcqRel);
         if self.is_whole {
             return;
         }

@@ -1,7 +1,7 @@
 //! Where origins listen: TCP, TLS over it, Unix sockets by path and by name; and what may stand before the first request.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr as UnixAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -10,8 +10,7 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 
 use super::{Behaviour, Origin, behaviour};
-use crate::eventually::eventually;
-use crate::stream::Stream;
+use crate::stream::{RefusedPort, Stream};
 use crate::tls::{self, Authority, Identity};
 use crate::wire::Wire;
 
@@ -19,9 +18,10 @@ use crate::wire::Wire;
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 
 pub(super) enum Address {
-    Ip(SocketAddr),
-    /// TCP, and a server's settings of TLS.
-    Secured(SocketAddr, Arc<ServerConfig>),
+    /// TCP, on a port that nobody else gets while the origin is stopped.
+    Ip(RefusedPort),
+    /// The same, and a server's settings of TLS.
+    Secured(RefusedPort, Arc<ServerConfig>),
     Unix(PathBuf),
     Abstract(String),
 }
@@ -50,39 +50,31 @@ impl Origin {
 
     /// On this address; port 0 lets the system choose.
     pub fn on_tcp(address: &str) -> Origin {
-        let listener = TcpListener::bind(address).expect("loopback has free ports");
-        let address = listener.local_addr().expect("a listener has an address");
-        let origin = Origin::at(Address::Ip(address));
+        let address = address.parse().expect("tests write addresses as they should be");
+        let port = RefusedPort::take_at(address).expect("loopback has free ports");
+        let listener = port.listen().expect("the port is ours");
+        let origin = Origin::at(Address::Ip(port));
         origin.accept_tcp(listener);
         origin
     }
 
     /// One for each of these addresses, all on the same port, each saying as its name where it is.
     pub fn on_one_port(addresses: &[&str]) -> Vec<Origin> {
-        let listen = || -> io::Result<Vec<TcpListener>> {
-            let mut port = 0;
-            let bind = |address: &&str| {
-                let listener = TcpListener::bind(format!("{address}:{port}"))?;
-                port = listener.local_addr()?.port();
-                Ok(listener)
-            };
-            addresses.iter().map(bind).collect()
-        };
-        let listeners = eventually("a port is free at every address", || listen().ok());
-        let serve = |(listener, name): (TcpListener, &&str)| {
-            let origin = Origin::at(Address::Ip(listener.local_addr().expect("a listener has an address")));
+        let serve = |(port, name): (RefusedPort, &&str)| {
+            let listener = port.listen().expect("the port is ours");
+            let origin = Origin::at(Address::Ip(port));
             origin.otherwise(behaviour::is_named(name));
             origin.accept_tcp(listener);
             origin
         };
-        listeners.into_iter().zip(addresses).map(serve).collect()
+        RefusedPort::take_one(addresses).into_iter().zip(addresses).map(serve).collect()
     }
 
     /// Under TLS, on 127.0.0.1, saying who it is. It offers HTTP/1.1 by ALPN, and asks for certificates of `clients`.
     pub fn on_tls(name: &str, identity: &Identity, clients: Option<&Authority>) -> Origin {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
-        let address = listener.local_addr().expect("a listener has an address");
-        let origin = Origin::at(Address::Secured(address, identity.server(&["http/1.1"], clients)));
+        let port = RefusedPort::take();
+        let listener = port.listen().expect("the port is ours");
+        let origin = Origin::at(Address::Secured(port, identity.server(&["http/1.1"], clients)));
         origin.otherwise(behaviour::is_named(name));
         origin.accept_tcp(listener);
         origin
@@ -121,8 +113,8 @@ impl Origin {
     /// As a member's URL.
     pub fn url(&self) -> String {
         match &self.address {
-            Address::Ip(address) => format!("http://{address}"),
-            Address::Secured(address, _) => format!("https://{address}"),
+            Address::Ip(port) => port.url(),
+            Address::Secured(port, _) => format!("https://{}", port.address()),
             Address::Unix(path) => format!("unix:{}", path.display()),
             Address::Abstract(name) => format!("unix:@{name}"),
         }
@@ -131,7 +123,7 @@ impl Origin {
     /// As `Client::connect` takes it; also what the `Host` field says of a TCP origin.
     pub fn address(&self) -> String {
         match &self.address {
-            Address::Ip(address) | Address::Secured(address, _) => address.to_string(),
+            Address::Ip(port) | Address::Secured(port, _) => port.address(),
             Address::Unix(path) => format!("unix:{}", path.display()),
             Address::Abstract(name) => format!("unix:@{name}"),
         }
@@ -141,7 +133,7 @@ impl Origin {
     #[track_caller]
     pub fn port(&self) -> u16 {
         match &self.address {
-            Address::Ip(address) | Address::Secured(address, _) => address.port(),
+            Address::Ip(port) | Address::Secured(port, _) => port.port(),
             Address::Unix(_) | Address::Abstract(_) => panic!("a Unix socket has no port"),
         }
     }
@@ -151,7 +143,7 @@ impl Address {
     /// Lets `accept` return.
     pub(super) fn wake(&self) {
         match self {
-            Address::Ip(address) | Address::Secured(address, _) => drop(TcpStream::connect(address)),
+            Address::Ip(port) | Address::Secured(port, _) => drop(TcpStream::connect(port.socket_address())),
             Address::Unix(path) => drop(UnixStream::connect(path)),
             Address::Abstract(name) => drop(UnixStream::connect_addr(&abstract_address(name))),
         }

@@ -10,7 +10,7 @@ use crate::message::{Name, RequestHead, Value};
 
 /// Whether a route is for some of the requests for its URLs: beside it, another one may answer the rest. One that upstreams
 /// lead to has answers that clients get by their word alone.
-pub(super) fn is_route(route: &Route) -> bool {
+fn is_route(route: &Route) -> bool {
     route.internal || !route.fields.is_empty() || !route.query.is_empty()
 }
 
@@ -32,4 +32,9 @@ pub(super) fn of_claims<'a>(request: &'a RequestHead, key: &CacheKey) -> impl It
     let is_written = |host: &&str| has_port || *host != request.authority.as_str();
     let host = claim(FORWARDED_HOST).filter(|host| key.host && is_written(host));
     [("scheme", scheme), ("host", host)].into_iter().filter_map(|(name, value)| Some((name, value?)))
+}
+
+/// Whether a request may have claims; before the gateway has written what it takes for true, anybody may.
+pub(super) fn has_claims(request: &RequestHead) -> bool {
+    !request.fields.is_empty() && [FORWARDED_PROTO, FORWARDED_HOST].iter().any(|name| request.fields.contains(name))
 }

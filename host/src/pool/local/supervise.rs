@@ -23,6 +23,7 @@ const STEADY: Duration = Duration::from_secs(10);
 pub(super) async fn supervise(program: Arc<Program>, stop: Rc<Notify>) {
     let mut process = None;
     tokio::select! {
+        biased;
         () = stop.notified() => {}
         () = live(&program, &mut process) => {}
     }
@@ -30,7 +31,7 @@ pub(super) async fn supervise(program: Arc<Program>, stop: Rc<Notify>) {
         tracing::info!(pool = %program.pool, member = %program.member, "stopping a program");
         process.stop(program.command.stop_timeout).await;
     }
-    program.tell(Phase::Left);
+    program.left();
 }
 
 /// Never ends. What runs is in `process` at all times, so that it can be stopped wherever this is left.

@@ -264,6 +264,23 @@ fn the_same_program_goes_on_over_a_reload_and_a_changed_one_follows_it() {
     });
 }
 
+/// As when a config loses a member and has it again before the program has ended.
+#[test]
+fn a_program_that_comes_back_while_it_is_stopped_is_started_again() {
+    locally(async {
+        let mut world = World::begin();
+        let program = world.attend(world.server());
+        program.listen().await.unwrap();
+        world.programs.attend(Vec::new());
+        world.programs.attend(vec![program.clone()]);
+        assert_eq!(program.listen().await, Ok(()));
+        let starts = world.starts();
+        assert!(starts.len() == 2 && !runs(&starts[0]) && runs(&starts[1]), "{starts:?}");
+        world.programs.stop_all().await;
+        assert!(program.listen().await.unwrap_err().ends_with("it was stopped and is not started any more"));
+    });
+}
+
 #[test]
 fn a_program_gets_what_was_set_for_it_and_its_words_are_logged() {
     let log = Arc::new(Mutex::new(Vec::new()));
@@ -279,7 +296,7 @@ fn a_program_gets_what_was_set_for_it_and_its_words_are_logged() {
             ("GREETING".to_owned(), "hello".to_owned()),
             ("PATH".to_owned(), std::env::var("PATH").unwrap_or_default()),
         ];
-        let start_timeout = Duration::from_secs(2);
+        let start_timeout = Duration::from_secs(5);
         let command = world.command(&["sh", "-c", script]);
         let mut command = Command { environment, inherit_environment: false, start_timeout, ..command };
         if is_root {

@@ -222,7 +222,7 @@ fn a_directory_has_one_gateway_and_nobody_else_reads_it() {
     close(shelf);
     fs::set_permissions(&place.0, fs::Permissions::from_mode(0o750)).unwrap();
     let error = Shelf::open(sizes, at(0)).unwrap_err();
-    assert_eq!(error.to_string(), "others have rights to it (mode 750)");
+    assert_eq!(error.to_string(), "others have rights to it (mode 750, 700 is right)");
 }
 
 #[tokio::test]
@@ -232,11 +232,38 @@ async fn a_disk_that_fails_costs_objects_and_nothing_else() {
     let shelf = open(&sizes);
     store(&shelf, label("/a", "", &[]), &[b"long enough for the disk alone"]);
     fs::remove_dir_all(place.0.join("written")).unwrap();
+    fs::write(place.0.join("written"), "in the way").unwrap();
     store(&shelf, label("/a", "", &[]), &[b"another one, long enough too"]);
     assert_eq!(shelf.counts().disk.failures, 1);
     // The one before it is not what was said last.
     assert!(found(&shelf, "/a").await.is_empty());
     assert_eq!(shelf.counts().disk.bytes, 0);
+}
+
+#[tokio::test]
+async fn what_somebody_takes_away_is_made_again() {
+    let place = Place::make();
+    let sizes = on_disk(&place, 1 << 20, 1 << 20);
+    let shelf = open(&sizes);
+    for taken in ["", "written", "objects", "lock"] {
+        store(&shelf, label("/a", "", &[]), &[b"x"]);
+        assert_eq!(found(&shelf, "/a").await.len(), 1);
+        let path = place.0.join(taken);
+        if path.is_dir() {
+            fs::remove_dir_all(path).unwrap()
+        } else {
+            fs::remove_file(path).unwrap()
+        }
+        let is_there = usize::from(matches!(taken, "written" | "lock"));
+        assert_eq!(shelf.find(b"/a", at(1)).await.len(), is_there, "{taken}");
+        store(&shelf, label("/b", "", &[]), &[b"y"]);
+        assert_eq!(found(&shelf, "/b").await, [(String::new(), b"y".to_vec(), false)], "{taken}");
+    }
+    assert_eq!(shelf.counts().disk.failures, 0);
+    // And so is the right to it.
+    fs::remove_dir_all(&place.0).unwrap();
+    store(&shelf, label("/b", "", &[]), &[b"y"]);
+    assert_eq!(Shelf::open(sizes, at(0)).unwrap_err().to_string(), "another gateway uses it");
 }
 
 #[tokio::test]
@@ -286,5 +313,29 @@ async fn what_is_purged_while_it_is_fetched_or_confirmed_counts_as_purged() {
         settle(&shelf);
         close(shelf);
         let _ = fs::remove_dir_all(&place.0);
+    }
+}
+
+/// What `CONFIG.md` says of the memory of an index. By itself, because others take memory meanwhile.
+#[test]
+#[ignore = "it measures the memory of the process: run it alone, with --nocapture"]
+fn an_object_on_the_disk_costs_so_much_memory() {
+    const OBJECTS: u64 = 200_000;
+    let resident = || {
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.split_whitespace().next().unwrap().parse::<u64>().unwrap() << 10
+    };
+    for tags in [&[][..], &["one", "two"]] {
+        let mut index = crate::shelf::index::Index::seeded(1);
+        let before = resident();
+        for number in 0..OBJECTS {
+            let label = label(&format!("https://any.example/images/{number:06}.jpg"), "", tags);
+            let card = crate::shelf::index::Card::of(&label, number, 4096, 1, 2);
+            index.insert(card, &label);
+        }
+        let (real, counted) = ((resident() - before) / OBJECTS, index.memory / OBJECTS);
+        eprintln!("{} tags: {real} bytes for an object, counted as {counted}", tags.len());
+        assert!(real <= counted * 5 / 4 && counted <= real * 2);
     }
 }

@@ -5,6 +5,8 @@ use std::os::unix::fs::FileExt as _;
 use std::process::{Command, Stdio};
 
 use super::*;
+use crate::shelf::format;
+use crate::shelf::seal::Seal;
 
 /// The one object's file, before anything was done to it.
 fn one_object(place: &Place, sizes: &Sizes) -> (PathBuf, Vec<u8>) {
@@ -42,9 +44,10 @@ fn a_file_that_was_cut_or_changed_is_not_served_and_goes() {
         assert!(!path.exists(), "{bytes:?}");
         close(shelf);
     }
+    // Whoever wrote it, it is right; but nobody knows whether it holds.
     fs::write(&path, &whole).unwrap();
     let shelf = reopen(&sizes);
-    assert_eq!(runtime.block_on(found(&shelf, "/a")), [("v".to_owned(), b"the content".to_vec(), false)]);
+    assert_eq!(runtime.block_on(found(&shelf, "/a")), [("v".to_owned(), b"the content".to_vec(), true)]);
     close(shelf);
 }
 
@@ -154,34 +157,83 @@ fn what_is_not_ours_stays_and_what_has_our_name_and_is_not_whole_goes() {
     assert_eq!(shelf.counts().disk.objects, 1);
 }
 
-#[test]
-fn after_the_machine_went_down_only_what_was_synced_is_believed() {
-    for sync in [false, true] {
-        let place = Place::make();
-        let mut sizes = on_disk(&place, 1 << 20, 1 << 20);
-        sizes.disk.iter_mut().for_each(|disk| disk.sync = sync);
-        one_object(&place, &sizes);
-        let lock = fs::OpenOptions::new().write(true).open(place.0.join("lock")).unwrap();
-        lock.write_all_at(b"another boot", 11).unwrap();
-        let shelf = reopen(&sizes);
-        assert_eq!(shelf.counts().disk.objects, u64::from(sync));
-        assert_eq!(place.objects().len(), usize::from(sync));
+/// Has a file look as if it was written before the machine was started.
+fn of_another_boot(path: &Path) {
+    let file = fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
+    let number = u64::from_str_radix(path.file_name().unwrap().to_str().unwrap(), 16).unwrap();
+    let found = format::read(&file, number).unwrap().unwrap();
+    if !found.is_synced {
+        Seal::of(number, found.sum, Some(7)).put(&file).unwrap();
     }
 }
 
+#[tokio::test]
+async fn after_the_machine_went_down_what_was_not_synced_is_read_before_it_is_believed() {
+    for sync in [false, true] {
+        for is_torn in [false, true] {
+            let place = Place::make();
+            let mut sizes = on_disk(&place, 1 << 20, 1 << 20);
+            sizes.disk.iter_mut().for_each(|disk| disk.sync = sync);
+            let (path, whole) = one_object(&place, &sizes);
+            if is_torn && !sync {
+                // The length was on the disk, the last page was not.
+                let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+                file.write_all_at(&[0; 4], whole.len() as u64 - 4).unwrap();
+            }
+            of_another_boot(&path);
+            let shelf = reopen(&sizes);
+            let expected = vec![("v".to_owned(), b"the content".to_vec(), !sync)];
+            let expected = if is_torn && !sync { Vec::new() } else { expected };
+            for _ in 0..2 {
+                assert_eq!(found(&shelf, "/a").await, expected, "{sync} {is_torn}");
+            }
+            assert_eq!(place.objects().len(), expected.len());
+            close(shelf);
+            // It stays stale until it is confirmed, and is read no second time.
+            let shelf = reopen(&sizes);
+            assert_eq!(found(&shelf, "/a").await, expected);
+            if let Some(object) = shelf.find(b"/a", at(1)).await.pop() {
+                shelf.relabel(&object, label("/a", "v", &[]));
+                settle(&shelf);
+            }
+            close(shelf);
+            let shelf = reopen(&sizes);
+            assert!(found(&shelf, "/a").await.iter().all(|(_, _, is_stale)| !is_stale));
+            close(shelf);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_somebody_else_wrote_into_a_file_is_noticed_while_it_is_open() {
+    let place = Place::make();
+    let sizes = on_disk(&place, 1 << 20, 1 << 20);
+    let (path, whole) = one_object(&place, &sizes);
+    let content = whole.len() as u64 - b"the content".len() as u64;
+    let shelf = reopen(&sizes);
+    let good = |is_stale| vec![("v".to_owned(), b"the content".to_vec(), is_stale)];
+    assert_eq!(found(&shelf, "/a").await, good(false));
+    // The same bytes again: they are read, and are what they have to be.
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.write_all_at(b"the", content).unwrap();
+    assert_eq!(found(&shelf, "/a").await.len(), 1);
+    assert_eq!(found(&shelf, "/a").await, good(true));
+    file.write_all_at(b"The", content).unwrap();
+    assert!(found(&shelf, "/a").await.is_empty());
+    assert_eq!((shelf.counts().disk.bytes, place.objects().len()), (0, 0));
+    close(shelf);
+}
+
 #[test]
-fn a_lock_file_that_was_cut_costs_objects_and_no_start() {
+fn a_lock_file_that_was_cut_costs_no_start() {
     let place = Place::make();
     let sizes = on_disk(&place, 1 << 20, 1 << 20);
     one_object(&place, &sizes);
     let lock = fs::read(place.0.join("lock")).unwrap();
-    for length in 0..lock.len() - 1 {
+    for length in 0..lock.len() {
         fs::write(place.0.join("lock"), &lock[..length]).unwrap();
-        let shelf = reopen(&sizes);
-        assert_eq!(shelf.counts().disk.objects, 0);
-        store(&shelf, label("/a", "", &[]), &[b"x"]);
-        close(shelf);
-        let shelf = reopen(&sizes);
+        let shelf = Shelf::open(sizes.clone(), at(1 + length as u64)).unwrap();
+        eventually(|| shelf.is_complete());
         assert_eq!(shelf.counts().disk.objects, 1);
         close(shelf);
     }

@@ -12,9 +12,9 @@ use crate::config::{MemberAddress, Transport, UpstreamHttp2};
 use crate::tls::testing::{Authority, plan};
 use crate::upstream::Limits;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// For what is never to come.
-const BRIEF: Duration = Duration::from_millis(50);
+const BRIEF: Duration = Duration::from_millis(500);
 
 fn plain() -> Transport {
     Transport { protocol: Protocol::Http1, tls: None, source: None, proxy_protocol: None, h2: UpstreamHttp2::USUAL }
@@ -139,13 +139,13 @@ async fn a_member_that_never_answers_is_given_up() {
     let _queued = TcpStream::connect(address).await.unwrap();
     let failure = dialled_within(BRIEF, &MemberAddress::Tcp(address), &plain(), None).await.err().unwrap();
     assert_eq!(failure.kind, Kind::ConnectTimeout);
-    assert_eq!(failure.detail, format!("{address}: no connection within 50ms"));
+    assert_eq!(failure.detail, format!("{address}: no connection within 500ms"));
 
     let (_silent, address) = listener().await;
     let transport = secured(UpstreamTls { verify: false, ..plan() }, Protocol::Http1);
     let failure = dialled_within(BRIEF, &MemberAddress::Tcp(address), &transport, None).await.err().unwrap();
     assert_eq!(failure.kind, Kind::ConnectTimeout);
-    assert_eq!(failure.detail, format!("{address}: no TLS handshake within 50ms"));
+    assert_eq!(failure.detail, format!("{address}: no TLS handshake within 500ms"));
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ fn last_stream(payload: &[u8]) -> u32 {
 
 #[test]
 fn a_connection_without_a_stream_is_told_to_go() {
-    world("idle-timeout = \"200ms\"", |world| async move {
+    world("idle-timeout = \"1s\"", |world| async move {
         let mut raw = Raw::greet(&world, &[]).await;
         raw.ask(1, &GET, true).await;
         assert_eq!(raw.next_of(&[HEADERS]).await.unwrap().id, 1);
@@ -27,7 +27,7 @@ fn a_connection_without_a_stream_is_told_to_go() {
 
 #[test]
 fn a_client_that_does_not_answer_is_left_all_the_same() {
-    world("idle-timeout = \"200ms\"", |world| async move {
+    world("idle-timeout = \"1s\"", |world| async move {
         let mut raw = Raw::greet(&world, &[]).await;
         raw.next_of(&[GOAWAY]).await.unwrap();
         raw.next_of(&[GOAWAY]).await.unwrap();
@@ -37,7 +37,7 @@ fn a_client_that_does_not_answer_is_left_all_the_same() {
 
 #[test]
 fn a_preface_that_does_not_come_is_not_waited_for() {
-    world("head-timeout = \"200ms\"", |world| async move {
+    world("head-timeout = \"1s\"", |world| async move {
         let mut stream = world.connect(1 << 16);
         let mut all = Vec::new();
         tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut all).await.unwrap();
@@ -49,7 +49,7 @@ fn a_preface_that_does_not_come_is_not_waited_for() {
 /// Whatever else goes on: nothing of it can be heard while a head is not whole.
 #[test]
 fn a_head_that_does_not_end_ends_the_connection() {
-    world("head-timeout = \"300ms\"", |world| async move {
+    world("head-timeout = \"1s\"", |world| async move {
         for is_framed in [true, false] {
             let mut raw = Raw::greet(&world, &[]).await;
             raw.ask(1, &GET, true).await;

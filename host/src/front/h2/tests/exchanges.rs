@@ -137,7 +137,7 @@ fn an_answer_that_comes_early_is_whole_and_ends_the_upload() {
 /// A client whose windows are shut gets its time; others of its streams go on meanwhile.
 #[test]
 fn a_stream_that_takes_nothing_is_given_up_alone() {
-    world("write-timeout = \"300ms\"", |world| async move {
+    world("write-timeout = \"1s\"", |world| async move {
         let mut raw = Raw::greet(&world, &[(4, 3)]).await;
         let fields = [(":method", "GET"), (":scheme", "http"), (":path", "/bytes/9"), (":authority", "a.example")];
         raw.ask(1, &fields, true).await;
@@ -182,7 +182,7 @@ fn a_body_that_stops_is_not_waited_for() {
 /// A call that streams both ways, where one side has nothing to say for longer than a body may be quiet.
 #[test]
 fn a_body_is_waited_for_while_its_answer_moves() {
-    for keys in ["body-timeout = \"200ms\"", "min-rate = { request = \"1KiB\", grace = \"200ms\" }"] {
+    for keys in ["body-timeout = \"1s\"", "min-rate = { request = \"1KiB\", grace = \"1s\" }"] {
         world(keys, |world| async move {
             let mut sender = world.client(&Builder::new()).await;
             let (response, mut upload) =
@@ -201,13 +201,13 @@ fn a_body_is_waited_for_while_its_answer_moves() {
 /// The same the other way round.
 #[test]
 fn an_answer_is_waited_for_while_its_request_moves() {
-    world("[pool.app]\nread-timeout = \"200ms\"", |world| async move {
+    world("[pool.app]\nread-timeout = \"1s\"", |world| async move {
         let mut sender = world.client(&Builder::new()).await;
         let (response, mut upload) = sender.send_request(request("POST", "/gathers").body(()).unwrap(), false).unwrap();
         let mut body = response.await.unwrap().into_body();
         assert_eq!(body.data().await.unwrap().unwrap(), "begun");
         for _ in 0..12 {
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(120)).await;
             upload.send_data(Bytes::from("piece"), false).unwrap();
         }
         upload.send_data(Bytes::new(), true).unwrap();
@@ -255,7 +255,7 @@ fn the_urgent_go_first() {
 /// not take.
 #[test]
 fn who_waits_behind_the_urgent_has_time() {
-    world("write-timeout = \"200ms\"", |world| async move {
+    world("write-timeout = \"1s\"", |world| async move {
         let mut raw = Raw::greet(&world, &[]).await;
         let fields = |path| [(":method", "GET"), (":scheme", "http"), (":path", path), (":authority", "a.example")];
         raw.ask(1, &fields("/bytes/65535"), true).await;
@@ -275,7 +275,7 @@ fn who_waits_behind_the_urgent_has_time() {
                 assert_eq!((frame.kind, frame.id), (DATA, 5));
                 part += frame.payload.len();
             }
-            tokio::time::sleep(Duration::from_millis(40)).await;
+            tokio::time::sleep(Duration::from_millis(75)).await;
         }
         raw.send(WINDOW_UPDATE, 0, 0, &20_000_u32.to_be_bytes()).await;
         let mut left = 20_000;

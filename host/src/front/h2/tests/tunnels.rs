@@ -29,7 +29,7 @@ fn ends<F: Future<Output = ()>>(window: u32, test: impl FnOnce(Duplex, Far) -> F
     runtime.block_on(async {
         let ticker = Ticker::start();
         tokio::task::spawn_local(ticker.clone().run());
-        let limit = Duration::from_millis(300);
+        let limit = Duration::from_secs(1);
         let (link, (near, far)) = (Link::with(Limits::any(limit), &ticker), duplex(1 << 16));
         let gather = Gather::of(near, &link);
         let (give, take) = tokio::sync::oneshot::channel();

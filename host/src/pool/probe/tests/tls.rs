@@ -41,7 +41,7 @@ fn a_handshake_that_never_ends_is_named() {
     run(async |probes| {
         let (_listener, endpoint) = listener().await;
         let endpoint = over(&endpoint, Some(Authority::found().trusted()));
-        let health = Health { timeout: Duration::from_millis(100), ..once(Check::Http(get("/"))) };
+        let health = Health { timeout: Duration::from_millis(500), ..once(Check::Http(get("/"))) };
         let outcome = outcome(&probes, &endpoint, health).await;
         assert!(!outcome.passed && outcome.detail.contains("no TLS handshake within "), "{outcome:?}");
     });
