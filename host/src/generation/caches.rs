@@ -67,7 +67,8 @@ const AGE: usize = USES / 2;
 
 /// Files of one cache that are kept open.
 const OPEN_FILES: u64 = 512;
-/// The index of a disk may take an eighth of what the cache has in memory, and this at least.
+/// The index of a disk may take this part of its size in memory, which is enough for objects of 50 KiB, and so much at least.
+const INDEX_PART: u64 = 128;
 const LEAST_INDEX: u64 = 32 << 20;
 /// Threads that wait for one cache's disk: an SSD takes more at once, and a disk with heads gains nothing from more.
 const DISK_THREADS: usize = 4;
@@ -131,7 +132,7 @@ impl Store {
             directory: disk.path.clone(),
             capacity: disk.size,
             most: made_of.most,
-            index: (made_of.memory / 8).max(LEAST_INDEX),
+            index: (disk.size / INDEX_PART).max(LEAST_INDEX),
             open: OPEN_FILES,
             threads: DISK_THREADS,
             sync: disk.sync,
