@@ -10,7 +10,7 @@ use http::header;
 use super::card;
 use crate::body::{Body, Part, Parts};
 use crate::cache::reply::{self, Reply};
-use crate::cache::{Knobs, Stored, order, validate};
+use crate::cache::{Knobs, Stored, order, validate, weights};
 use crate::message::ranges::{Piece, Range};
 use crate::message::{Fields, RequestHead, ResponseHead};
 use crate::shelf::{Label, Object, Shelf};

@@ -275,9 +275,7 @@ impl Question {
         match self {
             Self::Whole | Self::Fill => false,
             Self::Whether(entry) => head.status == Status::NOT_MODIFIED && !validate::is_meant(entry.stored(), head),
-            Self::Which(entries) => {
-                head.status == Status::NOT_MODIFIED && validate::meant(entries, head).is_empty()
-            }
+            Self::Which(entries) => head.status == Status::NOT_MODIFIED && validate::meant(entries, head).is_empty(),
             Self::Rest(entry) => match head.status {
                 Status::PARTIAL_CONTENT => !join::fits(entry, &head.fields),
                 Status::RANGE_NOT_SATISFIABLE | Status::NOT_MODIFIED => true,

@@ -111,9 +111,7 @@ pub(super) async fn act(exchange: &mut Exchange, mut routed: Routed) -> ControlF
                 }
             }
             Found::Unavailable => return Break(unavailable(exchange)),
-            Found::Nothing(why @ Forward::VaryMiss) => {
-                (Question::of_variants(&entries, &exchange.facts.request), why)
-            }
+            Found::Nothing(why @ Forward::VaryMiss) => (Question::of_variants(&entries, &exchange.facts.request), why),
             Found::Nothing(why) => (Question::Whole, why),
             Found::Validate { at, why } => {
                 (entries.get(at).map_or(Question::Whole, |entry| Question::Whether(entry.clone())), why)
