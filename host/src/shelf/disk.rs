@@ -192,7 +192,9 @@ impl Disk {
         self.capacity.store(capacity, Ordering::Relaxed);
         self.most.store(most, Ordering::Relaxed);
         let disk = self.clone();
-        self.threads.give(move || drop(disk.reserve(0)));
+        self.threads.give(move || {
+            disk.reserve(0);
+        });
     }
 
     /// Whether so much more can be written now, and ever.
