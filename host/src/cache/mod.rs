@@ -13,6 +13,7 @@ pub mod lookup;
 pub mod order;
 pub mod partial;
 pub mod reply;
+mod spelled;
 pub mod status;
 pub mod storable;
 mod stored;

@@ -21,7 +21,7 @@ use super::directory::Directory;
 use super::format;
 use super::index::{Card, Index};
 use super::memory::Memory;
-use super::object::{Content, Label, Object};
+use super::object::{Label, Object};
 use super::opened::{OPEN_WEIGHT, Open};
 use super::sweep;
 use super::target::{Meant, Purge};
@@ -171,7 +171,7 @@ impl Disk {
             if let Ok(bytes) = open.read()
                 && open.is_untouched()
             {
-                let content = Content::Whole(memory.hold(bytes));
+                let content = memory.compact(&[bytes.into()]);
                 memory.put(&Object::of(open.sequence, open.label.clone(), content), begun, &disk.bans);
                 // Whatever else came for this label meanwhile looks at the disk first and at memory then.
                 if !disk.is_still(&open) {

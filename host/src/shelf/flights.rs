@@ -98,6 +98,9 @@ struct Flight {
     failures: u32,
 }
 
+/// The number of no flight.
+const NOBODYS: u64 = 0;
+
 /// So many take the place of one whose answer was for itself alone, and each of them brings as many: a thousand have their
 /// answers after four rounds, and an upstream that comes back meanwhile is asked by few.
 const HEIRS: usize = 8;
@@ -158,6 +161,13 @@ impl Flights {
         Some(self.0.leader(key, number))
     }
 
+    /// For who fetches for itself and may store it: nobody waits for it, and what is purged from now on means what it
+    /// fetches.
+    #[must_use]
+    pub fn alone(&self, key: &Bytes) -> Leader {
+        self.0.leader(key, NOBODYS)
+    }
+
     /// Nothing of this key could be stored: from now on, for a while, nobody waits for anybody.
     pub fn remember(&self, key: &Bytes, now: Instant) {
         self.0.alone.insert(self.0.hash(key), now + self.0.remember);
@@ -179,6 +189,9 @@ impl Leader {
 
     /// What was fetched is for nobody else, and so will be what is fetched next: all go their own ways at once.
     pub fn uncacheable(mut self, now: Instant) {
+        if self.number == NOBODYS {
+            return self.alone();
+        }
         self.flights.alone.insert(self.flights.hash(&self.key), now + self.flights.remember);
         self.land(|| Landing::Uncacheable);
     }

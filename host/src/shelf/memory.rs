@@ -36,7 +36,7 @@ pub(super) struct Memory {
 
 /// Bytes of a content, counted for as long as anybody has them.
 struct Block {
-    bytes: Vec<u8>,
+    bytes: Bytes,
     held: Arc<AtomicU64>,
 }
 
@@ -140,7 +140,7 @@ impl Memory {
     }
 
     /// Bytes of a content, counted as long as anybody has them.
-    pub(super) fn hold(&self, bytes: Vec<u8>) -> Bytes {
+    fn hold(&self, bytes: Bytes) -> Bytes {
         self.held.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         Bytes::from_owner(Block { bytes, held: self.held.clone() })
     }

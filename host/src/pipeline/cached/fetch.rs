@@ -72,6 +72,7 @@ async fn ask(
 ) -> ControlFlow<Answer, Answer> {
     let Some((cache, plan)) = desk.cache() else { return Answer::broken(exchange, Kind::Internal) };
     let Errand { key, question, why, leader, keeps } = errand;
+    let leader = leader.or_else(|| keeps.then(|| cache.store.shelf.flights().alone(&key)));
     let (asked, began) = (clock::wall(), clock::now());
     let heard = exchange.facts.variables.len();
     let is_ours = question.put(&mut exchange.facts.request);
@@ -166,7 +167,7 @@ async fn part(
         let request = &mut exchange.facts.request.fields;
         case.client.fields.lines(&name).for_each(|line| request.set(name.clone(), line.clone()));
     }
-    let asked = clock::wall();
+    let (asked, leader) = (clock::wall(), case.cache.store.shelf.flights().alone(case.key));
     let answer = origin(exchange, &mut bound).await;
     let times = Times { asked, answered: clock::wall() };
     let mut answer = said(exchange, &mut bound, answer, times.answered).await?;
@@ -178,7 +179,7 @@ async fn part(
     if may_keep {
         case.ignore(&mut answer);
     }
-    Continue(case.keep(exchange, answer, None))
+    Continue(case.keep(exchange, answer, Some(leader)))
 }
 
 /// The answer to what another exchange was told: what is stored, where it may stand in for it, or the same failure.
