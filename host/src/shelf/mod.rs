@@ -203,6 +203,14 @@ impl Shelf {
         self.numbers.fetch_add(1, Ordering::AcqRel)
     }
 
+    /// Another longest content, and another capacity of the disk, from now on. What has to leave leaves in the background.
+    pub fn resize(&self, most: u64, disk: Option<u64>) {
+        self.memory.iter().for_each(|memory| memory.resize(most));
+        if let (Some(disk), Some(capacity)) = (&self.disk, disk) {
+            disk.resize(capacity, most);
+        }
+    }
+
     /// How much there is.
     #[must_use]
     pub fn counts(&self) -> Counts {
