@@ -4,10 +4,85 @@ use std::fmt::Write as _;
 
 use super::Desk;
 use super::reply::Reply;
-use super::survey::{Seen, survey};
+use super::survey::{Seen, Shelf, survey};
 use crate::generation::Outcome;
 
+/// What is counted of one kind of thing.
+struct Family<F> {
+    name: &'static str,
+    kind: Kind,
+    help: &'static str,
+    number: F,
+}
+
+type ByResult = Family<fn(&Seen, Outcome) -> u64>;
+type ByShelf = Family<fn(&Shelf) -> u64>;
+type ByCache = Family<fn(&Seen) -> u64>;
+
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+const BY_RESULT: [ByResult; 2] = [
+    Family {
+        name: "weir_cache_requests_total",
+        kind: Kind::Counter,
+        help: "Requests that were answered, each once, by what the cache did for them.",
+        number: |seen, outcome| seen.counted.requests(outcome),
+    },
+    Family {
+        name: "weir_cache_bytes_total",
+        kind: Kind::Counter,
+        help: "Bytes of content that left for their clients, by what the cache did for them.",
+        number: |seen, outcome| seen.counted.bytes(outcome),
+    },
+];
+
+const BY_SHELF: [ByShelf; 5] = [
+    Family {
+        name: "weir_cache_objects",
+        kind: Kind::Gauge,
+        help: "What is stored; in memory, variants of one thing count once.",
+        number: |shelf| shelf.count.objects,
+    },
+    Family {
+        name: "weir_cache_size_bytes",
+        kind: Kind::Gauge,
+        help: "Bytes that what is stored takes.",
+        number: |shelf| shelf.count.bytes,
+    },
+    Family {
+        name: "weir_cache_capacity_bytes",
+        kind: Kind::Gauge,
+        help: "Bytes that it may take.",
+        number: |shelf| shelf.capacity,
+    },
+    Family {
+        name: "weir_cache_evictions_total",
+        kind: Kind::Counter,
+        help: "Objects that left because others needed their room.",
+        number: |shelf| shelf.count.evictions,
+    },
+    Family {
+        name: "weir_cache_write_failures_total",
+        kind: Kind::Counter,
+        help: "Objects that could not be written.",
+        number: |shelf| shelf.count.failures,
+    },
+];
+
+const BY_CACHE: [ByCache; 2] = [
+    Family {
+        name: "weir_cache_flights",
+        kind: Kind::Gauge,
+        help: "Answers that are being fetched for whoever wants them.",
+        number: |seen| seen.flights,
+    },
+    Family {
+        name: "weir_cache_refreshes_total",
+        kind: Kind::Counter,
+        help: "Questions to the origin, behind a client's back, whether something still holds.",
+        number: |seen| seen.counted.refreshes,
+    },
+];
 
 /// `GET /metrics`
 pub(super) async fn page(desk: &Desk) -> Reply {
@@ -21,62 +96,25 @@ pub(super) async fn page(desk: &Desk) -> Reply {
     );
     text.sample(&[], desk.current.number());
     caches(&mut text, &survey(&desk.current).await);
-    Reply::text_of(TEXT_FORMAT, text.0)
+    Reply::text_of(TEXT_FORMAT, text.text)
 }
 
-fn caches(text: &mut Exposition, seen: &[Seen]) {
-    type Number = fn(&Seen, Outcome) -> u64;
-    let by_result: [(&str, &str, Number); 2] = [
-        (
-            "weir_cache_requests_total",
-            "Requests that were answered, each once, by what the cache did for them.",
-            |seen, outcome| seen.counted.requests(outcome),
-        ),
-        (
-            "weir_cache_bytes_total",
-            "Bytes of content that left for their clients, by what the cache did for them.",
-            |seen, outcome| seen.counted.bytes(outcome),
-        ),
-    ];
-    for (name, help, number) in by_result {
-        text.family(name, Kind::Counter, help);
-        for (seen, outcome) in seen.iter().flat_map(|seen| Outcome::ALL.map(|outcome| (seen, outcome))) {
+fn caches(text: &mut Exposition, all: &[Seen]) {
+    for Family { name, kind, help, number } in BY_RESULT {
+        text.family(name, kind, help);
+        for (seen, outcome) in all.iter().flat_map(|seen| Outcome::ALL.map(|outcome| (seen, outcome))) {
             text.sample(&[("cache", &seen.name), ("result", outcome.word())], number(seen, outcome));
         }
     }
-    let of_shelves: [(&str, Kind, &str, fn(&super::survey::Shelf) -> u64); 5] = [
-        ("weir_cache_objects", Kind::Gauge, "What is stored; in memory, variants of one thing count once.", |shelf| {
-            shelf.count.objects
-        }),
-        ("weir_cache_size_bytes", Kind::Gauge, "Bytes that what is stored takes.", |shelf| shelf.count.bytes),
-        ("weir_cache_capacity_bytes", Kind::Gauge, "Bytes that it may take.", |shelf| shelf.capacity),
-        ("weir_cache_evictions_total", Kind::Counter, "Objects that left because others needed their room.", |shelf| {
-            shelf.count.evictions
-        }),
-        ("weir_cache_write_failures_total", Kind::Counter, "Objects that could not be written.", |shelf| {
-            shelf.count.failures
-        }),
-    ];
-    for (name, kind, help, number) in of_shelves {
+    for Family { name, kind, help, number } in BY_SHELF {
         text.family(name, kind, help);
-        for (seen, (place, shelf)) in seen.iter().flat_map(|seen| seen.shelves().map(move |shelf| (seen, shelf))) {
+        for (seen, (place, shelf)) in all.iter().flat_map(|seen| seen.shelves().map(move |shelf| (seen, shelf))) {
             text.sample(&[("cache", &seen.name), ("shelf", place)], number(shelf));
         }
     }
-    let of_all: [(&str, Kind, &str, fn(&Seen) -> u64); 2] = [
-        ("weir_cache_flights", Kind::Gauge, "Answers that are being fetched for whoever wants them.", |seen| {
-            seen.flights
-        }),
-        (
-            "weir_cache_refreshes_total",
-            Kind::Counter,
-            "Questions to the origin, behind a client's back, whether something still holds.",
-            |seen| seen.counted.refreshes,
-        ),
-    ];
-    for (name, kind, help, number) in of_all {
+    for Family { name, kind, help, number } in BY_CACHE {
         text.family(name, kind, help);
-        seen.iter().for_each(|seen| text.sample(&[("cache", &seen.name)], number(seen)));
+        all.iter().for_each(|seen| text.sample(&[("cache", &seen.name)], number(seen)));
     }
 }
 
@@ -88,7 +126,10 @@ enum Kind {
 
 /// A text in the making: families, each with its samples right behind it.
 #[derive(Default)]
-struct Exposition(String, &'static str);
+struct Exposition {
+    text: String,
+    family: &'static str,
+}
 
 impl Exposition {
     fn family(&mut self, name: &'static str, kind: Kind, help: &str) {
@@ -97,16 +138,16 @@ impl Exposition {
             Kind::Gauge => "gauge",
         };
         let help = help.replace('\\', "\\\\").replace('\n', "\\n");
-        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
-        self.1 = name;
+        let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        self.family = name;
     }
 
     /// Of the family that was begun last.
     fn sample(&mut self, labels: &[(&str, &str)], value: u64) {
         let labels: Vec<_> = labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
         let _ = match labels.is_empty() {
-            true => writeln!(self.0, "{} {value}", self.1),
-            false => writeln!(self.0, "{}{{{}}} {value}", self.1, labels.join(",")),
+            true => writeln!(self.text, "{} {value}", self.family),
+            false => writeln!(self.text, "{}{{{}}} {value}", self.family, labels.join(",")),
         };
     }
 }
@@ -118,7 +159,6 @@ fn escaped(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::survey::Shelf;
     use crate::generation::Counted;
     use crate::shelf::Count;
 
@@ -135,7 +175,7 @@ mod tests {
         };
         let mut text = Exposition::default();
         caches(&mut text, &[seen("a", None), seen("b", Some(Shelf { capacity: 1000, ..memory }))]);
-        let text = text.0;
+        let text = text.text;
         let family = "# HELP weir_cache_capacity_bytes Bytes that it may take.\n\
             # TYPE weir_cache_capacity_bytes gauge\n\
             weir_cache_capacity_bytes{cache=\"a\",shelf=\"memory\"} 64\n\
@@ -158,6 +198,6 @@ mod tests {
         text.family("x", Kind::Gauge, "a\\b\nc");
         text.sample(&[("l", "a\"b\\c\nd")], 1);
         text.sample(&[], 2);
-        assert_eq!(text.0, "# HELP x a\\\\b\\nc\n# TYPE x gauge\nx{l=\"a\\\"b\\\\c\\nd\"} 1\nx 2\n");
+        assert_eq!(text.text, "# HELP x a\\\\b\\nc\n# TYPE x gauge\nx{l=\"a\\\"b\\\\c\\nd\"} 1\nx 2\n");
     }
 }

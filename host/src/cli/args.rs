@@ -158,19 +158,22 @@ pub(super) enum CacheCommand {
     },
     /// Forget, and print how much that was
     #[command(after_help = PURGE)]
-    Purge {
-        #[command(flatten)]
-        at: AdminSocket,
-        #[command(flatten)]
-        meant: Meant,
-        #[command(flatten)]
-        only: Only,
-        /// Keep it, as stale
-        #[arg(long)]
-        soft: bool,
-        /// Of this cache; of all, where none is named
-        name: Option<String>,
-    },
+    Purge(Box<Purge>),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Purge {
+    #[command(flatten)]
+    pub at: AdminSocket,
+    #[command(flatten)]
+    pub meant: Meant,
+    #[command(flatten)]
+    pub only: Only,
+    /// Keep it, as stale
+    #[arg(long)]
+    pub soft: bool,
+    /// Of this cache; of all, where none is named
+    pub name: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -272,11 +275,12 @@ mod tests {
             panic!("another command")
         };
         assert_eq!((at.socket.as_deref(), name.as_deref()), (Some(Path::new("a.sock")), Some("pages")));
-        let Command::Cache { command: CacheCommand::Purge { at, meant, only, soft, name } } =
+        let Command::Cache { command: CacheCommand::Purge(purge) } =
             parse("weir cache purge -c a.toml --tag a --tag b --status 4xx --soft").unwrap().command
         else {
             panic!("another command")
         };
+        let Purge { at, meant, only, soft, name } = *purge;
         assert_eq!((at.config.as_path(), at.socket, name), (Path::new("a.toml"), None, None));
         assert_eq!((only.status, only.older_than), (vec!["4xx".to_owned()], None));
         assert_eq!((meant.tag, soft, meant.url), (vec!["a".to_owned(), "b".to_owned()], true, None));

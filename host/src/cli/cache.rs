@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use http::Method;
 use serde_json::Value;
 
-use super::args::{AdminSocket, Meant, Only};
+use super::args::{AdminSocket, Meant, Only, Purge};
 use super::{WRONG, failed, wrong};
 use crate::admin::client::{self, Response};
 use crate::config;
@@ -26,11 +26,12 @@ pub(super) fn status(at: &AdminSocket, name: Option<&str>) -> u8 {
 }
 
 /// `weir cache purge`
-pub(super) fn purge(at: &AdminSocket, meant: (&Meant, &Only), is_soft: bool, name: Option<&str>) -> u8 {
+pub(super) fn purge(purge: &Purge) -> u8 {
+    let name = purge.name.as_deref();
     let target = name.map_or_else(|| "/caches/purge".to_owned(), |name| format!("/caches/{}/purge", escaped(name)));
-    match ask(at, Method::POST, &target, form(meant, is_soft)) {
+    match ask(&purge.at, Method::POST, &target, form(&purge.meant, &purge.only, purge.soft)) {
         Ok(answer) => {
-            let what = if is_soft { "stale from now on" } else { "forgotten" };
+            let what = if purge.soft { "stale from now on" } else { "forgotten" };
             for cache in answer["caches"].as_array().into_iter().flatten() {
                 println!(
                     "{}: {} {what}",
@@ -90,7 +91,7 @@ fn socket(at: &AdminSocket) -> Result<PathBuf, u8> {
 }
 
 /// The order, as the admin socket reads it.
-fn form((meant, only): (&Meant, &Only), is_soft: bool) -> String {
+fn form(meant: &Meant, only: &Only, is_soft: bool) -> String {
     let Meant { url, prefix, tag, pattern, all } = meant;
     let Only { host, status, kind, older_than } = only;
     let mut words: Vec<String> = Vec::new();
@@ -133,11 +134,11 @@ mod tests {
             (Meant { tag: vec!["a b".into(), "caf\u{e9}".into()], ..nothing() }, false, "tag=a%20b&tag=caf%C3%A9"),
             (Meant { pattern: vec![r"\.png$".into()], all: true, ..nothing() }, false, "match=%5C.png%24&all"),
         ] {
-            assert_eq!(form((&meant, &any()), is_soft), expected);
+            assert_eq!(form(&meant, &any(), is_soft), expected);
         }
         let only =
             Only { host: Some("*.a".into()), kind: vec!["image/*".into()], older_than: Some("1h".into()), ..any() };
         let expected = "type=image%2F%2A&host=%2A.a&older-than=1h&all";
-        assert_eq!(form((&Meant { all: true, ..nothing() }, &only), false), expected);
+        assert_eq!(form(&Meant { all: true, ..nothing() }, &only, false), expected);
     }
 }

@@ -39,9 +39,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Demo { port } => demo::demo(port),
         Command::Filter { command: FilterCommand::Inspect { file } } => inspect::inspect(&file),
         Command::Cache { command: CacheCommand::Status { at, name } } => cache::status(&at, name.as_deref()),
-        Command::Cache { command: CacheCommand::Purge { at, meant, only, soft, name } } => {
-            cache::purge(&at, (&meant, &only), soft, name.as_deref())
-        }
+        Command::Cache { command: CacheCommand::Purge(purge) } => cache::purge(&purge),
     };
     ExitCode::from(code)
 }

@@ -56,6 +56,18 @@ pub fn wanted(method: &Method, fields: &Fields, validators: &Validators, length:
     }
 }
 
+/// Where the range begins that is asked for, if that is one alone and not counted from the end.
+#[must_use]
+pub fn beginning(fields: &Fields) -> Option<u64> {
+    let mut lines = fields.lines(name::RANGE);
+    let line = lines.next().filter(|_| lines.next().is_none())?.as_bytes().trim_ascii();
+    let (unit, spec) = line.split_at_checked(b"bytes=".len())?;
+    match Spec::of(spec.trim_ascii()).filter(|_| unit.eq_ignore_ascii_case(b"bytes="))? {
+        Spec::From(first, _) => Some(first),
+        Spec::Suffix(_) => None,
+    }
+}
+
 /// The answer with these ranges, made of the head of the whole: its head and its body. The boundary tells parts apart; any
 /// number will do that is not known before and is no secret. To `HEAD`, the head goes alone.
 #[must_use]

@@ -58,6 +58,8 @@ pub(super) struct Disk {
     pub(super) failures: AtomicU64,
     /// Files that are being written.
     pub(super) spools: AtomicU64,
+    /// Bytes in memory that wait to be written.
+    pub(super) backlog: AtomicU64,
     index: Mutex<Index>,
     pub(super) open: Cache<u64, Arc<Open>>,
     evictions: AtomicU64,
@@ -110,6 +112,7 @@ impl Disk {
             open,
             failures: AtomicU64::new(0),
             spools: AtomicU64::new(0),
+            backlog: AtomicU64::new(0),
             evictions: AtomicU64::new(0),
             amending: Mutex::new(()),
             publishing: RwLock::new(()),
@@ -160,9 +163,10 @@ impl Disk {
         }
         let (disk, open, memory) = (self.clone(), open.clone(), memory.clone());
         self.threads.give(move || {
-            if let Ok(content) = open.read()
+            if let Ok(bytes) = open.read()
                 && open.is_untouched()
             {
+                let content = memory.compact(&[bytes.into()]);
                 memory.put(&Object::of(open.sequence, open.label.clone(), content), begun, &disk.bans);
                 // Whatever else came for this label meanwhile looks at the disk first and at memory then.
                 if !disk.is_still(&open) {
@@ -234,18 +238,18 @@ impl Disk {
             }
         }
         if self.sizes.sync && purge == Purge::Hard {
-            let numbers = numbers.iter().copied();
-            let _ = self.directory.sync(numbers).inspect_err(|error| self.troubled(Doing::Remove, error));
+            let synced = self.directory.sync(numbers.iter().copied());
+            let _ = synced.inspect_err(|error| self.troubled(Doing::Remove, error));
         }
     }
 
-    /// Whether files are being written.
+    /// Whether anything is being written.
     pub(super) fn is_writing(&self) -> bool {
         self.spools.load(Ordering::Acquire) > 0
     }
 
-    /// Waits for what is getting its name without knowing of a purge: when this is over, it is in the index or gone.
-    pub(super) fn settle(&self) {
+    /// Ends when what got its name without knowing of a purge is gone, or marked. Waits for the disk.
+    pub(super) fn catch_up(&self) {
         drop(self.publishing.write().unwrap_or_else(PoisonError::into_inner));
     }
 

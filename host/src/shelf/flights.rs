@@ -1,7 +1,8 @@
 //! One flight per key: who is first fetches, the others wait for it or follow what it writes.
 //!
-//! Threads share it; whoever waits is woken on its own runtime. It knows nothing of what is fetched. Invariant: a flight
-//! has one leader, and when that is gone without a word, the one who waits longest is the next.
+//! Threads share it; whoever waits is woken on its own runtime. It knows nothing of what is fetched. Invariants: as long as
+//! somebody waits, somebody fetches: when a leader is gone without a word, the one who waits longest is the next, and beside
+//! one that takes too long another one begins. What the first of them brings is for all.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -16,6 +17,8 @@ use tokio::sync::oneshot;
 
 use super::bans::{Bans, Moment};
 use super::follow::{Follow, Source};
+use crate::clock;
+use crate::failure::Failure;
 
 /// All flights.
 #[derive(Clone)]
@@ -41,10 +44,12 @@ pub enum Landing {
     Uncacheable,
     /// It is being written, and can be read from its beginning.
     Follow(Follow),
-    /// Its leader left: this one is the next.
+    /// Its leader left, or takes too long: this one fetches for all who still wait.
     Leader(Leader),
-    /// It took too long.
-    TimedOut,
+    /// It cannot be had, and nobody needs to ask for it to know that.
+    Failed(Failure),
+    /// It cannot be had now: what is there stands in for it, where that may be.
+    StandIn,
 }
 
 /// Who fetches. Dropped without a word, the next one does.
@@ -61,7 +66,7 @@ pub struct Waiter {
     flights: Arc<Shared>,
     key: Bytes,
     seat: u64,
-    landing: oneshot::Receiver<Landing>,
+    pub(super) landing: oneshot::Receiver<Landing>,
 }
 
 struct Shared {
@@ -81,12 +86,24 @@ struct Shard {
     numbers: u64,
 }
 
-#[derive(Default)]
 struct Flight {
-    number: u64,
+    /// Who fetches: one, unless that one takes long, or what it brought said nothing of others.
+    leaders: Vec<u64>,
+    /// When the last of them began.
+    latest: Instant,
     waiting: BTreeMap<u64, oneshot::Sender<Landing>>,
-    written: Option<Source>,
+    /// What can be read, and who writes it.
+    written: Option<(u64, Source)>,
+    /// How many failed, one after the other, in a way that may have been their own.
+    failures: u32,
 }
+
+/// The number of no flight.
+const NOBODYS: u64 = 0;
+
+/// So many take the place of one whose answer was for itself alone, and each of them brings as many: a thousand have their
+/// answers after four rounds, and an upstream that comes back meanwhile is asked by few.
+const HEIRS: usize = 8;
 
 /// More than there are processors as a rule, so that threads seldom meet.
 const SHARDS: usize = 64;
@@ -109,12 +126,12 @@ impl Flights {
         shard.numbers += 1;
         let number = shard.numbers;
         let Some(flight) = shard.flights.get_mut(key) else {
-            shard.flights.insert(key.clone(), Flight { number, ..Flight::default() });
+            shard.flights.insert(key.clone(), Flight::led(number, now));
             return Boarding::Leader(self.0.leader(key, number));
         };
         let (sender, landing) = oneshot::channel();
         match &flight.written {
-            Some(written) => {
+            Some((_, written)) => {
                 let Some(follow) = written.follow() else { return Boarding::Alone };
                 // It goes to our own receiver.
                 let _ = sender.send(Landing::Follow(follow));
@@ -129,15 +146,22 @@ impl Flights {
 
     /// A flight of one's own, for whoever confirms what is stale while others use it. `None` if somebody does already.
     #[must_use]
-    pub fn lead(&self, key: &Bytes) -> Option<Leader> {
+    pub fn lead(&self, key: &Bytes, now: Instant) -> Option<Leader> {
         let mut shard = self.0.shard(key);
         if shard.flights.contains_key(key) {
             return None;
         }
         shard.numbers += 1;
         let number = shard.numbers;
-        shard.flights.insert(key.clone(), Flight { number, ..Flight::default() });
+        shard.flights.insert(key.clone(), Flight::led(number, now));
         Some(self.0.leader(key, number))
+    }
+
+    /// For who fetches for itself and may store it: nobody waits for it, and what is purged from now on means what it
+    /// fetches.
+    #[must_use]
+    pub fn alone(&self, key: &Bytes) -> Leader {
+        self.0.leader(key, NOBODYS)
     }
 
     /// Nothing of this key could be stored: from now on, for a while, nobody waits for anybody.
@@ -161,6 +185,9 @@ impl Leader {
 
     /// What was fetched is for nobody else, and so will be what is fetched next: all go their own ways at once.
     pub fn uncacheable(mut self, now: Instant) {
+        if self.number == NOBODYS {
+            return self.alone();
+        }
         self.flights.alone.insert(self.flights.hash(&self.key), now + self.flights.remember);
         self.land(|| Landing::Uncacheable);
     }
@@ -175,12 +202,41 @@ impl Leader {
         self.land(|| Landing::Uncacheable);
     }
 
+    /// What was fetched says nothing of what others would get: a few of them fetch next, for all.
+    pub fn hand_on(mut self, now: Instant) {
+        self.is_over = true;
+        self.succeed(HEIRS, Some(now));
+    }
+
+    /// It cannot be had. So many have to say that, one after the other, before those who wait are told.
+    pub fn failed(mut self, failure: &Failure, most: u32, now: Instant) {
+        let is_sure = {
+            let mut shard = self.flights.shard(&self.key);
+            let Some(flight) = shard.own(&self.key, self.number) else { return };
+            flight.failures += 1;
+            flight.failures >= most
+        };
+        if is_sure {
+            return self.land(|| Landing::Failed(failure.clone()));
+        }
+        self.is_over = true;
+        self.succeed(1, Some(now));
+    }
+
+    /// What is there stands in for what could not be had.
+    pub fn stand_in(mut self) {
+        self.land(|| Landing::StandIn);
+    }
+
     /// What is fetched is being written: who waits, and who comes until it is stored, can read it.
     pub(super) fn follow(&self, source: &Source) {
         let waiting = {
             let mut shard = self.flights.shard(&self.key);
             let Some(flight) = shard.own(&self.key, self.number) else { return };
-            flight.written = Some(source.clone());
+            if flight.written.is_some() {
+                return;
+            }
+            flight.written = Some((self.number, source.clone()));
             std::mem::take(&mut flight.waiting)
         };
         for sender in waiting.into_values() {
@@ -191,49 +247,90 @@ impl Leader {
 
     fn land(&mut self, landing: impl Fn() -> Landing) {
         self.is_over = true;
-        let flight = {
+        let waiting = {
             let mut shard = self.flights.shard(&self.key);
-            shard.own(&self.key, self.number).is_some().then(|| shard.flights.remove(&self.key))
+            let Some(flight) = shard.own(&self.key, self.number) else { return };
+            flight.leave(self.number);
+            let waiting = std::mem::take(&mut flight.waiting);
+            shard.tidy(&self.key);
+            waiting
         };
-        for sender in flight.flatten().into_iter().flat_map(|flight| flight.waiting.into_values()) {
+        for sender in waiting.into_values() {
             let _ = sender.send(landing());
         }
     }
 
-    /// The next one, who begins anew.
-    fn succeed(&self) {
-        let mut shard = self.flights.shard(&self.key);
-        shard.numbers += 1;
-        let number = shard.numbers;
-        let Some(flight) = shard.own(&self.key, self.number) else { return };
-        flight.written = None;
-        flight.number = number;
-        let next = std::iter::from_fn(|| flight.waiting.pop_first()).find(|(_, sender)| !sender.is_closed());
-        let Some((_, sender)) = next else {
-            shard.flights.remove(&self.key);
-            return;
-        };
-        drop(shard);
-        // If it left just now, the leader in the message is dropped, and so is found the one after it.
-        let _ = sender.send(Landing::Leader(self.flights.leader(&self.key, number)));
+    /// Who waits longest, who begin anew.
+    fn succeed(&self, most: usize, now: Option<Instant>) {
+        let mut heirs = Vec::new();
+        {
+            let mut guard = self.flights.shard(&self.key);
+            let shard = &mut *guard;
+            let Some(flight) = shard.flights.get_mut(&self.key) else { return };
+            if !flight.leave(self.number) {
+                return;
+            }
+            while heirs.len() < most
+                && let Some((_, sender)) = flight.waiting.pop_first()
+            {
+                if !sender.is_closed() {
+                    shard.numbers += 1;
+                    flight.leaders.push(shard.numbers);
+                    flight.latest = now.unwrap_or(flight.latest);
+                    heirs.push((shard.numbers, sender));
+                }
+            }
+            shard.tidy(&self.key);
+        }
+        for (number, sender) in heirs {
+            // If it left just now, the leader in the message is dropped, and so is found the one after it.
+            let _ = sender.send(Landing::Leader(self.flights.leader(&self.key, number)));
+        }
     }
 }
 
 impl Drop for Leader {
     fn drop(&mut self) {
         if !self.is_over {
-            self.succeed();
+            self.succeed(1, None);
         }
     }
 }
 
 impl Waiter {
-    /// Waits for so long at most. Dropped, it leaves its place.
-    pub async fn wait(mut self, timeout: Duration) -> Landing {
-        match tokio::time::timeout(timeout, &mut self.landing).await {
-            Ok(landed) => landed.unwrap_or(Landing::Uncacheable),
-            Err(_) => self.landing.try_recv().unwrap_or(Landing::TimedOut),
+    /// Waits. When nobody has begun to fetch for so long, it does. Dropped, it leaves its place.
+    pub async fn wait(mut self, patience: Duration) -> Landing {
+        loop {
+            let now = clock::now();
+            let until = match self.step_up(patience, now) {
+                Ok(leader) => return Landing::Leader(leader),
+                Err(until) => until,
+            };
+            if let Ok(landed) = tokio::time::timeout(until - now, &mut self.landing).await {
+                return landed.unwrap_or(Landing::Uncacheable);
+            }
         }
+    }
+
+    /// The lead, if the last who got it has had it for long enough; or when to ask again.
+    pub(super) fn step_up(&mut self, patience: Duration, now: Instant) -> Result<Leader, Instant> {
+        let mut guard = self.flights.shard(&self.key);
+        let shard = &mut *guard;
+        let flight = shard.flights.get_mut(&self.key).filter(|flight| flight.waiting.contains_key(&self.seat));
+        // Whoever took it out of the list has something to say.
+        let Some(flight) = flight else { return Err(now + patience) };
+        let until = flight.latest + patience;
+        if now < until {
+            return Err(until);
+        }
+        shard.numbers += 1;
+        let number = shard.numbers;
+        flight.leaders.push(number);
+        flight.latest = now;
+        let own = flight.waiting.remove(&self.seat);
+        drop(guard);
+        drop(own);
+        Ok(self.flights.leader(&self.key, number))
     }
 }
 
@@ -264,7 +361,28 @@ impl Shared {
 
 impl Shard {
     fn own(&mut self, key: &Bytes, number: u64) -> Option<&mut Flight> {
-        self.flights.get_mut(key).filter(|flight| flight.number == number)
+        self.flights.get_mut(key).filter(|flight| flight.leaders.contains(&number))
+    }
+
+    /// Without a leader there is no flight.
+    fn tidy(&mut self, key: &Bytes) {
+        if self.flights.get(key).is_some_and(|flight| flight.leaders.is_empty()) {
+            self.flights.remove(key);
+        }
+    }
+}
+
+impl Flight {
+    fn led(number: u64, now: Instant) -> Self {
+        Self { leaders: vec![number], latest: now, waiting: BTreeMap::new(), written: None, failures: 0 }
+    }
+
+    /// A leader leaves, with what it wrote; whether it was one.
+    fn leave(&mut self, number: u64) -> bool {
+        let before = self.leaders.len();
+        self.leaders.retain(|leader| *leader != number);
+        self.written.take_if(|(writer, _)| *writer == number);
+        self.leaders.len() < before
     }
 }
 

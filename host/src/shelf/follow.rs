@@ -15,9 +15,9 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tokio::sync::oneshot;
 
+use super::growing::Growing;
 use super::growth::Next;
 use super::object::Label;
-use super::writing::Growing;
 use crate::body::Body;
 use crate::failure::{Failure, Kind};
 
@@ -25,11 +25,13 @@ use crate::failure::{Failure, Kind};
 #[derive(Clone)]
 pub struct Source(Arc<Growing>);
 
-/// A reader of it, from its beginning.
+/// A reader of it: of the whole, or of a part.
 pub struct Follow {
     growing: Arc<Growing>,
     number: u64,
     at: u64,
+    /// Where a part ends.
+    end: Option<u64>,
     reading: Option<oneshot::Receiver<io::Result<Bytes>>>,
     is_over: bool,
 }
@@ -43,11 +45,15 @@ impl Source {
     #[must_use]
     pub fn follow(&self) -> Option<Follow> {
         let number = self.0.join()?;
-        Some(Follow { growing: self.0.clone(), number, at: 0, reading: None, is_over: false })
+        Some(Follow::of(self.0.clone(), number))
     }
 }
 
 impl Follow {
+    pub(super) fn of(growing: Arc<Growing>, number: u64) -> Self {
+        Self { growing, number, at: 0, end: None, reading: None, is_over: false }
+    }
+
     /// What is known of the object.
     #[must_use]
     pub fn label(&self) -> &Arc<Label> {
@@ -60,13 +66,35 @@ impl Follow {
         self.growing.expected
     }
 
+    /// How much of it has come.
+    #[must_use]
+    pub fn come(&self) -> u64 {
+        self.growing.come()
+    }
+
+    /// The same of so many bytes from there. `None` if they are not here any more.
+    #[must_use]
+    pub fn part(mut self, offset: u64, length: u64) -> Option<Self> {
+        self.at = offset;
+        self.end = Some(offset.checked_add(length)?);
+        self.growing.seek(self.number, offset).then_some(self)
+    }
+
     /// As a body.
     #[must_use]
     pub fn body(self) -> Body {
         Body::stream(self)
     }
 
-    fn passed(&mut self, bytes: Bytes) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+    /// Bytes to come, if that is known.
+    fn left(&self) -> Option<u64> {
+        self.end.or(self.growing.expected).map(|end| end.saturating_sub(self.at))
+    }
+
+    fn passed(&mut self, mut bytes: Bytes) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+        if let Some(end) = self.end {
+            bytes.truncate(usize::try_from(end - self.at).unwrap_or(usize::MAX));
+        }
         self.at += bytes.len() as u64;
         Poll::Ready(Some(Ok(Frame::data(bytes))))
     }
@@ -90,7 +118,7 @@ impl http_body::Body for Follow {
     type Error = Failure;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
-        while !self.is_over {
+        while !self.is_over && self.end != Some(self.at) {
             if let Some(reading) = &mut self.reading {
                 let Poll::Ready(read) = Pin::new(reading).poll(context) else { return Poll::Pending };
                 self.reading = None;
@@ -102,7 +130,10 @@ impl http_body::Body for Follow {
             }
             match self.growing.next(self.number, self.at, context) {
                 Next::Piece(bytes) => return self.passed(bytes),
-                Next::File(file, at, most) => self.read(file, at, most),
+                Next::File(file, at, most) => {
+                    let left = self.end.and_then(|end| usize::try_from(end - self.at).ok());
+                    self.read(file, at, left.unwrap_or(most).min(most));
+                }
                 Next::Nothing => return Poll::Pending,
                 Next::End => self.is_over = true,
                 Next::Broken => {
@@ -114,12 +145,11 @@ impl http_body::Body for Follow {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.is_over || self.growing.expected.is_some_and(|expected| expected == self.at)
+        self.is_over || self.left() == Some(0)
     }
 
     fn size_hint(&self) -> SizeHint {
-        let left = self.growing.expected.map(|expected| expected.saturating_sub(self.at));
-        left.map_or_else(SizeHint::default, SizeHint::with_exact)
+        self.left().map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 

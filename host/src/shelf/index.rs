@@ -26,6 +26,8 @@ pub(super) struct Index {
     kinds: HashSet<Arc<str>>,
     numbers: HashMap<u64, u32>,
     chance: fastrand::Rng,
+    /// Counts what is asked for.
+    turn: u32,
     /// Bytes on the disk, of what is here.
     pub(super) bytes: u64,
     /// Bytes on the disk, of what is being written.
@@ -49,8 +51,8 @@ pub(super) struct Card {
     pub(super) size: u64,
     /// Of these, what later labels take.
     more: u64,
-    /// When it was last asked for, in seconds of the wall clock.
-    used: u32,
+    /// When it was last asked for, see `Index::moment`.
+    used: u64,
     /// When it is of no use any more, likewise.
     expires: u32,
     /// Whether it was purged softly.
@@ -72,7 +74,7 @@ impl Card {
         let (key, variant, kind, stored) =
             (label.key.clone(), label.variant.clone(), Arc::default(), millis(label.stored));
         let tags = Box::default();
-        Self { sequence, key, variant, tags, kind, stored, size, more: 0, used, expires, is_stale: false }
+        Self { sequence, key, variant, tags, kind, stored, size, more: 0, used: used.into(), expires, is_stale: false }
     }
 
     fn cost(&self) -> u64 {
@@ -90,6 +92,7 @@ impl Index {
             kinds: HashSet::new(),
             numbers: HashMap::new(),
             chance: fastrand::Rng::with_seed(seed),
+            turn: 0,
             bytes: 0,
             reserved: 0,
             memory: 0,
@@ -112,12 +115,14 @@ impl Index {
             left.extend(oldest.and_then(|slot| self.take(slot)));
         }
         (card.tags, card.kind) = (self.tags.numbers(label), self.kind(&label.kind));
+        card.used = self.moment(card.used);
         self.put(card);
         left
     }
 
     /// The objects of a key, the latest first: number, and whether it is stale. They were asked for now.
     pub(super) fn find(&mut self, key: &[u8], now: u32) -> Vec<(u64, bool)> {
+        let now = self.moment(now.into());
         let mut found = Vec::new();
         for slot in self.keys.get(key).into_iter().flatten() {
             let Some(Some(card)) = usize::try_from(*slot).ok().and_then(|slot| self.slots.get_mut(slot)) else {
@@ -187,7 +192,7 @@ impl Index {
 
     /// Takes out who may leave first: one that nobody will want any more, or the one used longest ago, of a few.
     pub(super) fn victim(&mut self, now: u32) -> Option<Card> {
-        let mut best: Option<(bool, u32, u32)> = None;
+        let mut best: Option<(bool, u64, u32)> = None;
         let mut seen = 0;
         let begin = self.chance.usize(..self.slots.len().max(1));
         for round in 0..4 * SAMPLE + self.slots.len() {
@@ -249,6 +254,12 @@ impl Index {
         };
         let keys = self.keys.range::<[u8], _>((from, Bound::Unbounded)).take_while(|(key, _)| target.spans(key));
         Box::new(keys.map(|(key, slots)| (slots.clone(), After::Key(key.clone()))))
+    }
+
+    /// A second of the wall clock, and behind it whose turn it is: in a second a disk can be filled.
+    fn moment(&mut self, second: u64) -> u64 {
+        self.turn = self.turn.wrapping_add(1);
+        second << 24 | u64::from(self.turn & 0xff_ffff)
     }
 
     /// How many objects there are.

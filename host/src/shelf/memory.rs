@@ -16,7 +16,7 @@ use moka::sync::Cache;
 
 use super::bans::{Bans, Moment};
 use super::counters::Count;
-use super::object::{Label, Object};
+use super::object::{Content, Label, Object};
 use super::tags::Tags;
 use super::target::{Meant, Purge, Target};
 use super::walk::Budget;
@@ -30,6 +30,14 @@ pub(super) struct Memory {
     most: u64,
     /// Bytes of objects that are still being written.
     growing: AtomicU64,
+    /// Bytes of contents, on the shelf or with slow clients that read them after they left it.
+    held: Arc<AtomicU64>,
+}
+
+/// Bytes of a content, counted for as long as anybody has them.
+struct Block {
+    bytes: Bytes,
+    held: Arc<AtomicU64>,
 }
 
 /// The objects of a key, the one that came last in front.
@@ -63,6 +71,10 @@ struct Card {
 /// Objects of one key: more are other values of a field that nobody should vary by.
 const MOST_VARIANTS: usize = 64;
 
+/// Contents that left the table are let go by it a while later: this much of them, and as much again as the shelf has, is
+/// not held against anybody.
+const SLACK: u64 = 64 << 20;
+
 /// An entry of this weight is worth putting the table in order at once, so that its bound holds.
 const HEAVY: u32 = 64 << 10;
 
@@ -78,7 +90,7 @@ impl Memory {
             .build();
         // One entry has to fit into the table's way of weighing.
         let most = most.min(capacity).min(u64::from(u32::MAX / 2));
-        Self { entries, known, capacity, most, growing: AtomicU64::new(0) }
+        Self { entries, known, capacity, most, growing: AtomicU64::new(0), held: Arc::default() }
     }
 
     /// The objects of a key, the one that came last in front.
@@ -91,14 +103,33 @@ impl Memory {
         self.most
     }
 
-    /// Room for more of an object that is being written; a quarter of the shelf is for all of these.
+    /// Room for more of an object that is being written; a quarter of the shelf is for all of these. There is none
+    /// while slow clients keep too much that left the shelf: what is in memory is bounded, however slowly anybody reads.
     pub(super) fn grow(&self, bytes: u64) -> bool {
         let most = (self.capacity / 4).max(self.most);
         let grown = self.growing.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        if grown > most {
+        let has_room = || self.held.load(Ordering::Relaxed) <= self.capacity.saturating_mul(2).saturating_add(SLACK);
+        let fits = grown <= most
+            && (has_room() || {
+                // What is to leave may be here still.
+                self.entries.run_pending_tasks();
+                has_room()
+            });
+        if !fits {
             self.shrink(bytes);
         }
-        grown <= most
+        fits
+    }
+
+    /// A content of pieces that came.
+    pub(super) fn compact(&self, pieces: &[Bytes]) -> Content {
+        Content::compact(pieces, |bytes| self.hold(bytes))
+    }
+
+    /// Bytes of a content, counted as long as anybody has them.
+    fn hold(&self, bytes: Bytes) -> Bytes {
+        self.held.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        Bytes::from_owner(Block { bytes, held: self.held.clone() })
     }
 
     /// They are not being written any more.
@@ -212,6 +243,18 @@ impl Memory {
                 }
             }
         });
+    }
+}
+
+impl AsRef<[u8]> for Block {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        self.held.fetch_sub(self.bytes.len() as u64, Ordering::Relaxed);
     }
 }
 

@@ -49,10 +49,10 @@ impl Open {
         found.is_ok_and(|found| found.nlink() > 0 && found.modified().is_ok_and(|changed| changed == self.changed))
     }
 
-    pub(super) fn read(&self) -> io::Result<Content> {
+    pub(super) fn read(&self) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; usize::try_from(self.length).map_err(io::Error::other)?];
         self.file.read_exact_at(&mut bytes, self.at)?;
-        Ok(Content::Whole(bytes.into()))
+        Ok(bytes)
     }
 
     pub(super) fn object(&self) -> Object {

@@ -45,7 +45,7 @@ enum Stage {
     Memory(usize, Option<Bytes>),
     Files,
     /// For what was getting its name when the walk began.
-    Settle,
+    CatchUp,
     Over,
 }
 
@@ -144,10 +144,10 @@ impl Walk {
                 disk.purge_files(&self.files.split_off(left), purge);
                 Stage::Files
             }
-            (Stage::Settle, Some(disk), _) => {
-                disk.settle();
+            (Stage::CatchUp, Some(disk), _) => {
+                disk.catch_up();
                 self.settles = false;
-                Stage::Settle
+                Stage::CatchUp
             }
             (stage, ..) => stage,
         };
@@ -160,8 +160,8 @@ impl Walk {
         match stage {
             Stage::Disk(at, _) if self.disk.is_none() || is_through(at) => self.with_work(Stage::Memory(0, None)),
             Stage::Memory(at, _) if self.memory.is_none() || is_through(at) => self.with_work(Stage::Files),
-            Stage::Files if self.files.is_empty() => self.with_work(Stage::Settle),
-            Stage::Settle if !self.settles => Stage::Over,
+            Stage::Files if self.files.is_empty() => self.with_work(Stage::CatchUp),
+            Stage::CatchUp if !self.settles => Stage::Over,
             stage => stage,
         }
     }

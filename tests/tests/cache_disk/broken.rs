@@ -65,12 +65,13 @@ fn what_others_do_to_files_costs_objects_and_no_byte_is_wrong() {
     ];
     for (name, deed) in deeds {
         for is_running in [true, false] {
-            for is_open in [true, false] {
+            // Nothing is open when nothing runs.
+            for is_open in if is_running { &[true, false][..] } else { &[false] } {
                 let (store, ledger) = (Store::fresh(), Ledger::default());
                 let origin = ledger.origin();
                 let mut gateway = Gateway::start(&store.config(&origin));
                 let keys = filled(&store, &gateway);
-                if is_open {
+                if *is_open {
                     keys.iter().for_each(|key| assert_eq!(get(&gateway, *key), "hit"));
                 }
                 if !is_running {

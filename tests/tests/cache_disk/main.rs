@@ -5,6 +5,7 @@ mod broken;
 mod kill;
 mod ledger;
 mod moved;
+mod sizes;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;

@@ -106,7 +106,7 @@ fn share(part: u64, whole: u64) -> String {
 fn size(bytes: u64) -> String {
     match UNITS.into_iter().find(|(_, unit)| bytes >= *unit) {
         None => format!("{bytes} B"),
-        Some((name, unit)) if bytes % unit == 0 => format!("{} {name}", bytes / unit),
+        Some((name, unit)) if bytes.is_multiple_of(unit) => format!("{} {name}", bytes / unit),
         Some((name, unit)) => format!("{}.{} {name}", bytes / unit, u128::from(bytes % unit) * 10 / u128::from(unit)),
     }
 }

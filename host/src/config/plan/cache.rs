@@ -61,7 +61,9 @@ pub struct Cache {
     pub memory: u64,
     /// Where it is kept on a disk, too.
     pub disk: Option<CacheDisk>,
-    /// How long a request waits for another one that fetches the same; zero means that nobody waits.
+    /// Who wants a part of what is not stored has all of it fetched.
+    pub ranges_whole: bool,
+    /// How long requests wait for one that fetches the same, before another one does; zero means that nobody waits.
     pub lock_timeout: Duration,
     /// How long it is remembered that something could not be stored, so that nobody waits for it.
     pub uncacheable_ttl: Duration,

@@ -4,10 +4,13 @@
 //! Requests for the same thing wait for the first of them, as long as there is hope that its answer is for them too.
 
 mod apart;
+mod at_once;
 mod card;
+mod case;
 mod content;
 mod entry;
 mod fetch;
+mod flight;
 mod join;
 mod purge;
 mod refresh;
@@ -19,42 +22,28 @@ use std::ops::ControlFlow::{self, Break, Continue};
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::header;
 
+pub(super) use self::at_once::at_once;
 use self::content::Content;
 use self::entry::Entry;
 use self::fetch::{Errand, Question};
+use self::flight::{Hope, Turn};
 use self::tell::Done;
 use super::route::Routed;
 use super::{Answer, Exchange};
-use crate::body::Body;
 use crate::cache::key::Key;
 use crate::cache::lookup::{self, Found};
-use crate::cache::reply;
 use crate::cache::status::Forward;
 use crate::clock;
 use crate::config;
 use crate::generation::{Cache, Local, Outcome, RouteKey};
-use crate::message::{Facts, Method, RequestHead, Status, query};
-use crate::shelf::{Boarding, Follow, Landing, Leader};
+use crate::message::{Facts, Method, Status, query};
 
 /// The cache of an exchange's route.
 #[derive(Clone)]
 struct Desk {
     local: Rc<Local>,
     route: RouteKey,
-}
-
-/// Who asks the origin, if anybody has to.
-enum Turn {
-    /// Look at the shelves again: somebody fetched it.
-    Again,
-    /// It is being fetched; this can be read meanwhile.
-    Follow(Follow),
-    /// This one, for all who wait.
-    Lead(Leader),
-    /// This one, for itself.
-    Alone,
 }
 
 /// What tells a route's answers from those of others in a key.
@@ -72,6 +61,7 @@ pub(super) async fn act(exchange: &mut Exchange, mut routed: Routed) -> ControlF
     let (Some((cache, plan)), false) = (desk.cache(), routed.is_for_tunnel() || exchange.is_connect) else {
         return super::uncached(exchange, routed).await;
     };
+    routed.tell(exchange);
     if purge::is_asked(exchange, plan) {
         return Break(purge::answer(exchange, cache, plan).await);
     }
@@ -95,7 +85,7 @@ pub(super) async fn act(exchange: &mut Exchange, mut routed: Routed) -> ControlF
             routed.put_body(content.body);
         }
     }
-    let bytes = Bytes::from(desk.key(&exchange.facts, digest.as_deref()).to_string());
+    let bytes = Bytes::from(desk.key(&exchange.facts, digest.as_deref()).into_bytes());
     if is_bypassed {
         let errand = Errand { key: bytes, question: Question::Whole, why: Forward::Bypass, leader: None, keeps: false };
         return fetch::fetch(exchange, routed, &desk, errand).await;
@@ -124,6 +114,7 @@ pub(super) async fn act(exchange: &mut Exchange, mut routed: Routed) -> ControlF
                 }
             }
             Found::Unavailable => return Break(unavailable(exchange)),
+            Found::Nothing(why @ Forward::VaryMiss) => (Question::of_variants(&entries, &exchange.facts.request), why),
             Found::Nothing(why) => (Question::Whole, why),
             Found::Validate { at, why } => {
                 (entries.get(at).map_or(Question::Whole, |entry| Question::Whether(entry.clone())), why)
@@ -132,19 +123,18 @@ pub(super) async fn act(exchange: &mut Exchange, mut routed: Routed) -> ControlF
                 (entries.get(at).map_or(Question::Whole, |entry| Question::Rest(entry.clone())), Forward::Partial)
             }
         };
-        let may_wait = waits < MOST_WAITS && desk.is_for_all(&exchange.facts.request, &question);
-        let turn = if may_wait { board(&desk, &bytes).await } else { Turn::Alone };
-        let leader = match turn {
+        let hope = match waits < MOST_WAITS {
+            true => Hope::of(&desk, &bytes, &exchange.facts.request, &question, why, &entries),
+            false => Hope::default(),
+        };
+        let (question, leader) = match flight::turn(exchange, &desk, hope, why).await {
+            Turn::Answer(answer) => return Continue(answer),
             Turn::Again => {
                 waits += 1;
                 entries = entry::at_hand(&cache.store.shelf, &bytes, &cache.knobs);
                 continue;
             }
-            Turn::Follow(follow) => match follow_up(exchange, &desk, follow, why) {
-                Some(answer) => return Continue(answer),
-                None => None,
-            },
-            Turn::Lead(leader) => {
+            Turn::Lead(leader, fills) => {
                 // Between looking and boarding somebody may have come back with it.
                 let newest = entry::at_hand(&cache.store.shelf, &bytes, &cache.knobs);
                 let found = lookup::look(&newest, &exchange.facts.request, clock::wall(), &cache.knobs);
@@ -153,9 +143,13 @@ pub(super) async fn act(exchange: &mut Exchange, mut routed: Routed) -> ControlF
                     entries = newest;
                     continue;
                 }
-                Some(leader)
+                (if fills { Question::Fill } else { question }, Some(leader))
             }
-            Turn::Alone => None,
+            Turn::Alone => (question, None),
+            Turn::Failed(failure) => match fetch::told(exchange, &desk, &bytes, &question, why, failure) {
+                Some(answer) => return Continue(answer),
+                None => (question, None),
+            },
         };
         return fetch::fetch(exchange, routed, &desk, Errand { key: bytes, question, why, leader, keeps: true }).await;
     }
@@ -187,41 +181,6 @@ impl Desk {
                 condition.test.holds(query::values(request.query().unwrap_or_default(), &condition.name))
             })
     }
-
-    /// Whether the answer may well be for others, too: a whole content, asked for without the client's own conditions.
-    fn is_for_all(&self, request: &RequestHead, question: &Question) -> bool {
-        let may_wait = self.cache().is_some_and(|(_, plan)| !plan.lock_timeout.is_zero());
-        let is_plain = !request.fields.contains(header::RANGE)
-            && !request.fields.contains(header::IF_NONE_MATCH)
-            && !request.fields.contains(header::IF_MODIFIED_SINCE);
-        // What a client says of itself alone must not cost others their place: its answer would be stored for nobody.
-        let is_own = [header::AUTHORIZATION, header::IF_MATCH, header::IF_UNMODIFIED_SINCE]
-            .iter()
-            .any(|name| request.fields.contains(name))
-            || self.cache().is_some_and(|(cache, _)| lookup::wishes(request, &cache.knobs).no_store);
-        let is_whole = match question {
-            Question::Whole => is_plain,
-            // Our own condition takes the place of the client's.
-            Question::Whether(entry) => is_plain || entry.can_be_asked_about(),
-            Question::Rest(_) => false,
-        };
-        may_wait && is_whole && !is_own && request.method == Method::GET
-    }
-}
-
-/// Who asks the origin: the first, unless it is known that its answer is for nobody else.
-async fn board(desk: &Desk, key: &Bytes) -> Turn {
-    let Some((cache, plan)) = desk.cache() else { return Turn::Alone };
-    match cache.store.shelf.flights().board(key, clock::now()) {
-        Boarding::Alone => Turn::Alone,
-        Boarding::Leader(leader) => Turn::Lead(leader),
-        Boarding::Waiter(waiter) => match waiter.wait(plan.lock_timeout).await {
-            Landing::Stored => Turn::Again,
-            Landing::Follow(follow) => Turn::Follow(follow),
-            Landing::Leader(leader) => Turn::Lead(leader),
-            Landing::Uncacheable | Landing::TimedOut => Turn::Alone,
-        },
-    }
 }
 
 /// Tells what the route's filters said of an answer to its cache when it was too late.
@@ -237,34 +196,6 @@ fn hit(exchange: &mut Exchange, desk: &Desk, entry: &Entry, is_stale: bool) -> O
     let now = clock::wall();
     let (mut head, body) = entry.answer(&exchange.facts.request, now)?;
     let done = Done { is_stale, ttl: Some(entry.stored().policy.ttl(now)), ..Done::default() };
-    tell::tell(exchange, plan, &mut head.fields, done);
-    Some(Answer { head, body, upstream: None, said: None })
-}
-
-/// An answer from what another exchange is fetching, if it is for this request, too.
-fn follow_up(exchange: &mut Exchange, desk: &Desk, follow: Follow, why: Forward) -> Option<Answer> {
-    let (cache, plan) = desk.cache()?;
-    let now = clock::wall();
-    let mut stored = card::read(&follow.label().head, None, &cache.knobs)?;
-    let expected = follow.expected();
-    // Its length only counts for what is said of it.
-    stored.finish(expected.unwrap_or(0)).ok()?;
-    let request = &exchange.facts.request;
-    let found = lookup::look(&[&stored], request, now, &cache.knobs);
-    // Parts are cut from what is whole.
-    if request.fields.contains(header::RANGE) || stored.head.status == Status::PARTIAL_CONTENT {
-        return None;
-    }
-    if !matches!(found, Found::Use { revalidate: false, .. }) {
-        return None;
-    }
-    let mut head = reply::reply(&stored, request, now, 0)?.head;
-    let body = if head.status == Status::NOT_MODIFIED { Body::Empty } else { follow.body() };
-    if expected.is_none() {
-        head.fields.remove(header::CONTENT_LENGTH);
-    }
-    let ttl = Some(stored.policy.ttl(now));
-    let done = Done { is_collapsed: true, ttl, ..Done::forwarded(why) };
     tell::tell(exchange, plan, &mut head.fields, done);
     Some(Answer { head, body, upstream: None, said: None })
 }

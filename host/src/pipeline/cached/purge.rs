@@ -45,13 +45,13 @@ pub(super) async fn answer(exchange: &mut Exchange, cache: &Cache, plan: &config
     Answer::made(head, text.into())
 }
 
-/// Forgets what an answer to an unsafe request makes obsolete. It ends when nobody gets it any more.
+/// Forgets what an answer to an unsafe request makes obsolete. It ends when nobody gets it any more, nor after a restart.
 pub(super) async fn invalidate(shelf: &Shelf, targets: &invalidate::Targets) {
     // What more a key has stands behind a blank.
     let urls = targets.urls.iter().map(|url| Target::Stem(url.to_string().into()));
     let tags = targets.tags.iter().map(|tag| Target::Tag(tag.as_str().into()));
     let targets: Vec<Target> = urls.chain(tags).collect();
     if !targets.is_empty() {
-        shelf.forget(Meant { targets, only: Only::default() }, Purge::Hard).count().await;
+        shelf.forget(Meant { targets, only: Only::default() }, Purge::Hard).written().await;
     }
 }

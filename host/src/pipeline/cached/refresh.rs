@@ -21,7 +21,7 @@ struct Nobody;
 /// Begins, unless somebody has already.
 pub(super) fn begin(exchange: &Exchange, desk: &Desk, key: Bytes, entry: &Entry, routed: Routed) {
     let Some((cache, _)) = desk.cache() else { return };
-    let Some(leader) = cache.store.shelf.flights().lead(&key) else { return };
+    let Some(leader) = cache.store.shelf.flights().lead(&key, clock::now()) else { return };
     cache.store.tally.refresh(exchange.local.thread.number());
     let mut quiet = arrive::unread(&desk.local, &exchange.client, clock::now());
     quiet.is_quiet = true;

@@ -1,9 +1,13 @@
-//! A body on its way to a client that is stored as it goes.
+//! A body that is stored, and that its client reads from what is stored of it.
 //!
-//! It goes as fast as the client takes it. When the client leaves, what is still wanted is read to its end without it.
+//! A task reads it, as fast as a shelf takes it: a client that is slow keeps neither others from following nor a member's
+//! connection. What no shelf takes (any more) is read as fast as somebody wants it. The client gets what it would get
+//! without a cache: every byte, trailers, and the reason if it breaks off; when it leaves, what is wanted is read on.
 
+use std::cell::RefCell;
 use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -14,12 +18,27 @@ use crate::body::Body;
 use crate::cache::Stored;
 use crate::clock::Duration;
 use crate::failure::Failure;
-use crate::shelf::Writing;
+use crate::shelf::{Follow, Writing};
 
-/// The body, and where it goes beside the client.
-pub(super) struct Tee {
+/// What a client gets of a body that is stored.
+struct Own {
+    follow: Follow,
+    read: u64,
+    end: Rc<RefCell<Option<End>>>,
+}
+
+/// How a body ended, for the client that it was fetched for.
+struct End {
+    length: u64,
+    /// Trailers, or why it broke off.
+    last: Option<Result<Frame<Bytes>, Failure>>,
+}
+
+/// A body on its way to the shelf.
+struct Pump {
     body: Body,
-    writing: Option<Box<Kept>>,
+    kept: Kept,
+    end: Rc<RefCell<Option<End>>>,
 }
 
 struct Kept {
@@ -27,56 +46,97 @@ struct Kept {
     /// To check the length with.
     stored: Stored,
     length: u64,
-    /// How much longer the client waits for the disk.
+    /// How much longer the disk is waited for.
     patience: Option<Pin<Box<Sleep>>>,
 }
 
 /// A disk that stands still so long is not waited for: the object goes into memory, or nowhere.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-impl Tee {
-    /// What the client gets. A body that is at hand is stored at once.
-    pub(super) fn of(body: Body, writing: Writing, stored: Stored) -> Body {
-        let mut kept = Kept { writing, stored, length: 0, patience: None };
-        match body {
-            Body::Bytes(Some(bytes)) => {
-                kept.push(&bytes);
-                kept.finish();
-                Body::from(bytes)
-            }
-            body if body.is_over() => {
-                kept.finish();
-                body
-            }
-            body => Body::stream(Self { body, writing: Some(Box::new(kept)) }),
+/// Stores a body, and gives what the client gets. A body that is at hand is stored at once.
+pub(super) fn store(body: Body, writing: Writing, stored: Stored) -> Body {
+    let kept = Kept::of(writing, stored);
+    match body {
+        Body::Bytes(Some(bytes)) => {
+            kept.whole(&bytes);
+            Body::from(bytes)
         }
-    }
-
-    fn note(&mut self, frame: &Frame<Bytes>) {
-        let is_over = frame.is_trailers() || self.body.is_over();
-        if let (Some(kept), Some(bytes)) = (&mut self.writing, frame.data_ref()) {
-            kept.push(bytes);
-        }
-        if is_over {
-            self.finish();
-        }
-    }
-
-    fn finish(&mut self) {
-        if let Some(kept) = self.writing.take() {
+        body if body.is_over() => {
             kept.finish();
+            body
+        }
+        body => {
+            let end = Rc::default();
+            let own = Own { follow: kept.writing.own(), read: 0, end: Rc::clone(&end) };
+            tokio::task::spawn_local(Pump { body, kept, end }.run());
+            Body::stream(own)
         }
     }
 }
 
+/// Stores a body that nobody gets as it is.
+pub(super) fn fill(body: Body, writing: Writing, stored: Stored) {
+    let kept = Kept::of(writing, stored);
+    match body {
+        Body::Bytes(Some(bytes)) => kept.whole(&bytes),
+        body if body.is_over() => kept.finish(),
+        body => drop(tokio::task::spawn_local(Pump { body, kept, end: Rc::default() }.run())),
+    }
+}
+
+impl Pump {
+    async fn run(mut self) {
+        let last = loop {
+            poll_fn(|context| self.kept.poll_ready(context)).await;
+            let Some(frame) = poll_fn(|context| self.poll_frame(context)).await else {
+                // Nobody wants it.
+                return;
+            };
+            match frame {
+                Some(Ok(frame)) => {
+                    frame.data_ref().into_iter().for_each(|bytes| self.kept.push(bytes));
+                    if frame.is_trailers() {
+                        break Some(Ok(frame));
+                    }
+                    if self.body.is_over() {
+                        break None;
+                    }
+                }
+                Some(Err(failure)) => break Some(Err(failure)),
+                None => break None,
+            }
+        };
+        let is_whole = !matches!(last, Some(Err(_)));
+        // Before anybody is woken by what comes next. Not finished, it is broken off.
+        *self.end.borrow_mut() = Some(End { length: self.kept.length, last });
+        if is_whole {
+            self.kept.finish();
+        }
+    }
+
+    /// The next frame, when it is wanted; `None` when nothing is wanted any more.
+    #[allow(clippy::option_option, reason = "that nobody wants more and that there is no more are two things")]
+    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Option<Result<Frame<Bytes>, Failure>>>> {
+        if !ready!(self.kept.writing.poll_wanted(context)) {
+            return Poll::Ready(None);
+        }
+        Pin::new(&mut self.body).poll_frame(context).map(Some)
+    }
+}
+
 impl Kept {
+    fn of(writing: Writing, stored: Stored) -> Self {
+        Self { writing, stored, length: 0, patience: None }
+    }
+
+    fn whole(mut self, bytes: &Bytes) {
+        self.push(bytes);
+        self.finish();
+    }
+
     fn push(&mut self, bytes: &Bytes) {
         self.length += bytes.len() as u64;
         self.writing.push(bytes.clone());
-    }
-
-    fn is_wanted(&self) -> bool {
-        self.writing.is_kept() || self.writing.followers() > 0
     }
 
     /// Whole, if it is as long as it said.
@@ -100,58 +160,30 @@ impl Kept {
     }
 }
 
-impl http_body::Body for Tee {
+impl http_body::Body for Own {
     type Data = Bytes;
     type Error = Failure;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
         let this = &mut *self;
-        if let Some(kept) = &mut this.writing {
-            ready!(kept.poll_ready(context));
+        let polled = ready!(Pin::new(&mut this.follow).poll_frame(context));
+        if let Some(Ok(frame)) = &polled {
+            this.read += frame.data_ref().map_or(0, |bytes| bytes.len() as u64);
+            return Poll::Ready(polled);
         }
-        let polled = ready!(Pin::new(&mut this.body).poll_frame(context));
-        match &polled {
-            Some(Ok(frame)) => this.note(frame),
-            // Dropped, it leaves nothing behind.
-            Some(Err(_)) => this.writing = None,
-            None => this.finish(),
+        // Also where nothing was stored in the end, because it was not as long as it said.
+        let mut end = this.end.borrow_mut();
+        match end.as_mut().filter(|end| end.length == this.read) {
+            Some(end) => Poll::Ready(end.last.take()),
+            None => Poll::Ready(polled),
         }
-        Poll::Ready(polled)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.follow.is_end_stream() && self.end.borrow().as_ref().is_some_and(|end| end.last.is_none())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Drop for Tee {
-    fn drop(&mut self) {
-        let Some(kept) = self.writing.take() else { return };
-        if kept.is_wanted() && tokio::runtime::Handle::try_current().is_ok() {
-            tokio::task::spawn_local(read_on(std::mem::take(&mut self.body), kept));
-        }
-    }
-}
-
-/// Reads to the end for the shelf and for who follows.
-async fn read_on(mut body: Body, mut kept: Box<Kept>) {
-    while kept.is_wanted() {
-        poll_fn(|context| kept.poll_ready(context)).await;
-        match poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
-            Some(Ok(frame)) => {
-                if let Some(bytes) = frame.data_ref() {
-                    kept.push(bytes);
-                }
-                if frame.is_trailers() || body.is_over() {
-                    return kept.finish();
-                }
-            }
-            Some(Err(_)) => return,
-            None => return kept.finish(),
-        }
+        self.follow.size_hint()
     }
 }

@@ -315,3 +315,27 @@ async fn what_is_purged_while_it_is_fetched_or_confirmed_counts_as_purged() {
         let _ = fs::remove_dir_all(&place.0);
     }
 }
+
+/// What `CONFIG.md` says of the memory of an index. By itself, because others take memory meanwhile.
+#[test]
+#[ignore = "it measures the memory of the process: run it alone, with --nocapture"]
+fn an_object_on_the_disk_costs_so_much_memory() {
+    const OBJECTS: u64 = 200_000;
+    let resident = || {
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.split_whitespace().next().unwrap().parse::<u64>().unwrap() << 10
+    };
+    for tags in [&[][..], &["one", "two"]] {
+        let mut index = crate::shelf::index::Index::seeded(1);
+        let before = resident();
+        for number in 0..OBJECTS {
+            let label = label(&format!("https://any.example/images/{number:06}.jpg"), "", tags);
+            let card = crate::shelf::index::Card::of(&label, number, 4096, 1, 2);
+            index.insert(card, &label);
+        }
+        let (real, counted) = ((resident() - before) / OBJECTS, index.memory / OBJECTS);
+        eprintln!("{} tags: {real} bytes for an object, counted as {counted}", tags.len());
+        assert!(real <= counted * 5 / 4 && counted <= real * 2);
+    }
+}

@@ -5,6 +5,7 @@ use std::sync::{Barrier, Mutex};
 use std::time::Instant;
 
 use super::*;
+use crate::failure::Failure;
 
 /// Tasks on a thread, of which each has a runtime of its own.
 const TASKS: usize = 250;
@@ -78,7 +79,7 @@ async fn fetch(shelf: &Shelf, now: Instant, fetched: &AtomicUsize, leave: usize)
                 assert!(writing.finish());
                 return answer();
             }
-            Landing::Uncacheable | Landing::TimedOut => panic!("it is stored, and soon"),
+            _ => panic!("it is stored, and soon"),
         }
     }
 }
@@ -143,18 +144,18 @@ fn what_cannot_be_stored_is_waited_for_once() {
 }
 
 #[tokio::test]
-async fn who_waits_is_the_next_leader_times_out_or_leaves() {
+async fn who_waits_is_the_next_leader_or_leaves() {
     let (flights, now, key) = (Flights::of(3, LONG, 100, Arc::default()), crate::clock::now(), Bytes::from("/a"));
     let board = || flights.board(&key, now);
     let Boarding::Leader(first) = board() else { panic!("there is nobody else") };
-    assert!(flights.lead(&key).is_none());
+    assert!(flights.lead(&key, now).is_none());
     let waiters: [Boarding; 3] = std::array::from_fn(|_| board());
     assert!(matches!(board(), Boarding::Alone), "only three may wait");
-    let [Boarding::Waiter(gone), Boarding::Waiter(late), Boarding::Waiter(next)] = waiters else {
+    let [Boarding::Waiter(gone), Boarding::Waiter(mut early), Boarding::Waiter(next)] = waiters else {
         panic!("the first one fetches")
     };
-    assert!(matches!(late.wait(Duration::from_millis(1)).await, Landing::TimedOut));
-    drop(gone);
+    assert!(early.step_up(LONG, now).is_err());
+    drop((gone, early));
     drop(first);
     let Landing::Leader(second) = next.wait(LONG).await else { panic!("nobody else waits") };
     let Boarding::Waiter(unheard) = board() else { panic!("the second one fetches") };
@@ -164,5 +165,69 @@ async fn who_waits_is_the_next_leader_times_out_or_leaves() {
     drop(unheard);
     let Landing::Leader(third) = last.wait(LONG).await else { panic!("nobody else waits") };
     third.stored();
+    assert_eq!(flights.count(), 0);
+}
+
+#[tokio::test]
+async fn beside_a_leader_that_takes_long_another_one_begins_and_the_first_to_bring_something_counts() {
+    let (flights, now, key) = (Flights::of(9, LONG, 100, Arc::default()), crate::clock::now(), Bytes::from("/a"));
+    let Boarding::Leader(first) = flights.board(&key, now) else { panic!("there is nobody else") };
+    let [Boarding::Waiter(mut one), Boarding::Waiter(mut two), Boarding::Waiter(last)] =
+        std::array::from_fn(|_| flights.board(&key, now))
+    else {
+        panic!("the first one fetches")
+    };
+    let later = now + LONG;
+    let second = one.step_up(LONG, later).unwrap();
+    // It has just begun.
+    assert_eq!(two.step_up(LONG, later).unwrap_err(), later + LONG);
+    let third = two.step_up(LONG, later + LONG).unwrap();
+    second.failed(&Kind::ResponseTimeout.into(), 9, later);
+    let Landing::Leader(fourth) = last.wait(LONG).await else { panic!("the second one passed its lead on") };
+    let Boarding::Waiter(waiter) = flights.board(&key, now) else { panic!("three fetch") };
+    first.stored();
+    assert!(matches!(waiter.wait(LONG).await, Landing::Stored));
+    drop((third, fourth));
+    assert_eq!(flights.count(), 0);
+}
+
+#[tokio::test]
+async fn failures_are_shared_when_they_are_sure_and_what_is_for_one_goes_on_to_a_few() {
+    let (flights, now, key) = (Flights::of(99, LONG, 100, Arc::default()), crate::clock::now(), Bytes::from("/a"));
+    let failure = Failure::of(Kind::UpstreamReset, "again");
+    let Boarding::Leader(leader) = flights.board(&key, now) else { panic!("there is nobody else") };
+    let waiters: Vec<Waiter> = (0..20)
+        .map(|_| match flights.board(&key, now) {
+            Boarding::Waiter(waiter) => waiter,
+            Boarding::Leader(_) | Boarding::Alone => panic!("one fetches"),
+        })
+        .collect();
+    leader.hand_on(now);
+    let (mut heirs, mut waiting) = (Vec::new(), Vec::new());
+    for mut waiter in waiters {
+        match waiter.landing.try_recv() {
+            Ok(Landing::Leader(leader)) => heirs.push(leader),
+            Ok(_) => panic!("nothing was fetched"),
+            Err(_) => waiting.push(waiter),
+        }
+    }
+    assert_eq!((heirs.len(), waiting.len()), (8, 12));
+    // Twice another one is asked, then all know.
+    heirs.pop().unwrap().failed(&failure, 3, now);
+    heirs.pop().unwrap().failed(&failure, 3, now);
+    heirs.pop().unwrap().failed(&failure, 3, now);
+    let mut told = 0;
+    for mut waiter in waiting {
+        match waiter.landing.try_recv().unwrap() {
+            Landing::Leader(leader) => heirs.push(leader),
+            Landing::Failed(failure) => {
+                assert_eq!(failure.kind, Kind::UpstreamReset);
+                told += 1;
+            }
+            _ => panic!("nothing was fetched"),
+        }
+    }
+    assert_eq!((told, heirs.len()), (10, 7));
+    drop(heirs);
     assert_eq!(flights.count(), 0);
 }
