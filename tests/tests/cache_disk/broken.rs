@@ -60,7 +60,7 @@ fn what_others_do_to_files_costs_objects_and_no_byte_is_wrong() {
             fs::rename(other, path).unwrap();
             fs::rename(&beside, other).unwrap();
         }),
-        ("forbidden", |path, _| fs::set_permissions(path, fs::Permissions::from_mode(0)).unwrap()),
+        ("forbidden", |path, _| fs::set_permissions(path, fs::Permissions::from_mode(0o000)).unwrap()),
         ("gone", |path, _| fs::remove_file(path).unwrap()),
     ];
     for (name, deed) in deeds {

@@ -8,7 +8,7 @@ use http::header;
 
 use super::super::route::{self, Bound, Goal, Routed};
 use super::super::{Answer, Exchange, files, passage};
-use super::case::{Case, Keeps, let_go};
+use super::case::{Case, Keeps, Kept, let_go};
 use super::entry::Entry;
 use super::tell::Done;
 use super::words::Words;
@@ -137,13 +137,13 @@ async fn ask(
             case.complete(exchange, joined, leader)
         }
         Question::Fill if answer.head.status == Status::OK => match case.try_keep(exchange, answer, leader) {
-            Ok(answer) => answer,
+            Kept::Yes(answer) => answer,
             // It is not stored, so the client gets the part that it wants from whoever has it.
-            Err((answer, _)) if bound.is_some() => {
+            Kept::No(answer, _) if bound.is_some() => {
                 passage::give_up(answer.body);
                 return part(exchange, bound, case, heard, may_keep).await;
             }
-            Err((answer, detail)) => case.pass(exchange, answer, detail),
+            Kept::No(answer, detail) => case.pass(exchange, answer, detail),
         },
         question => {
             let is_head = client.method == Method::HEAD && case.keeps == Keeps::Perhaps;
