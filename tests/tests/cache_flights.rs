@@ -6,7 +6,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use weir_tests::origin::{Behaviour, Then};
-use weir_tests::{Client, Config, Framing, Gate, Gateway, Origin, Place, RefusedPort, Response, behaviour, eventually};
+use weir_tests::{
+    Client, Config, Framing, Gate, Gateway, Origin, Place, RefusedPort, Response, Signal, behaviour, eventually,
+};
 
 const CONFIG: &str = r#"
 [listener.web]
@@ -512,10 +514,8 @@ fn nobody_is_given_a_coding_that_it_may_not_understand() {
         "/a",
         behaviour::does(|exchange| {
             let fields = &exchange.request.fields;
-            let (is_known, packs) = (
-                fields.contains("if-none-match"),
-                fields.get("accept-encoding").is_some_and(|all| all.contains("gzip")),
-            );
+            let (is_known, packs) =
+                (fields.has("if-none-match"), fields.get("accept-encoding").is_some_and(|all| all.contains("gzip")));
             let body = if packs { "packed" } else { "plain." };
             let mut lines = vec![FRESH, ("ETag", "W/\"one\""), ("Vary", "Accept-Encoding, X-Any")];
             if packs && !is_known {
@@ -542,4 +542,51 @@ fn nobody_is_given_a_coding_that_it_may_not_understand() {
         let body = answer.expect(200).text();
         assert!(body == expected || fields.contains("br, gzip"), "{fields}: {body}");
     }
+}
+
+#[test]
+fn a_disk_is_as_large_as_the_config_says_that_holds_now() {
+    let place = Place::fresh();
+    let app = Origin::start();
+    let url = app.url();
+    let sized = |size: &str, most: &str| {
+        let path = place.path().display();
+        let cache = format!(
+            "memory = \"off\"\nmax-object = \"{most}\"\ndisk = {{ path = \"{path}/cache\", size = \"{size}\" }}"
+        );
+        config(&url, &cache, "")
+    };
+    let large = content(MIB);
+    app.otherwise(sends(large.clone(), large.len(), &Gate::closed(), false));
+    let world = World { gateway: Gateway::start(&sized("64MiB", "2MiB")), app };
+    for at in 0..30 {
+        world.gateway.get(&format!("/{at}"));
+    }
+    let is_hit = |at: usize| status(&world.gateway.get(&format!("/{at}"))) == "weir;hit";
+    eventually("all are there", || (0..30).all(is_hit).then_some(()));
+    let reload = |config: &Config| {
+        let before = world.gateway.log_count("\"reloaded\"");
+        world.gateway.rewrite_config(config);
+        world.gateway.signal(Signal::Reload);
+        eventually("the new config holds", || (world.gateway.log_count("\"reloaded\"") > before).then_some(()));
+    };
+    let bytes = || -> u64 {
+        let mut folders = vec![place.join("cache")];
+        let mut sum = 0;
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                match entry.file_type() {
+                    Ok(kind) if kind.is_dir() => folders.push(entry.path()),
+                    _ => sum += entry.metadata().map_or(0, |known| known.len()),
+                }
+            }
+        }
+        sum
+    };
+    assert!(bytes() > 29 << 20);
+    reload(&sized("16MiB", "2MiB"));
+    eventually("what is too much leaves", || (bytes() <= 16 << 20).then_some(()));
+    assert!(bytes() > 8 << 20, "what there is room for stays");
+    reload(&sized("16MiB", "512KiB"));
+    assert!(status(&world.gateway.get("/another")).ends_with(";detail=too-large"));
 }

@@ -53,6 +53,9 @@ pub struct DiskSizes {
 pub(super) struct Disk {
     pub(super) directory: Directory,
     pub(super) sizes: DiskSizes,
+    /// What of the sizes may change while it is used.
+    capacity: AtomicU64,
+    most: AtomicU64,
     pub(super) threads: Arc<Threads>,
     pub(super) bans: Arc<Bans>,
     pub(super) failures: AtomicU64,
@@ -107,6 +110,8 @@ impl Disk {
             index: Mutex::new(Index::seeded(directory.first())),
             threads,
             directory,
+            capacity: AtomicU64::new(sizes.capacity),
+            most: AtomicU64::new(sizes.most),
             sizes,
             bans,
             open,
@@ -177,10 +182,25 @@ impl Disk {
         });
     }
 
+    /// The longest content that it takes.
+    pub(super) fn most(&self) -> u64 {
+        self.most.load(Ordering::Relaxed)
+    }
+
+    /// Other sizes from now on. What has to leave for them leaves on a thread that may wait.
+    pub(super) fn resize(self: &Arc<Self>, capacity: u64, most: u64) {
+        self.capacity.store(capacity, Ordering::Relaxed);
+        self.most.store(most, Ordering::Relaxed);
+        let disk = self.clone();
+        self.threads.give(move || {
+            disk.reserve(0);
+        });
+    }
+
     /// Whether so much more can be written now, and ever.
     pub(super) fn takes(&self, label: &Label, length: u64) -> bool {
         let whole = format::rounded(format::content_at(label).saturating_add(length));
-        length <= self.sizes.most && whole <= self.sizes.capacity && self.threads.waiting() < BUSY
+        length <= self.most() && whole <= self.capacity.load(Ordering::Relaxed) && self.threads.waiting() < BUSY
     }
 
     /// Gives an object another label of the same key and variant; its content stays. The result comes when it is written.
@@ -243,14 +263,18 @@ impl Disk {
         }
     }
 
-    /// Whether anything is being written.
-    pub(super) fn is_writing(&self) -> bool {
-        self.spools.load(Ordering::Acquire) > 0
+    /// Whether there may be files that are meant and that the index does not know yet.
+    pub(super) fn has_unknown(&self) -> bool {
+        self.spools.load(Ordering::Acquire) > 0 || !self.is_swept()
     }
 
-    /// Ends when what got its name without knowing of a purge is gone, or marked. Waits for the disk.
+    /// Ends when what got its name without knowing of a purge is gone, or marked, and when a next run would doubt what this
+    /// one has not read. Waits for the disk.
     pub(super) fn catch_up(&self) {
-        drop(self.publishing.write().unwrap_or_else(PoisonError::into_inner));
+        let _one = self.publishing.write().unwrap_or_else(PoisonError::into_inner);
+        if !self.is_swept() {
+            let _ = self.directory.doubt().inspect_err(|error| self.troubled(Doing::Remove, error));
+        }
     }
 
     pub(super) fn count(&self) -> Count {
@@ -269,14 +293,23 @@ impl Disk {
     }
 
     pub(super) fn swept(&self) {
+        let _one = self.publishing.write().unwrap_or_else(PoisonError::into_inner);
+        self.directory.trust();
         self.is_swept.store(true, Ordering::Release);
+    }
+
+    #[cfg(test)]
+    pub(super) fn unread(&self) {
+        self.is_swept.store(false, Ordering::Release);
     }
 
     /// Makes room, and holds it. Others leave for it. `false` if there is not enough. May wait for the disk.
     pub(super) fn reserve(&self, bytes: u64) -> bool {
         loop {
             let mut index = self.index();
-            if index.bytes + index.reserved + bytes <= self.sizes.capacity && index.memory <= self.sizes.index {
+            if index.bytes + index.reserved + bytes <= self.capacity.load(Ordering::Relaxed)
+                && index.memory <= self.sizes.index
+            {
                 index.reserved += bytes;
                 return true;
             }

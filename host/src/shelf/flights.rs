@@ -130,11 +130,15 @@ impl Flights {
             return Boarding::Leader(self.0.leader(key, number));
         };
         let (sender, landing) = oneshot::channel();
-        match &flight.written {
-            Some((_, written)) => {
-                let Some(follow) = written.follow() else { return Boarding::Alone };
+        match flight.written.as_ref().map(|(_, written)| written.follow()) {
+            Some(Some(follow)) => {
                 // It goes to our own receiver.
                 let _ = sender.send(Landing::Follow(follow));
+            }
+            // It was purged since it was begun.
+            Some(None) => {
+                *flight = Flight::led(number, now);
+                return Boarding::Leader(self.0.leader(key, number));
             }
             None if flight.waiting.len() >= self.0.most => return Boarding::Alone,
             None => {
@@ -230,6 +234,10 @@ impl Leader {
 
     /// What is fetched is being written: who waits, and who comes until it is stored, can read it.
     pub(super) fn follow(&self, source: &Source) {
+        if source.follow().is_none() {
+            // It was purged since it was begun: what is for those who wait begins now.
+            return self.succeed(1, Some(clock::now()));
+        }
         let waiting = {
             let mut shard = self.flights.shard(&self.key);
             let Some(flight) = shard.own(&self.key, self.number) else { return };

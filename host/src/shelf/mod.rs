@@ -203,6 +203,14 @@ impl Shelf {
         self.numbers.fetch_add(1, Ordering::AcqRel)
     }
 
+    /// Another longest content, and another capacity of the disk, from now on. What has to leave leaves in the background.
+    pub fn resize(&self, most: u64, disk: Option<u64>) {
+        self.memory.iter().for_each(|memory| memory.resize(most));
+        if let (Some(disk), Some(capacity)) = (&self.disk, disk) {
+            disk.resize(capacity, most);
+        }
+    }
+
     /// How much there is.
     #[must_use]
     pub fn counts(&self) -> Counts {
@@ -232,8 +240,8 @@ impl Purged {
         self.count
     }
 
-    /// Ends when a restart would not bring anything of it back; as long as the shelf is not complete (`is_complete`), a file
-    /// that was not read yet may still come back by one.
+    /// Ends when a restart would not bring anything of it back; of what was not read since the start (`is_complete`), anything
+    /// that is not stale.
     pub async fn written(self) {
         if let Some(written) = self.written {
             // An error is a thread that is gone, and the shelf with it.
