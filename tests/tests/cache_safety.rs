@@ -391,7 +391,7 @@ fn an_upstream_that_says_nothing_has_said_no_status() {
     world.app.on("/a", behaviour::answers_with(503, &[], ""));
     assert_eq!(status(&world.get("/a", &[])), "weir;fwd=stale;fwd-status=503");
     world.app.stop();
-    assert_eq!(status(&world.get("/a", &[]).expect(200)), "weir;fwd=stale");
+    assert_eq!(status(world.get("/a", &[]).expect(200)), "weir;fwd=stale");
 }
 
 #[test]
