@@ -441,3 +441,26 @@ fn what_was_asked_for_before_a_purge_is_not_stored_after_it() {
         assert_eq!(world.get("/a", &[]).text(), "new", "{own:?}");
     }
 }
+
+#[test]
+fn what_was_made_for_one_client_is_for_no_other_whatever_its_tag_says() {
+    for name in ["Cookie", "Authorization"] {
+        let world = World::start();
+        world.app.otherwise(behaviour::does(move |exchange| {
+            let who = exchange.request.fields.get(name).unwrap_or_default();
+            let fields = [("Cache-Control", "public, max-age=3600"), ("Vary", name), ("ETag", "\"version 1\"")];
+            let is_known = exchange.request.fields.has("if-none-match");
+            let length = who.len().to_string();
+            match is_known {
+                true => exchange.write_head(304, &fields)?,
+                false => exchange.write_head(200, &[&fields[..], &[("Content-Length", &length)]].concat())?,
+            }
+            exchange.write(if is_known { String::new() } else { who })?;
+            Ok(Then::Keep)
+        }));
+        for who in ["alice", "bob", "alice", "bob"] {
+            assert_eq!(world.get("/a", &[(name, who)]).text(), who);
+        }
+        assert_eq!(world.app.count("/a"), 2);
+    }
+}

@@ -40,7 +40,9 @@ pub struct Store {
 /// Stores by name.
 #[derive(Default)]
 pub struct Stores {
-    known: Mutex<HashMap<Arc<str>, Weak<Store>>>,
+    /// Those of a name in the order in which they were made. The last one that is alive counts: one that was made for a plan
+    /// that was refused dies with it.
+    known: Mutex<HashMap<Arc<str>, Vec<Weak<Store>>>>,
     is_dry: bool,
 }
 
@@ -68,7 +70,8 @@ const AGE: usize = USES / 2;
 
 /// Files of one cache that are kept open.
 const OPEN_FILES: u64 = 512;
-/// The index of a disk may take an eighth of what the cache has in memory, and this at least.
+/// The index of a disk may take this part of its size in memory, which is enough for objects of 50 KiB, and so much at least.
+const INDEX_PART: u64 = 128;
 const LEAST_INDEX: u64 = 32 << 20;
 /// Threads that wait for one cache's disk: an SSD takes more at once, and a disk with heads gains nothing from more.
 const DISK_THREADS: usize = 4;
@@ -94,14 +97,20 @@ impl Stores {
                 Err(problem) => problems.push(problem),
             }
         }
-        known.retain(|_, store| store.strong_count() > 0);
+        known.values_mut().for_each(|stores| stores.retain(|store| store.strong_count() > 0));
+        known.retain(|_, stores| !stores.is_empty());
         if problems.is_empty() { Ok(caches) } else { Err(problems) }
     }
 
-    fn store(&self, known: &mut HashMap<Arc<str>, Weak<Store>>, plan: &config::Cache) -> Result<Arc<Store>, Problem> {
+    fn store(
+        &self,
+        known: &mut HashMap<Arc<str>, Vec<Weak<Store>>>,
+        plan: &config::Cache,
+    ) -> Result<Arc<Store>, Problem> {
         let disk = plan.disk.clone().filter(|_| !self.is_dry);
         let made_of = MadeOf { memory: plan.memory, most: plan.max_object, disk };
-        let held = known.get(&plan.name).and_then(Weak::upgrade);
+        let held = known.get(&plan.name).and_then(|stores| stores.iter().rev().find_map(Weak::upgrade));
+        let tally = held.as_ref().map(|store| store.tally.clone()).unwrap_or_default();
         if let Some(store) = held.filter(|store| store.serves_for(&made_of)) {
             if !store.made_of.is_as(&made_of) {
                 let text = "its memory and sync change at the next start: its directory is in use";
@@ -109,14 +118,13 @@ impl Stores {
             }
             return Ok(store);
         }
-        let tally = known.get(&plan.name).and_then(Weak::upgrade).map(|store| store.tally.clone()).unwrap_or_default();
         let examined = plan.disk.as_ref().filter(|_| self.is_dry).map(|disk| Shelf::examine(&disk.path));
         let store = examined.unwrap_or(Ok(())).and_then(|()| Store::open(plan, made_of, tally)).map_err(|error| {
             let path = plan.disk.as_ref().map(|disk| disk.path.display().to_string()).unwrap_or_default();
             Problem::at(&plan.place, format!("cache \"{}\": {path}: {error}", plan.name))
         })?;
         let store = Arc::new(store);
-        known.insert(plan.name.clone(), Arc::downgrade(&store));
+        known.entry(plan.name.clone()).or_default().push(Arc::downgrade(&store));
         Ok(store)
     }
 }
@@ -136,7 +144,7 @@ impl Store {
             directory: disk.path.clone(),
             capacity: disk.size,
             most: made_of.most,
-            index: (made_of.memory / 8).max(LEAST_INDEX),
+            index: (disk.size / INDEX_PART).max(LEAST_INDEX),
             open: OPEN_FILES,
             threads: DISK_THREADS,
             sync: disk.sync,
@@ -270,6 +278,21 @@ mod tests {
         drop((first, second));
         assert_eq!(stores.open(&plan("")).unwrap().len(), 0);
         assert!(stores.known.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_plan_that_is_refused_takes_no_store_with_it() {
+        let stores = Stores::default();
+        let running = stores.open(&plan("[cache.a]")).unwrap();
+        drop(stores.open(&plan("[cache.a]\nmemory = \"8MiB\"")).unwrap());
+        let next = stores.open(&plan("[cache.a]")).unwrap();
+        assert!(Arc::ptr_eq(&running[0].store, &next[0].store));
+        // What was taken over since is not to come back: it missed what was forgotten meanwhile.
+        let smaller = stores.open(&plan("[cache.a]\nmemory = \"8MiB\"")).unwrap();
+        let larger = stores.open(&plan("[cache.a]")).unwrap();
+        assert!(!Arc::ptr_eq(&running[0].store, &larger[0].store));
+        assert!(Arc::ptr_eq(&running[0].store.tally, &larger[0].store.tally));
+        drop(smaller);
     }
 
     #[test]

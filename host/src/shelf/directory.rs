@@ -1,7 +1,8 @@
 //! The directory of a shelf on a disk: who may use it, where files are.
 //!
 //! `lock` says whose it is and counts runs; `written/` has what is not whole yet; `objects/XX/` has files by the last byte
-//! of their number. Whatever has no such name is left alone. The directory is 0700 and files are 0600, so nobody else
+//! of their number; `doubt` is there as long as something was forgotten that may be in a file that nobody has read since the
+//! start. Whatever has no such name is left alone. The directory is 0700 and files are 0600, so nobody else
 //! can put anything there.
 
 use std::collections::BTreeSet;
@@ -27,6 +28,7 @@ pub(super) struct Directory {
 const LOCK: &str = "lock";
 const WRITTEN: &str = "written";
 const OBJECTS: &str = "objects";
+const DOUBT: &str = "doubt";
 
 /// Says which start of the machine this is.
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
@@ -145,6 +147,26 @@ impl Directory {
             }
         }
         Ok(())
+    }
+
+    /// Notes, for the next run if this one ends early, that a file which was not read may have to be forgotten.
+    pub(super) fn doubt(&self) -> io::Result<()> {
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.root.join(DOUBT)) {
+            Ok(_) => File::open(&self.root)?.sync_all(),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether an earlier run noted that.
+    pub(super) fn is_doubted(&self) -> bool {
+        self.root.join(DOUBT).exists()
+    }
+
+    /// Everything was read.
+    pub(super) fn trust(&self) {
+        // What cannot be removed makes the next run doubt what it need not.
+        let _ = fs::remove_file(self.root.join(DOUBT));
     }
 
     /// Removes what earlier runs did not finish.

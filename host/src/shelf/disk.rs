@@ -263,14 +263,18 @@ impl Disk {
         }
     }
 
-    /// Whether anything is being written.
-    pub(super) fn is_writing(&self) -> bool {
-        self.spools.load(Ordering::Acquire) > 0
+    /// Whether there may be files that are meant and that the index does not know yet.
+    pub(super) fn has_unknown(&self) -> bool {
+        self.spools.load(Ordering::Acquire) > 0 || !self.is_swept()
     }
 
-    /// Ends when what got its name without knowing of a purge is gone, or marked. Waits for the disk.
+    /// Ends when what got its name without knowing of a purge is gone, or marked, and when a next run would doubt what this
+    /// one has not read. Waits for the disk.
     pub(super) fn catch_up(&self) {
-        drop(self.publishing.write().unwrap_or_else(PoisonError::into_inner));
+        let _one = self.publishing.write().unwrap_or_else(PoisonError::into_inner);
+        if !self.is_swept() {
+            let _ = self.directory.doubt().inspect_err(|error| self.troubled(Doing::Remove, error));
+        }
     }
 
     pub(super) fn count(&self) -> Count {
@@ -289,7 +293,14 @@ impl Disk {
     }
 
     pub(super) fn swept(&self) {
+        let _one = self.publishing.write().unwrap_or_else(PoisonError::into_inner);
+        self.directory.trust();
         self.is_swept.store(true, Ordering::Release);
+    }
+
+    #[cfg(test)]
+    pub(super) fn unread(&self) {
+        self.is_swept.store(false, Ordering::Release);
     }
 
     /// Makes room, and holds it. Others leave for it. `false` if there is not enough. May wait for the disk.

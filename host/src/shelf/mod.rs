@@ -240,8 +240,8 @@ impl Purged {
         self.count
     }
 
-    /// Ends when a restart would not bring anything of it back; as long as the shelf is not complete (`is_complete`), a file
-    /// that was not read yet may still come back by one.
+    /// Ends when a restart would not bring anything of it back; of what was not read since the start (`is_complete`), anything
+    /// that is not stale.
     pub async fn written(self) {
         if let Some(written) = self.written {
             // An error is a thread that is gone, and the shelf with it.

@@ -10,6 +10,7 @@ use std::thread;
 use super::bans::Moment;
 use super::disk::{Disk, Shelved};
 use super::format::{self, Found};
+use super::seal::Seal;
 use super::trouble::Doing;
 
 /// Begins to read.
@@ -20,16 +21,19 @@ pub(super) fn begin(disk: &Arc<Disk>) -> io::Result<()> {
 
 /// Ends early when nobody has the shelf any more.
 fn sweep(disk: &Weak<Disk>) {
-    match disk.upgrade() {
-        Some(disk) => disk.directory.clear_written(),
+    let is_doubted = match disk.upgrade() {
+        Some(disk) => {
+            disk.directory.clear_written();
+            disk.directory.is_doubted()
+        }
         None => return,
-    }
+    };
     for folder in 0..=255 {
         // Names of one folder at a time are in memory.
         let Some(numbers) = disk.upgrade().map(|disk| disk.directory.objects(folder)) else { return };
         for number in numbers {
             let Some(disk) = disk.upgrade() else { return };
-            take_in(&disk, number);
+            take_in(&disk, number, is_doubted);
         }
     }
     if let Some(disk) = disk.upgrade() {
@@ -39,9 +43,13 @@ fn sweep(disk: &Weak<Disk>) {
     }
 }
 
-fn take_in(disk: &Disk, number: u64) {
+/// What is doubted loses its seal: it may have been forgotten, so somebody has to confirm it, also after the next start.
+fn take_in(disk: &Disk, number: u64, is_doubted: bool) {
     let read = disk.directory.open(number).and_then(|file| {
         let Some(found) = format::read(&file, number)? else { return Ok(None) };
+        if is_doubted {
+            Seal::break_on(&file)?;
+        }
         Ok(Some((disk.seal(number, &found).is_on(&file)?, found)))
     });
     match read {

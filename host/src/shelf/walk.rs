@@ -31,7 +31,7 @@ pub(super) struct Walk {
     count: u64,
     /// Files that are meant.
     files: Vec<u64>,
-    /// Files were being written when it began.
+    /// Files were being written when it began, or had not been read yet.
     settles: bool,
     told: Option<oneshot::Sender<u64>>,
     written: Option<oneshot::Sender<()>>,
@@ -78,7 +78,7 @@ impl Walk {
         disk: Option<Arc<Disk>>,
         memory: Option<Arc<Memory>>,
     ) -> Self {
-        let settles = disk.as_ref().is_some_and(|disk| disk.is_writing());
+        let settles = disk.as_ref().is_some_and(|disk| disk.has_unknown());
         let (stage, files) = (Stage::Over, Vec::new());
         let mut walk =
             Self { meant, purge, before, disk, memory, stage, count: 0, files, settles, told: None, written: None };

@@ -51,6 +51,14 @@ pub(super) enum Keeps {
     Nothing,
 }
 
+/// What became of an answer.
+pub(super) enum Kept {
+    /// It is being stored; this goes to the client.
+    Yes(Answer),
+    /// It is as it was; why it is not stored, as far as there is a word for that.
+    No(Answer, Option<&'static str>),
+}
+
 /// So many resets in a row, or broken answers, are the origin's and not one client's.
 const MOST_RESETS: u32 = 3;
 
@@ -259,21 +267,16 @@ impl Case<'_> {
     /// Passes an answer on, and stores it on its way if that may be.
     pub(super) fn keep(&self, exchange: &mut Exchange, answer: Answer, leader: Option<Leader>) -> Answer {
         match self.try_keep(exchange, answer, leader) {
-            Ok(answer) => answer,
-            Err((answer, detail)) => self.pass(exchange, answer, detail),
+            Kept::Yes(answer) => answer,
+            Kept::No(answer, detail) => self.pass(exchange, answer, detail),
         }
     }
 
     /// What is stored, on its way; or the answer as it was, and why it is not stored.
-    pub(super) fn try_keep(
-        &self,
-        exchange: &mut Exchange,
-        answer: Answer,
-        leader: Option<Leader>,
-    ) -> Result<Answer, (Answer, Option<&'static str>)> {
+    pub(super) fn try_keep(&self, exchange: &mut Exchange, answer: Answer, leader: Option<Leader>) -> Kept {
         if self.keeps != Keeps::Perhaps {
             self.forget(leader);
-            return Err((answer, self.keeps.detail()));
+            return Kept::No(answer, self.keeps.detail());
         }
         let stored = match self.storable(&answer) {
             Ok(stored) => stored,
@@ -286,17 +289,17 @@ impl Case<'_> {
                     true => leader.into_iter().for_each(|leader| leader.hand_on(clock::now())),
                     false => let_go(leader),
                 }
-                return Err((answer, Some(detail)));
+                return Kept::No(answer, Some(detail));
             }
         };
         let tags = self.words.tags.as_deref().unwrap_or_default();
         let label = entry::label(self.key, &stored, tags, &self.cache.knobs);
         let expected = http_body::Body::size_hint(&answer.body).exact();
         match self.cache.store.shelf.write(label, expected, leader) {
-            Ok(writing) => Ok(self.store(exchange, answer, writing, stored)),
+            Ok(writing) => Kept::Yes(self.store(exchange, answer, writing, stored)),
             Err(leader) => {
                 let_go(leader);
-                Err((answer, Some("too-large")))
+                Kept::No(answer, Some("too-large"))
             }
         }
     }

@@ -8,14 +8,14 @@ use http::header;
 
 use super::super::route::{self, Bound, Goal, Routed};
 use super::super::{Answer, Exchange, files, passage};
-use super::case::{Case, Keeps, let_go};
+use super::case::{Case, Keeps, Kept, let_go};
 use super::entry::Entry;
 use super::tell::Done;
 use super::words::Words;
 use super::{Desk, join};
 use crate::cache::fresh::Times;
 use crate::cache::status::Forward;
-use crate::cache::{partial, validate};
+use crate::cache::{Stored, partial, validate};
 use crate::clock;
 use crate::failure::{Failure, Kind};
 use crate::message::accel::Expires;
@@ -137,13 +137,13 @@ async fn ask(
             case.complete(exchange, joined, leader)
         }
         Question::Fill if answer.head.status == Status::OK => match case.try_keep(exchange, answer, leader) {
-            Ok(answer) => answer,
+            Kept::Yes(answer) => answer,
             // It is not stored, so the client gets the part that it wants from whoever has it.
-            Err((answer, _)) if bound.is_some() => {
+            Kept::No(answer, _) if bound.is_some() => {
                 passage::give_up(answer.body);
                 return part(exchange, bound, case, heard, may_keep).await;
             }
-            Err((answer, detail)) => case.pass(exchange, answer, detail),
+            Kept::No(answer, detail) => case.pass(exchange, answer, detail),
         },
         question => {
             let is_head = client.method == Method::HEAD && case.keeps == Keeps::Perhaps;
@@ -241,10 +241,12 @@ fn until(expires: Expires, now: SystemTime) -> Value {
 
 impl Question {
     /// What is asked where nothing that is stored is for a request. An origin may give one tag to a content in several
-    /// codings, so none is asked about that the client might not understand.
+    /// codings, so none is asked about that the client might not understand; and one to what it makes of it for several
+    /// clients, so none is that was made for one of them.
     pub(super) fn of_variants(entries: &[Entry], request: &RequestHead) -> Self {
         let is_plain = request.method == Method::GET && !request.fields.contains(header::RANGE);
-        let known = |entry: &&Entry| is_plain && entry.stored().held.is_whole() && entry.is_understood(request);
+        let is_of_use = |stored: &Stored| stored.held.is_whole() && !stored.selection.is_personal();
+        let known = |entry: &&Entry| is_plain && is_of_use(entry.stored()) && entry.is_understood(request);
         let entries: Vec<Entry> = entries.iter().filter(known).cloned().collect();
         if entries.is_empty() { Self::Whole } else { Self::Which(entries) }
     }

@@ -330,11 +330,11 @@ fn an_object_on_the_disk_costs_so_much_memory() {
         line.split_whitespace().next().unwrap().parse::<u64>().unwrap() << 10
     };
     for tags in [&[][..], &["one", "two"]] {
-        let mut index = crate::shelf::index::Index::seeded(1);
+        let mut index = index::Index::seeded(1);
         let before = resident();
         for number in 0..OBJECTS {
             let label = label(&format!("https://any.example/images/{number:06}.jpg"), "", tags);
-            let card = crate::shelf::index::Card::of(&label, number, 4096, 1, 2);
+            let card = index::Card::of(&label, number, 4096, 1, 2);
             index.insert(card, &label);
         }
         let (real, counted) = ((resident() - before) / OBJECTS, index.memory / OBJECTS);

@@ -224,6 +224,32 @@ async fn what_somebody_else_wrote_into_a_file_is_noticed_while_it_is_open() {
     close(shelf);
 }
 
+/// A run that was killed before it had read everything may have forgotten what it had not read.
+#[tokio::test]
+async fn what_was_not_read_when_something_was_forgotten_has_to_be_confirmed() {
+    let place = Place::make();
+    let sizes = on_disk(&place, 1 << 20, 1 << 20);
+    let (path, whole) = one_object(&place, &sizes);
+    let shelf = reopen(&sizes);
+    shelf.disk.as_ref().unwrap().unread();
+    shelf.purge(&Target::Key("/another".into()), Purge::Hard).written().await;
+    assert!(place.0.join("doubt").exists());
+    close(shelf);
+    for _ in 0..2 {
+        let shelf = reopen(&sizes);
+        assert!(!place.0.join("doubt").exists());
+        assert_eq!(found(&shelf, "/a").await, [("v".to_owned(), b"the content".to_vec(), true)]);
+        settle(&shelf);
+        close(shelf);
+    }
+    assert!(fs::read(&path).unwrap().starts_with(&whole));
+    // Once everything was read, a purge is done when it is done.
+    let shelf = reopen(&sizes);
+    shelf.purge(&Target::Key("/another".into()), Purge::Hard).written().await;
+    assert!(!place.0.join("doubt").exists());
+    close(shelf);
+}
+
 #[test]
 fn a_lock_file_that_was_cut_costs_no_start() {
     let place = Place::make();
