@@ -108,6 +108,12 @@ fn sends(content: Vec<u8>, at_once: usize, gate: &Gate, is_chunked: bool) -> Beh
     })
 }
 
+fn opened() -> Gate {
+    let gate = Gate::closed();
+    gate.open();
+    gate
+}
+
 /// Knows ranges, of which one is asked for.
 fn knows_ranges(content: Vec<u8>) -> Behaviour {
     behaviour::does(move |exchange| {
@@ -247,7 +253,7 @@ fn what_slow_clients_have_not_read_takes_a_bounded_part_of_memory() {
     const CLIENTS: usize = 100;
     let world = World::start("memory = \"8MiB\"\nmax-object = \"4MiB\"", "");
     let all = content(4 * MIB - 1);
-    world.app.otherwise(sends(all.clone(), all.len(), &Gate::closed(), false));
+    world.app.otherwise(sends(all.clone(), all.len(), &opened(), false));
     let slow: Vec<Client> = (0..CLIENTS).map(|at| world.asks(&format!("/{at}"), "")).collect();
     world.app.await_requests(CLIENTS);
     // As much as it wants to read comes at once.
@@ -465,7 +471,7 @@ fn ranges_that_are_far_or_of_what_is_not_stored_ask_for_themselves_once() {
 fn a_range_of_a_length_that_nobody_knows_is_the_whole() {
     let world = World::start("", "");
     let all = content(MIB);
-    world.app.on("/a", sends(all.clone(), all.len(), &Gate::closed(), true));
+    world.app.on("/a", sends(all.clone(), all.len(), &opened(), true));
     let answer = world.asks("/a", "Range: bytes=100-199\r\n").response();
     assert!(answer.expect(200).body == all);
     let hit = world.asks("/a", "Range: bytes=100-199\r\n").response();
@@ -561,7 +567,7 @@ fn a_disk_is_as_large_as_the_config_says_that_holds_now() {
         config(&url, &cache, "")
     };
     let large = content(MIB);
-    app.otherwise(sends(large.clone(), large.len(), &Gate::closed(), false));
+    app.otherwise(sends(large.clone(), large.len(), &opened(), false));
     let world = World { gateway: Gateway::start(&sized("64MiB", "2MiB")), app };
     for at in 0..30 {
         world.gateway.get(&format!("/{at}"));
