@@ -15,19 +15,17 @@ use super::trouble::Doing;
 
 /// Begins to read.
 pub(super) fn begin(disk: &Arc<Disk>) -> io::Result<()> {
-    let weak = Arc::downgrade(disk);
-    thread::Builder::new().name("shelf-sweep".to_owned()).spawn(move || sweep(&weak)).map(drop)
+    // Before this run can note anything of the kind itself.
+    let (weak, is_doubted) = (Arc::downgrade(disk), disk.directory.is_doubted());
+    thread::Builder::new().name("shelf-sweep".to_owned()).spawn(move || sweep(&weak, is_doubted)).map(drop)
 }
 
 /// Ends early when nobody has the shelf any more.
-fn sweep(disk: &Weak<Disk>) {
-    let is_doubted = match disk.upgrade() {
-        Some(disk) => {
-            disk.directory.clear_written();
-            disk.directory.is_doubted()
-        }
+fn sweep(disk: &Weak<Disk>, is_doubted: bool) {
+    match disk.upgrade() {
+        Some(disk) => disk.directory.clear_written(),
         None => return,
-    };
+    }
     for folder in 0..=255 {
         // Names of one folder at a time are in memory.
         let Some(numbers) = disk.upgrade().map(|disk| disk.directory.objects(folder)) else { return };
