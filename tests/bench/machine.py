@@ -76,4 +76,5 @@ def describe() -> str:
             model = line.split(":", 1)[1].strip()
             break
     load = " ".join(f"{value:.1f}" for value in os.getloadavg())
-    return f"{model}, {os.cpu_count()} cores, Linux {os.uname().release}, load {load}"
+    control = pathlib.Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
+    return f"{model}, {os.cpu_count()} cores, Linux {os.uname().release}, TCP {control}, load {load}"

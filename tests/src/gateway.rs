@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::client::Client;
 use crate::config::Config;
-use crate::eventually::eventually;
+use crate::eventually::{PROGRAM, eventually, eventually_within};
 use crate::place::Place;
 use crate::program::{end_group, groups_led_by_children_of, kill, weir_file};
 
@@ -40,7 +40,8 @@ impl Gateway {
     #[track_caller]
     pub fn start(config: &Config) -> Gateway {
         let gateway = Gateway::spawn(config);
-        eventually("the gateway listens", || {
+        // It may have filters to compile.
+        eventually_within(PROGRAM, "the gateway listens", || {
             assert!(!gateway.has_ended(), "the gateway ended instead of listening:\n{}", gateway.log().join("\n"));
             (!gateway.addresses_of(None).is_empty()).then_some(())
         });

@@ -193,6 +193,18 @@ fn a_reload_adds_moves_changes_and_removes_the_socket() {
 }
 
 #[test]
+fn a_reload_that_is_refused_costs_no_cache() {
+    let world = World::start();
+    world.store(&["/a"], &[]);
+    fs::write(world.gateway.place().join("taken"), "a file").unwrap();
+    let taken = "[admin]\nsocket = \"taken\"";
+    world.reload(&config(&world.app, taken, "memory = \"8MiB\""), "reload refused");
+    assert_eq!(world.get("/a"), "weir;hit");
+    world.reload(&config(&world.app, ADMIN, ""), "\"reloaded\"");
+    assert_eq!(world.get("/a"), "weir;hit");
+}
+
+#[test]
 fn what_is_asked_wrongly_is_told_what_would_be_right() {
     let world = World::start();
     for (method, target, body, status, said) in [

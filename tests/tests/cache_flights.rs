@@ -6,7 +6,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use weir_tests::origin::{Behaviour, Then};
-use weir_tests::{Client, Config, Framing, Gate, Gateway, Origin, Place, RefusedPort, Response, behaviour, eventually};
+use weir_tests::{
+    Client, Config, Framing, Gate, Gateway, Origin, PATIENCE, Place, RefusedPort, Response, Signal, behaviour,
+    eventually,
+};
 
 const CONFIG: &str = r#"
 [listener.web]
@@ -43,6 +46,14 @@ impl World {
         let mut client = Client::connect_narrow(&self.gateway.addr("web"));
         client.send(format!("GET {target} HTTP/1.1\r\nHost: any.example\r\n{fields}\r\n"));
         client
+    }
+
+    /// Waits until all that was asked so far waits in the gateway: whoever comes behind it on its thread is served behind it.
+    fn settle(&self) {
+        for _ in 0..2 {
+            let behind = self.gateway.client().ask("/behind", &[("Cache-Control", "only-if-cached")]);
+            behind.expect(504);
+        }
     }
 
     fn ask_at_once(&self, count: usize, target: &str, fields: &str) -> Vec<Client> {
@@ -95,6 +106,12 @@ fn sends(content: Vec<u8>, at_once: usize, gate: &Gate, is_chunked: bool) -> Beh
         }
         Ok(Then::Keep)
     })
+}
+
+fn opened() -> Gate {
+    let gate = Gate::closed();
+    gate.open();
+    gate
 }
 
 /// Knows ranges, of which one is asked for.
@@ -236,7 +253,7 @@ fn what_slow_clients_have_not_read_takes_a_bounded_part_of_memory() {
     const CLIENTS: usize = 100;
     let world = World::start("memory = \"8MiB\"\nmax-object = \"4MiB\"", "");
     let all = content(4 * MIB - 1);
-    world.app.otherwise(sends(all.clone(), all.len(), &Gate::closed(), false));
+    world.app.otherwise(sends(all.clone(), all.len(), &opened(), false));
     let slow: Vec<Client> = (0..CLIENTS).map(|at| world.asks(&format!("/{at}"), "")).collect();
     world.app.await_requests(CLIENTS);
     // As much as it wants to read comes at once.
@@ -254,30 +271,25 @@ fn what_slow_clients_have_not_read_takes_a_bounded_part_of_memory() {
     }
 }
 
-/// Waits until so many exchanges have reached the gateway and wait there.
-fn settle() {
-    thread::sleep(Duration::from_millis(500));
-}
-
 #[test]
 fn a_dead_upstream_is_asked_a_few_times_for_many() {
     const CLIENTS: usize = 500;
-    for (behaviour, expected, most) in [
-        (behaviour::resets_before_response(), 502, 9),
-        (behaviour::bad_status_line(), 502, 9),
-        (behaviour::never_answers(), 504, 3),
+    for (behaviour, timeout, expected, most) in [
+        (behaviour::resets_before_response(), "1m", 502, 9),
+        (behaviour::bad_status_line(), "1m", 502, 9),
+        (behaviour::never_answers(), "2s", 504, 3),
     ] {
-        let world = World::start("", "read-timeout = \"2s\"");
+        let world = World::start("", &format!("read-timeout = \"{timeout}\""));
         let gate = Gate::closed();
         world.app.otherwise(behaviour::waits_for(&gate, behaviour));
         let clients = world.ask_at_once(CLIENTS, "/a", "");
         world.app.await_requests(1);
-        settle();
+        world.settle();
         gate.open();
         let start = Instant::now();
         let answers = responses(clients);
         assert!(answers.iter().all(|answer| answer.status == expected), "{expected}");
-        assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
+        assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
         let count = world.app.requests().len();
         assert!(count <= most, "{count} requests for {CLIENTS}");
         let pages: HashSet<_> = answers.iter().map(Response::text).collect();
@@ -299,12 +311,12 @@ fn nobody_waits_long_where_nobody_listens() {
         let answer = client.response();
         assert!([502, 503].contains(&answer.status), "{answer}");
     }
-    assert!(start.elapsed() < Duration::from_secs(15));
+    assert!(start.elapsed() < PATIENCE);
 }
 
 #[test]
 fn beside_one_that_takes_too_long_another_one_asks() {
-    let world = World::start("lock-timeout = \"300ms\"", "");
+    let world = World::start("lock-timeout = \"2s\"", "");
     world.app.next(behaviour::never_answers());
     world.app.on("/a", behaviour::answers_with(200, &[FRESH], "for all"));
     let mut stuck = world.asks("/a", "");
@@ -324,7 +336,7 @@ fn an_upstream_that_comes_back_is_asked_by_few() {
     world.app.on("/a", behaviour::waits_for(&slowly, behaviour::answers_with(200, &[FRESH], "for all")));
     let clients = world.ask_at_once(300, "/a", "");
     world.app.await_requests(1);
-    settle();
+    world.settle();
     gate.open();
     world.app.await_requests(9);
     slowly.open();
@@ -341,7 +353,7 @@ fn an_error_of_the_upstream_is_for_the_one_that_asked() {
     world.app.on("/a", behaviour::waits_for(&gate, behaviour::answers(500, "broken")));
     let clients = world.ask_at_once(100, "/a", "");
     world.app.await_requests(1);
-    settle();
+    world.settle();
     gate.open();
     assert!(responses(clients).iter().all(|answer| answer.status == 500 && answer.text() == "broken"));
     assert_eq!(world.app.count("/a"), 100);
@@ -359,7 +371,7 @@ fn what_is_stale_stands_in_for_all_who_wait() {
         world.app.on("/a", behaviour::waits_for(&gate, behaviour));
         let clients = world.ask_at_once(200, "/a", "");
         world.app.await_requests(2);
-        settle();
+        world.settle();
         gate.open();
         let answers = responses(clients);
         assert!(answers.iter().all(|answer| answer.status == 200 && answer.text() == "old"), "{word}");
@@ -390,7 +402,7 @@ fn those_who_want_another_variant_wait_for_one_of_their_own() {
         clients.push(world.asks("/a", &format!("Accept-Encoding: {}\r\n", ["br", "gzip", "zstd"][at % 3])));
     }
     world.app.await_requests(1);
-    settle();
+    world.settle();
     gate.open();
     for (at, answer) in responses(clients).iter().enumerate() {
         assert_eq!(answer.text(), ["br", "gzip", "zstd"][at % 3]);
@@ -438,7 +450,7 @@ fn ranges_that_are_far_or_of_what_is_not_stored_ask_for_themselves_once() {
         world.app.on("/a", behaviour::waits_for(&gate, knows_ranges(all.clone())));
         let clients = world.ask_at_once(100, "/a", &format!("Range: {range}\r\n"));
         world.app.await_requests(1);
-        settle();
+        world.settle();
         gate.open();
         let bodies: HashSet<_> = responses(clients)
             .iter()
@@ -459,10 +471,132 @@ fn ranges_that_are_far_or_of_what_is_not_stored_ask_for_themselves_once() {
 fn a_range_of_a_length_that_nobody_knows_is_the_whole() {
     let world = World::start("", "");
     let all = content(MIB);
-    world.app.on("/a", sends(all.clone(), all.len(), &Gate::closed(), true));
+    world.app.on("/a", sends(all.clone(), all.len(), &opened(), true));
     let answer = world.asks("/a", "Range: bytes=100-199\r\n").response();
     assert!(answer.expect(200).body == all);
     let hit = world.asks("/a", "Range: bytes=100-199\r\n").response();
     assert!(hit.expect(206).body == all[100..200]);
     assert_eq!(world.app.count("/a"), 1);
+}
+
+#[test]
+fn a_variant_that_is_for_another_client_too_is_not_sent_again_by_the_upstream() {
+    let world = World::start("", "");
+    world.app.on(
+        "/a",
+        behaviour::does(|exchange| {
+            let fields = &exchange.request.fields;
+            let tag = if fields.get("x-tier").as_deref() == Some("gold") { "\"gold\"" } else { "\"any\"" };
+            let is_known = fields.get("if-none-match").is_some_and(|known| known.contains(tag));
+            let body = format!("for {tag}");
+            let length = body.len().to_string();
+            let lines = [FRESH, ("ETag", tag), ("Vary", "X-Tier"), ("Content-Length", length.as_str())];
+            match is_known {
+                true => exchange.write_head(304, &lines[..3])?,
+                false => exchange.write_head(200, &lines)?,
+            }
+            if !is_known {
+                exchange.write(body)?;
+            }
+            Ok(Then::Keep)
+        }),
+    );
+    for (tier, body, expected) in [
+        ("silver", "for \"any\"", "weir;fwd=uri-miss;stored"),
+        ("gold", "for \"gold\"", "weir;fwd=vary-miss;stored"),
+        ("bronze", "for \"any\"", "weir;fwd=vary-miss;fwd-status=304;stored"),
+        ("bronze", "for \"any\"", "weir;hit"),
+        ("gold", "for \"gold\"", "weir;hit"),
+        ("silver", "for \"any\"", "weir;hit"),
+    ] {
+        let answer = world.asks("/a", &format!("X-Tier: {tier}\r\n")).response();
+        assert_eq!((answer.expect(200).text().as_str(), status(&answer).as_str()), (body, expected), "{tier}");
+    }
+    let asked = world.app.requests()[2].fields.get("if-none-match").unwrap_or_default();
+    assert!(asked.contains("\"any\"") && asked.contains("\"gold\""), "{asked}");
+}
+
+/// Origins that compress on their way give every coding the same tag.
+#[test]
+fn nobody_is_given_a_coding_that_it_may_not_understand() {
+    let world = World::start("", "");
+    world.app.on(
+        "/a",
+        behaviour::does(|exchange| {
+            let fields = &exchange.request.fields;
+            let (is_known, packs) =
+                (fields.has("if-none-match"), fields.get("accept-encoding").is_some_and(|all| all.contains("gzip")));
+            let body = if packs { "packed" } else { "plain." };
+            let mut lines = vec![FRESH, ("ETag", "W/\"one\""), ("Vary", "Accept-Encoding, X-Any")];
+            if packs && !is_known {
+                lines.push(("Content-Encoding", "gzip"));
+            }
+            if is_known {
+                exchange.write_head(304, &lines)?;
+                return Ok(Then::Keep);
+            }
+            lines.push(("Content-Length", "6"));
+            exchange.write_head(200, &lines)?;
+            exchange.write(body)?;
+            Ok(Then::Keep)
+        }),
+    );
+    for (fields, expected) in [
+        ("Accept-Encoding: gzip\r\n", "packed"),
+        ("Accept-Encoding: br\r\n", "plain."),
+        ("", "plain."),
+        ("Accept-Encoding: gzip;q=0\r\nX-Any: 1\r\n", "plain."),
+        ("Accept-Encoding: br, gzip\r\nX-Any: 1\r\n", "packed"),
+    ] {
+        let answer = world.asks("/a", fields).response();
+        let body = answer.expect(200).text();
+        assert!(body == expected || fields.contains("br, gzip"), "{fields}: {body}");
+    }
+}
+
+#[test]
+fn a_disk_is_as_large_as_the_config_says_that_holds_now() {
+    let place = Place::fresh();
+    let app = Origin::start();
+    let url = app.url();
+    let sized = |size: &str, most: &str| {
+        let path = place.path().display();
+        let cache = format!(
+            "memory = \"off\"\nmax-object = \"{most}\"\ndisk = {{ path = \"{path}/cache\", size = \"{size}\" }}"
+        );
+        config(&url, &cache, "")
+    };
+    let large = content(MIB);
+    app.otherwise(sends(large.clone(), large.len(), &opened(), false));
+    let world = World { gateway: Gateway::start(&sized("64MiB", "2MiB")), app };
+    for at in 0..30 {
+        world.gateway.get(&format!("/{at}"));
+    }
+    let is_hit = |at: usize| status(&world.gateway.get(&format!("/{at}"))) == "weir;hit";
+    eventually("all are there", || (0..30).all(is_hit).then_some(()));
+    let reload = |config: &Config| {
+        let before = world.gateway.log_count("\"reloaded\"");
+        world.gateway.rewrite_config(config);
+        world.gateway.signal(Signal::Reload);
+        eventually("the new config holds", || (world.gateway.log_count("\"reloaded\"") > before).then_some(()));
+    };
+    let bytes = || -> u64 {
+        let mut folders = vec![place.join("cache")];
+        let mut sum = 0;
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                match entry.file_type() {
+                    Ok(kind) if kind.is_dir() => folders.push(entry.path()),
+                    _ => sum += entry.metadata().map_or(0, |known| known.len()),
+                }
+            }
+        }
+        sum
+    };
+    assert!(bytes() > 29 << 20);
+    reload(&sized("16MiB", "2MiB"));
+    eventually("what is too much leaves", || (bytes() <= 16 << 20).then_some(()));
+    assert!(bytes() > 8 << 20, "what there is room for stays");
+    reload(&sized("16MiB", "512KiB"));
+    assert!(status(&world.gateway.get("/another")).ends_with(";detail=too-large"));
 }

@@ -1,10 +1,9 @@
 //! Forgetting by `PURGE`, over the wire: every word, everywhere an answer may lie, and what is left afterwards.
 
-use std::time::Duration;
-
 use weir_tests::origin::Then;
 use weir_tests::{
-    Ask, Authority, Config, Door, Gate, Gateway, Origin, Place, Response, Version, Visitor, behaviour, eventually,
+    Ask, Authority, Config, Door, Gate, Gateway, Origin, PATIENCE, Place, Response, Version, Visitor, behaviour,
+    eventually,
 };
 
 const CONFIG: &str = r#"
@@ -104,7 +103,7 @@ fn on_disk(place: &Place, more: &str) -> String {
 fn kill(gateway: &mut Gateway) {
     let killed = std::process::Command::new("kill").args(["-KILL", &gateway.pid().to_string()]).status();
     assert!(killed.is_ok_and(|status| status.success()));
-    gateway.wait_exit(Duration::from_secs(20));
+    gateway.wait_exit(PATIENCE);
 }
 
 /// What lies in the cache of the test below: under TLS or not, host, target, status and fields.

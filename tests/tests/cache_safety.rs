@@ -8,12 +8,14 @@ const CONFIG: &str = r#"
 {top}
 [listener.web]
 bind = "127.0.0.1:0"
+{listener}
 [pool.app]
 member = ["{app}"]
 {pool}
 [cache.pages]
 {cache}
 [site.all]
+{site}
 route = [
   {routes}
   { pool = "app", cache = "pages" },
@@ -27,6 +29,8 @@ struct Said<'a> {
     pool: &'a str,
     cache: &'a str,
     routes: &'a str,
+    listener: &'a str,
+    site: &'a str,
 }
 
 /// A gateway with a cache, and the upstream behind it.
@@ -47,6 +51,8 @@ impl World {
             .fill("pool", said.pool)
             .fill("cache", said.cache)
             .fill("routes", said.routes)
+            .fill("listener", said.listener)
+            .fill("site", said.site)
             .fill("app", &app.url());
         World { gateway: Gateway::start(&config), app }
     }
@@ -193,6 +199,42 @@ fn who_is_not_trusted_cannot_say_anything_of_itself() {
         assert_eq!(world.get("/a", fields).text(), "any.example");
     }
     assert_eq!(world.app.count("/a"), 1);
+}
+
+#[test]
+fn what_a_trusted_proxy_was_given_is_not_for_who_says_the_same() {
+    let top = "trusted-proxies = [\"203.0.113.1\"]";
+    let world = World::with(&Said { top, listener: "proxy-protocol = [\"127.0.0.1\"]", ..Said::default() });
+    world.app.on("/a", tells("x-forwarded-host"));
+    let ask = |from: &str, fields: &[(&str, &str)]| {
+        let mut client = world.gateway.client();
+        client.send(format!("PROXY TCP4 {from} 192.0.2.2 4711 80\r\n"));
+        client.ask("/a", fields)
+    };
+    let inner = [("X-Forwarded-Host", "inner.example"), ("X-Forwarded-Proto", "https")];
+    for (from, fields, text, status_) in [
+        ("203.0.113.1", &inner[..], "inner.example", "weir;fwd=uri-miss;stored"),
+        ("203.0.113.1", &inner, "inner.example", "weir;hit"),
+        ("203.0.113.2", &inner, "any.example", "weir;fwd=uri-miss;stored"),
+        ("203.0.113.2", &inner, "any.example", "weir;hit"),
+        ("203.0.113.1", &[], "any.example", "weir;hit"),
+        ("203.0.113.2", &[], "any.example", "weir;hit"),
+    ] {
+        let answer = ask(from, fields);
+        assert_eq!((answer.text().as_str(), status(&answer).as_str()), (text, status_), "{from} {fields:?}");
+    }
+}
+
+#[test]
+fn an_answer_that_was_stored_still_says_who_made_it_and_what_it_passed() {
+    let world = World::with(&Said { site: "preserve-server = true\nvia = true", ..Said::default() });
+    world.says("/a", &[FRESH, ("Server", "backend"), ("Via", "1.1 inner")], "x");
+    for expected in ["weir;fwd=uri-miss;stored", "weir;hit"] {
+        let answer = world.get("/a", &[]);
+        assert_eq!(status(&answer), expected);
+        assert_eq!(answer.field("server"), "backend");
+        assert_eq!(answer.fields.all("via"), ["1.1 inner", "1.1 weir"]);
+    }
 }
 
 #[test]
@@ -349,5 +391,76 @@ fn an_upstream_that_says_nothing_has_said_no_status() {
     world.app.on("/a", behaviour::answers_with(503, &[], ""));
     assert_eq!(status(&world.get("/a", &[])), "weir;fwd=stale;fwd-status=503");
     world.app.stop();
-    assert_eq!(status(&world.get("/a", &[]).expect(200)), "weir;fwd=stale");
+    assert_eq!(status(world.get("/a", &[]).expect(200)), "weir;fwd=stale");
+}
+
+#[test]
+fn a_cookie_that_comes_with_no_lifetime_is_for_who_was_given_it() {
+    let world = World::start();
+    for (at, stated) in [
+        ("Cache-Control", "public, max-age=0, must-revalidate"),
+        ("Cache-Control", "s-maxage=0, max-age=60"),
+        ("Cache-Control", "no-cache"),
+        ("Expires", "0"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let target = format!("/{at}");
+        world.says(&target, &[stated, ("ETag", "\"a\""), ("Set-Cookie", "session=one")], "x");
+        assert_eq!(status(&world.get(&target, &[])), "weir;fwd=uri-miss;detail=set-cookie", "{stated:?}");
+        world.app.on(&target, behaviour::answers_with(200, &[stated, ("ETag", "\"a\"")], "x"));
+        assert_eq!(world.get(&target, &[]).fields.get("set-cookie"), None);
+    }
+}
+
+#[test]
+fn hosts_that_are_one_to_the_key_are_not_to_an_answer_that_varies_by_them() {
+    let world = World::with(&Said { cache: "key = { host = false }", ..Said::default() });
+    world.says("/one", &[FRESH], "x");
+    world.says("/by-host", &[FRESH, ("Vary", "Host")], "x");
+    for (target, expected) in [("/one", "weir;hit"), ("/by-host", "weir;fwd=uri-miss;detail=vary")] {
+        world.get(target, &[("Host", "a.example")]);
+        assert_eq!(status(&world.get(target, &[("Host", "b.example")])), expected);
+    }
+}
+
+#[test]
+fn what_was_asked_for_before_a_purge_is_not_stored_after_it() {
+    for own in [("If-None-Match", "\"x\""), ("Cache-Control", "no-cache"), ("Authorization", "Basic x")] {
+        let world = World::with(&Said { cache: "purge = [\"127.0.0.1\"]", ..Said::default() });
+        let gate = Gate::closed();
+        let fresh = [("Cache-Control", "public, max-age=3600")];
+        world.app.next(behaviour::waits_for(&gate, behaviour::answers_with(200, &fresh, "old")));
+        world.says("/a", &fresh, "new");
+        let mut one = world.asked("/a", &[own]);
+        world.app.await_requests(1);
+        world.gateway.client().request("PURGE", "/a", &[], b"").expect(200);
+        gate.open();
+        assert_eq!(one.response().text(), "old");
+        assert_eq!(world.get("/a", &[]).text(), "new", "{own:?}");
+    }
+}
+
+#[test]
+fn what_was_made_for_one_client_is_for_no_other_whatever_its_tag_says() {
+    for name in ["Cookie", "Authorization"] {
+        let world = World::start();
+        world.app.otherwise(behaviour::does(move |exchange| {
+            let who = exchange.request.fields.get(name).unwrap_or_default();
+            let fields = [("Cache-Control", "public, max-age=3600"), ("Vary", name), ("ETag", "\"version 1\"")];
+            let is_known = exchange.request.fields.has("if-none-match");
+            let length = who.len().to_string();
+            match is_known {
+                true => exchange.write_head(304, &fields)?,
+                false => exchange.write_head(200, &[&fields[..], &[("Content-Length", &length)]].concat())?,
+            }
+            exchange.write(if is_known { String::new() } else { who })?;
+            Ok(Then::Keep)
+        }));
+        for who in ["alice", "bob", "alice", "bob"] {
+            assert_eq!(world.get("/a", &[(name, who)]).text(), who);
+        }
+        assert_eq!(world.app.count("/a"), 2);
+    }
 }

@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 
-pub use self::parts::{Extent, Part, Parts};
+pub use self::parts::{Extent, Lent, Part, Parts};
 use self::piece::Framed;
 pub use self::piece::{Piece, Source};
 pub use self::replay::Replay;

@@ -31,11 +31,22 @@ pub struct Extent {
     pub length: u64,
 }
 
+/// Bytes at hand that lie in a file, too, which nobody changes (`kernel::hold`).
+#[derive(Debug, Clone)]
+pub struct Lent {
+    /// The bytes.
+    pub bytes: Bytes,
+    /// The same bytes in the file.
+    pub extent: Extent,
+}
+
 /// A part of a body.
 #[derive(Debug, Clone)]
 pub enum Part {
     /// Bytes at hand.
     Bytes(Bytes),
+    /// Bytes at hand, and of a file for who can have them moved.
+    Lent(Lent),
     /// Bytes of a file.
     Extent(Extent),
 }
@@ -93,7 +104,7 @@ impl Parts {
     pub(super) fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
         let extent = match self.parts.front() {
             Some(Part::Extent(extent)) => extent,
-            Some(Part::Bytes(_)) | None => return Poll::Ready(self.take_bytes().map(Ok)),
+            Some(Part::Bytes(_) | Part::Lent(_)) | None => return Poll::Ready(self.take_bytes().map(Ok)),
         };
         let read = match &mut self.errand {
             Some(Errand::Read(reading)) => {
@@ -125,6 +136,11 @@ impl Parts {
     pub(super) fn poll_piece(&mut self, context: &mut Context<'_>, most: u64) -> Poll<Option<Result<Piece, Failure>>> {
         let extent = match self.parts.front() {
             Some(Part::Extent(extent)) if extent.length > SMALL => extent.clone(),
+            Some(Part::Lent(lent)) if lent.extent.length > SMALL => {
+                let piece = lent.piece(most);
+                self.pass(piece.length);
+                return Poll::Ready(Some(Ok(Piece::Extent(piece))));
+            }
             Some(_) | None => {
                 return self.poll_read(context).map_ok(|bytes| Piece::Frame(http_body::Frame::data(bytes)));
             }
@@ -154,7 +170,7 @@ impl Parts {
 
     fn take_bytes(&mut self) -> Option<Bytes> {
         match self.parts.pop_front()? {
-            Part::Bytes(bytes) => Some(bytes),
+            Part::Bytes(bytes) | Part::Lent(Lent { bytes, .. }) => Some(bytes),
             extent @ Part::Extent(_) => {
                 self.parts.push_front(extent);
                 None
@@ -164,12 +180,13 @@ impl Parts {
 
     /// So much of the first extent is somebody else's now.
     fn pass(&mut self, length: u64) {
-        if let Some(Part::Extent(extent)) = self.parts.front_mut() {
-            extent.offset += length;
-            extent.length = extent.length.saturating_sub(length);
-            if extent.length == 0 {
-                self.parts.pop_front();
-            }
+        let left = match self.parts.front_mut() {
+            Some(Part::Extent(extent)) => extent.pass(length),
+            Some(Part::Lent(lent)) => lent.pass(length),
+            Some(Part::Bytes(_)) | None => return,
+        };
+        if left == 0 {
+            self.parts.pop_front();
         }
     }
 }
@@ -180,12 +197,45 @@ impl Part {
     pub fn length(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
-            Self::Extent(extent) => extent.length,
+            Self::Lent(Lent { extent, .. }) | Self::Extent(extent) => extent.length,
         }
     }
 }
 
+impl Lent {
+    /// So many of the bytes from there, as far as there are so many.
+    #[must_use]
+    pub fn part(&self, offset: u64, length: u64) -> Self {
+        let offset = offset.min(self.extent.length);
+        let length = length.min(self.extent.length - offset);
+        let (from, to) = (place(&self.bytes, offset), place(&self.bytes, offset + length));
+        let extent = Extent { offset: self.extent.offset + offset, length, file: self.extent.file.clone() };
+        Self { bytes: self.bytes.slice(from..to), extent }
+    }
+
+    /// Its first bytes, `most` at most.
+    fn piece(&self, most: u64) -> Extent {
+        Extent { length: self.extent.length.min(most), ..self.extent.clone() }
+    }
+
+    fn pass(&mut self, length: u64) -> u64 {
+        drop(self.bytes.split_to(place(&self.bytes, length)));
+        self.extent.pass(length)
+    }
+}
+
+fn place(bytes: &Bytes, at: u64) -> usize {
+    usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len())
+}
+
 impl Extent {
+    /// So much of it is somebody else's now; how much is left.
+    fn pass(&mut self, length: u64) -> u64 {
+        self.offset += length;
+        self.length = self.length.saturating_sub(length);
+        self.length
+    }
+
     fn chunk(&self) -> usize {
         usize::try_from(self.length.min(CHUNK)).unwrap_or(0)
     }
@@ -260,6 +310,31 @@ mod tests {
         }
         assert_eq!((moved, read as u64), (vec![(50, 100_000), (100_050, 100_000), (200_050, 50_000)], SMALL));
         drop(bytes);
+    }
+
+    #[tokio::test]
+    async fn what_is_lent_is_moved_or_read_as_who_takes_it_can() {
+        let bytes: Bytes = (0..=250).cycle().take(100_000).collect();
+        let (file, held) = kernel::hold(std::slice::from_ref(&bytes)).unwrap();
+        let lent = Lent { bytes: held, extent: Extent { file: Arc::new(file), offset: 0, length: 100_000 } };
+        let part = |offset, length| Part::Lent(lent.part(offset, length));
+        let mut parts = Parts::of([part(99_999, 9), part(5, 90_000), part(100_000, 1), part(3, SMALL)]);
+        let (mut moved, mut took) = (Vec::new(), Vec::new());
+        // The rest of what was moved in part is read.
+        while let Some(piece) = poll_fn(|context| parts.poll_piece(context, 50_000)).await {
+            match piece.unwrap() {
+                Piece::Frame(frame) => took.push(frame.into_data().unwrap()),
+                Piece::Extent(Extent { file, offset, length }) => {
+                    let mut read = vec![0; usize::try_from(length).unwrap()];
+                    std::os::unix::fs::FileExt::read_exact_at(&*file, &mut read, offset).unwrap();
+                    moved.push(read);
+                    took.push(poll_fn(|context| parts.poll_read(context)).await.unwrap().unwrap());
+                }
+                Piece::Piped(_) => panic!("no file is a pipe"),
+            }
+        }
+        assert!(moved == [&bytes[5..50_005]] && parts.is_over());
+        assert!(took == [bytes.slice(99_999..), bytes.slice(50_005..90_005), bytes.slice(3..3 + 16_384)]);
     }
 
     #[tokio::test]

@@ -234,6 +234,12 @@ fn lifetime(
     (long.min(knobs.max_ttl.unwrap_or(FOREVER)).min(FOREVER), source)
 }
 
+/// Whether a lifetime is stated, and one that is longer than nothing.
+pub(super) fn states_life(fields: &Fields, directives: &Directives, times: Times) -> bool {
+    let date = dated(fields, times.answered).unwrap_or(times.answered);
+    stated(fields, directives, date, times.answered).is_some_and(|(long, _)| !long.is_zero())
+}
+
 /// `s-maxage`, `max-age`, `Expires`, in this order; a broken `Expires` is in the past (section 5.3).
 fn stated(fields: &Fields, directives: &Directives, date: SystemTime, now: SystemTime) -> Option<(Duration, Source)> {
     if let Some(long) = directives.s_maxage {

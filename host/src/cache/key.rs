@@ -4,7 +4,6 @@
 //! its content is part of what is asked.
 
 use std::fmt::{self, Write as _};
-use std::sync::Arc;
 
 use http::header;
 use sha2::{Digest as _, Sha256};
@@ -14,8 +13,10 @@ use crate::message::{Authority, Fields, Name, RequestHead, Scheme, host, query};
 /// A primary key (RFC 9111, section 2).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key {
-    url: Arc<str>,
-    extra: Arc<str>,
+    /// The URL, and then the rest.
+    text: String,
+    /// How long the URL is.
+    url: usize,
 }
 
 /// What keys are made of.
@@ -63,42 +64,56 @@ impl Key {
     /// The key of a request; `parts` are filters', and a `QUERY`'s content.
     #[must_use]
     pub fn of(request: &RequestHead, recipe: &Recipe, parts: &[(&str, &str)]) -> Self {
-        let url = recipe.url(request.scheme, &request.authority, request.path(), request.query());
-        let mut extra = String::new();
+        let mut text = recipe.url(request.scheme, &request.authority, request.path(), request.query());
+        let url = text.len();
         for name in &recipe.fields {
             if let Some(value) = request.fields.joined(name) {
-                part(&mut extra, "", name.as_str(), &value);
+                part(&mut text, "", name.as_str(), &value);
             }
         }
         for name in &recipe.cookies {
             if let Some(value) = cookie(&request.fields, name) {
-                part(&mut extra, "cookie:", name, value);
+                part(&mut text, "cookie:", name, value);
             }
         }
-        parts.iter().for_each(|(name, value)| part(&mut extra, "part:", name, value.as_bytes()));
-        if extra.len() > LONGEST_EXTRA {
-            extra = format!(" sha256:{}", hex(&Sha256::digest(&extra)));
+        parts.iter().for_each(|(name, value)| part(&mut text, "part:", name, value.as_bytes()));
+        if let Some(extra) = text.get(url..).filter(|extra| extra.len() > LONGEST_EXTRA) {
+            let digest = format!(" sha256:{}", hex(&Sha256::digest(extra)));
+            text.truncate(url);
+            text.push_str(&digest);
         }
-        Self { url: url.into(), extra: extra.into() }
+        Self { text, url }
     }
 
     /// The URL in it: what is forgotten together when a URL is invalidated or purged.
     #[must_use]
     pub fn url(&self) -> &str {
-        &self.url
+        self.text.get(..self.url).unwrap_or_default()
     }
 
     /// All beside the URL, as text; empty as a rule.
     #[must_use]
     pub fn extra(&self) -> &str {
-        &self.extra
+        self.text.get(self.url..).unwrap_or_default()
+    }
+
+    /// All of it, as `Display` has it.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+
+    /// All of it, as `Display` has it.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.text.into_bytes()
     }
 }
 
 /// As `Cache-Status` and the operator see it: the URL and then, with blanks between, the rest.
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.url, self.extra)
+        f.write_str(&self.text)
     }
 }
 
@@ -115,14 +130,26 @@ impl Recipe {
         if !self.any_host {
             url.push_str(&host::key(authority.host()));
             if let Some(port) = authority.port().filter(|port| *port != scheme.default_port()) {
-                // Writing to a text cannot fail.
-                let _ = write!(url, ":{port}");
+                match authority.as_str().get(authority.host().len()..) {
+                    // As it is written, which is the shortest way to write it.
+                    Some(written) if !written.starts_with(":0") => url.push_str(written),
+                    // Writing to a text cannot fail.
+                    _ => drop(write!(url, ":{port}")),
+                }
             }
         }
         self.push_path(&mut url, path);
-        if let Some(query) = query.and_then(|query| self.query(query)) {
-            url.push('?');
-            url.push_str(&query);
+        match query {
+            Some(query) if self.is_whole() => {
+                url.push('?');
+                url.push_str(query);
+            }
+            query => {
+                if let Some(query) = query.and_then(|query| self.query(query)) {
+                    url.push('?');
+                    url.push_str(&query);
+                }
+            }
         }
         url
     }
@@ -144,10 +171,12 @@ impl Recipe {
         }
     }
 
+    /// Whether every parameter counts, where it stands.
+    fn is_whole(&self) -> bool {
+        self.query == Query::Whole && self.sessions.is_empty() && !self.sort
+    }
+
     fn query(&self, query: &str) -> Option<String> {
-        if self.query == Query::Whole && self.sessions.is_empty() && !self.sort {
-            return Some(query.to_owned());
-        }
         // As origins read them, also those that take blanks off or end a parameter with a semicolon: else one that counts
         // could be hidden from the key in another spelling or in one that does not.
         let name = |parameter: &str| {

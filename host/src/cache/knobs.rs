@@ -60,7 +60,7 @@ pub struct PerMille(pub u32);
 pub enum Cookies {
     /// It is not stored.
     Never,
-    /// It is stored if it states a lifetime: its author knew of caches.
+    /// It is stored if it states a lifetime that is longer than nothing: its author knew of caches.
     Stated,
     /// It is of no account.
     Always,

@@ -46,9 +46,8 @@ pub enum Found {
 /// What a request wishes, as far as the operator lets it.
 #[must_use]
 pub fn wishes(request: &RequestHead, knobs: &Knobs) -> RequestDirectives {
-    let fields = &request.fields;
-    let has_some = fields.contains(header::CACHE_CONTROL) || fields.contains(header::PRAGMA);
-    if knobs.ignore_request || !has_some { RequestDirectives::default() } else { RequestDirectives::of(fields) }
+    let is_heard = !knobs.ignore_request && !reply::is_plain(&request.fields);
+    if is_heard { RequestDirectives::of(&request.fields) } else { RequestDirectives::default() }
 }
 
 /// What is done with a request for whose key these are stored.
@@ -71,8 +70,8 @@ fn choose<T: Borrow<Stored>>(
         return Found::Nothing(Forward::Method);
     }
     // Preconditions that are meant for the origin go there (section 4.3.2).
-    let is_for_origin =
-        request.fields.contains(header::IF_MATCH) || request.fields.contains(header::IF_UNMODIFIED_SINCE);
+    let is_for_origin = !reply::is_plain(&request.fields)
+        && (request.fields.contains(header::IF_MATCH) || request.fields.contains(header::IF_UNMODIFIED_SINCE));
     if wishes.no_store || is_for_origin {
         return Found::Nothing(Forward::Bypass);
     }

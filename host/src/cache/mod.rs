@@ -13,13 +13,14 @@ pub mod lookup;
 pub mod order;
 pub mod partial;
 pub mod reply;
+mod spelled;
 pub mod status;
 pub mod storable;
 mod stored;
 mod structured;
 pub mod validate;
 pub mod vary;
-mod weights;
+pub mod weights;
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use http::header;
 
 use super::stored::Stored;
-use super::{RULED, SURROGATE_CONTROL};
+use super::{RULED, SURROGATE_CONTROL, spelled};
 use crate::message::conditional::{self, Outcome, Validators};
 use crate::message::ranges::{self, Piece, Range, Ranges};
 use crate::message::{Fields, Method, Name, RequestHead, ResponseHead, Status, Value, semantics};
@@ -26,21 +26,79 @@ const WEIR_CACHE_CONTROL: Name = Name::from_static("weir-cache-control");
 /// for several ranges (`ranges::answer`).
 #[must_use]
 pub fn reply(stored: &Stored, request: &RequestHead, now: SystemTime, boundary: u64) -> Option<Reply> {
-    if is_unmodified(stored, request) {
-        return Some(Reply { head: Outcome::NotModified.head(head(stored, now)), pieces: Vec::new() });
+    reply_with(&ready(stored), stored, request, now, boundary)
+}
+
+/// The same with the head that `ready` made of it, to which more may have been added.
+#[must_use]
+pub fn reply_with(
+    ready: &ResponseHead,
+    stored: &Stored,
+    request: &RequestHead,
+    now: SystemTime,
+    boundary: u64,
+) -> Option<Reply> {
+    let mut head = ready.clone();
+    // Whole seconds (RFC 9111, section 5.1).
+    head.fields.set(header::AGE, spelled::age(stored.policy.age(now).as_secs()));
+    let is_plain = is_plain(&request.fields);
+    if !is_plain && is_unmodified(stored, request) {
+        return Some(Reply { head: Outcome::NotModified.head(head), pieces: Vec::new() });
     }
-    let ranges = wanted(stored, request);
+    let ranges = if is_plain { Ranges::Whole } else { wanted(stored, request) };
     if !is_here(stored, &ranges) {
         return None;
     }
     let complete = stored.held.complete();
     let (head, pieces) = match ranges {
-        Ranges::Whole => whole(head(stored, now), complete),
-        Ranges::Some(_) | Ranges::Unsatisfiable => ranges::answer(&ranges, head(stored, now), complete, boundary),
+        Ranges::Whole => (head, whole(complete)),
+        Ranges::Some(_) | Ranges::Unsatisfiable => ranges::answer(&ranges, head, complete, boundary),
     };
     let pieces = if request.method == Method::HEAD { Vec::new() } else { pieces };
     Some(Reply { head, pieces })
 }
+
+/// The head of the whole but for its age: what is the same for everybody who gets it. What is stored of a part is a 200 until
+/// it is cut again.
+#[must_use]
+pub fn ready(stored: &Stored) -> ResponseHead {
+    let mut head = stored.head.clone();
+    if head.status == Status::PARTIAL_CONTENT {
+        head.status = Status::OK;
+        head.fields.remove(header::CONTENT_RANGE);
+    }
+    hide(&mut head.fields);
+    // Of a status without content nothing is said about its length (RFC 9110, section 8.6).
+    if semantics::has_body(&Method::GET, head.status) {
+        head.fields.set(header::CONTENT_LENGTH, Value::from(stored.held.complete()));
+    }
+    head.fields.set(header::AGE, Value::from_static("0"));
+    head
+}
+
+/// Whether a request says nothing that a cache heeds: no directives, no conditions, no ranges. One look over its names.
+#[must_use]
+pub fn is_plain(fields: &Fields) -> bool {
+    fields.names().all(|name| {
+        let length = name.as_str().len();
+        length >= u32::BITS as usize || HEEDED_LENGTHS & (1 << length) == 0 || !HEEDED.contains(name)
+    })
+}
+
+/// What `is_plain` looks for.
+const HEEDED: [Name; 8] = [
+    header::CACHE_CONTROL,
+    header::PRAGMA,
+    header::IF_MATCH,
+    header::IF_NONE_MATCH,
+    header::IF_MODIFIED_SINCE,
+    header::IF_UNMODIFIED_SINCE,
+    header::RANGE,
+    header::IF_RANGE,
+];
+
+/// Lengths of those names, as bits: most names are told apart by this alone.
+const HEEDED_LENGTHS: u32 = 1 << 13 | 1 << 6 | 1 << 8 | 1 << 17 | 1 << 19 | 1 << 5;
 
 /// Whether `reply` has an answer.
 #[must_use]
@@ -85,26 +143,8 @@ fn is_here(stored: &Stored, ranges: &Ranges) -> bool {
     }
 }
 
-/// Of a status without content nothing is said about its length (RFC 9110, section 8.6).
-fn whole(mut head: ResponseHead, length: u64) -> (ResponseHead, Vec<Piece>) {
-    if semantics::has_body(&Method::GET, head.status) {
-        head.fields.set(header::CONTENT_LENGTH, Value::from(length));
-    }
-    let all = length.checked_sub(1).map(|last| Piece::Range(Range { first: 0, last }));
-    (head, all.into_iter().collect())
-}
-
-/// The head of the whole: what is stored of a part is a 200 until it is cut again.
-fn head(stored: &Stored, now: SystemTime) -> ResponseHead {
-    let mut head = stored.head.clone();
-    if head.status == Status::PARTIAL_CONTENT {
-        head.status = Status::OK;
-        head.fields.remove(header::CONTENT_RANGE);
-    }
-    hide(&mut head.fields);
-    // Whole seconds (RFC 9111, section 5.1).
-    head.fields.set(header::AGE, Value::from(stored.policy.age(now).as_secs()));
-    head
+fn whole(length: u64) -> Vec<Piece> {
+    length.checked_sub(1).map(|last| Piece::Range(Range { first: 0, last })).into_iter().collect()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::structured;
+use super::{spelled, structured};
 use crate::message::{Fields, Name, Status, Value};
 
 /// One member of the list.
@@ -61,6 +61,23 @@ pub enum Forward {
 
 const NAME: Name = Name::from_static("cache-status");
 
+/// What this cache is called.
+pub const WEIR: &str = "weir";
+
+/// Makes room in a head that is kept, for a member that is to be put to each copy of it.
+pub fn make_room(fields: &mut Fields) {
+    if !fields.contains(NAME) {
+        fields.set(NAME, Value::from_static(""));
+    }
+}
+
+/// Takes the room off where there is to be no member.
+pub fn leave_no_room(fields: &mut Fields) {
+    if fields.get(NAME).is_some_and(Value::is_empty) {
+        fields.remove(NAME);
+    }
+}
+
 impl Forward {
     /// Its token.
     #[must_use]
@@ -81,8 +98,17 @@ impl Forward {
 impl CacheStatus<'_> {
     /// Adds the member behind those of caches that are nearer to the origin (section 2).
     pub fn append(&self, fields: &mut Fields) {
-        let value = Value::from_str(&self.to_string()).expect("a structured field is visible ASCII and blanks");
-        fields.append(NAME, value);
+        fields.fill(NAME, self.value());
+    }
+
+    fn value(&self) -> Value {
+        let made = || Value::from_str(&self.to_string()).expect("a structured field is visible ASCII and blanks");
+        match self {
+            Self { cache: WEIR, outcome: Outcome::Hit, ttl: Some(ttl), key: None, detail: None } => {
+                spelled::hit(*ttl, made)
+            }
+            _ => made(),
+        }
     }
 }
 

@@ -2,13 +2,13 @@
 
 use http::header;
 
-use super::fresh::{Source, Times, may_guess};
+use super::fresh::{self, Source, Times, may_guess};
 use super::partial::ContentRange;
 use super::stored::{Stored, ready};
 use super::validate::is_tag;
 use super::vary::Selection;
 use super::{Cookies, Directives, Knobs, Reach, RequestDirectives, invalidate};
-use crate::message::{Fields, Method, Name, RequestHead, ResponseHead, Status};
+use crate::message::{Fields, Method, Name, RequestHead, ResponseHead, Status, grpc};
 
 /// Why a response is not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub enum Refusal {
     Range,
     /// Its content is not as long as its head says.
     Incomplete,
+    /// What it says is in its trailers, which are not stored: gRPC's status is.
+    Trailers,
 }
 
 impl Refusal {
@@ -56,6 +58,7 @@ impl Refusal {
             Self::Expired => "expired",
             Self::Range => "range",
             Self::Incomplete => "incomplete",
+            Self::Trailers => "trailers",
         }
     }
 }
@@ -77,8 +80,15 @@ pub fn storable(
     if !is_stated(response, &directives, knobs) {
         return Err(Refusal::Unstated);
     }
-    cookies(response, &directives, knobs)?;
+    cookies(response, &directives, times, knobs)?;
+    if grpc::is_one(&response.fields) {
+        return Err(Refusal::Trailers);
+    }
     let selection = Selection::of(&response.fields, &request.fields).ok_or(Refusal::Vary)?;
+    // Where hosts are one to the key, nothing is left that could choose by them.
+    if knobs.key.any_host && selection.iter().any(|(name, _)| *name == header::HOST) {
+        return Err(Refusal::Vary);
+    }
     let mut head = ResponseHead::of(response.status);
     head.fields = ready(&response.fields, &directives, times, knobs);
     let origin = invalidate::origin(request.scheme, &request.authority);
@@ -92,10 +102,11 @@ pub(super) fn forbidden(
     request: &RequestHead,
     head: &ResponseHead,
     directives: &Directives,
+    times: Times,
     knobs: &Knobs,
 ) -> Option<Refusal> {
     let permitted = permission(request, head.status, directives, knobs);
-    permitted.and_then(|()| cookies(head, directives, knobs)).err()
+    permitted.and_then(|()| cookies(head, directives, times, knobs)).err()
 }
 
 /// The method is understood. `HEAD` has no content to store (it freshens what is stored, see `validate`).
@@ -171,7 +182,7 @@ fn is_known(status: Status) -> bool {
     matches!(status.as_u16(), 200..=206 | 300..=305 | 307 | 308 | 400..=417 | 421 | 422 | 426 | 500..=505)
 }
 
-fn cookies(response: &ResponseHead, directives: &Directives, knobs: &Knobs) -> Result<(), Refusal> {
+fn cookies(response: &ResponseHead, directives: &Directives, times: Times, knobs: &Knobs) -> Result<(), Refusal> {
     let is_stripped = |names: &[Name]| names.contains(&header::SET_COOKIE);
     let is_gone = is_stripped(&knobs.strip)
         || is_stripped(directives.no_cache.fields())
@@ -181,7 +192,8 @@ fn cookies(response: &ResponseHead, directives: &Directives, knobs: &Knobs) -> R
     }
     match knobs.cookies {
         Cookies::Always => Ok(()),
-        Cookies::Stated if is_explicit(&response.fields, directives) => Ok(()),
+        // A lifetime of nothing says that it is to be asked about, not that the cookie is for everybody who asks.
+        Cookies::Stated if fresh::states_life(&response.fields, directives, times) => Ok(()),
         Cookies::Stated | Cookies::Never => Err(Refusal::Cookie),
     }
 }

@@ -87,6 +87,8 @@ pub(super) fn ready(fields: &Fields, directives: &Directives, times: Times, knob
         hops_only(&mut ready);
     }
     ready.remove(PROXY_AUTHENTICATION_INFO);
+    // Trailers are not stored (section 3.1 lets a cache discard them), so nothing announces them.
+    ready.remove(header::TRAILER);
     let private = if knobs.store_private { &[] } else { directives.private.fields() };
     let named = directives.no_cache.fields().iter().chain(private).chain(&knobs.strip);
     for name in named.filter(|name| !is_read(name, knobs)) {

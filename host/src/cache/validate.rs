@@ -133,7 +133,7 @@ pub fn freshen(
         if is_known { Some(stored.selection.clone()) } else { Selection::of(&head.fields, &request.fields) };
     let refusal = match &selection {
         None => Some(Refusal::Vary),
-        Some(_) => forbidden(request, &head, &directives, knobs),
+        Some(_) => forbidden(request, &head, &directives, times, knobs),
     };
     let selection = selection.unwrap_or_default();
     let mut fresh = Stored::of(head, times, selection, stored.origin.clone(), knobs);

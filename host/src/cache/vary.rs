@@ -68,6 +68,12 @@ impl Selection {
         self.0.iter().map(|(name, _)| name).eq(&names)
     }
 
+    /// Whether it tells apart who asks. Origins that do so rarely think of it in their tags.
+    #[must_use]
+    pub fn is_personal(&self) -> bool {
+        self.0.iter().any(|(name, _)| [header::COOKIE, header::AUTHORIZATION].contains(name))
+    }
+
     /// Whether nothing but the key chooses.
     #[must_use]
     pub fn is_empty(&self) -> bool {

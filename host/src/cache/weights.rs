@@ -25,6 +25,17 @@ pub(super) fn best(value: &[u8]) -> Option<String> {
     (weight > 0 && words.next().is_none_or(|(_, next)| next < weight)).then_some(word)
 }
 
+/// Whether a list of weighted words likes all words of another list, each by its name.
+#[must_use]
+pub fn knows_all(liked: &[u8], wanted: &[u8]) -> bool {
+    let liked = sorted(liked).unwrap_or_default();
+    let mut wanted = wanted.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|word| !word.is_empty());
+    wanted.all(|wanted| {
+        let is_liked = |(word, weight): &(String, u16)| *weight > 0 && word.as_bytes().eq_ignore_ascii_case(wanted);
+        wanted.eq_ignore_ascii_case(b"identity") || liked.iter().any(is_liked)
+    })
+}
+
 /// A weight of 1.
 const WHOLE: u16 = 1000;
 

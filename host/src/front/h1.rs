@@ -22,7 +22,7 @@ use crate::body::{Body, Piece};
 use crate::config;
 use crate::failure::Failure;
 use crate::kernel::Window;
-use crate::pipeline::{self, Arrived, Client, Outgoing};
+use crate::pipeline::{self, Arrived, Client, Outgoing, Serving};
 
 /// Fields beyond this need a parser buffer on the heap, which hyper is told only then.
 const FIELDS_ON_STACK: usize = 100;
@@ -34,6 +34,12 @@ const HEAD_ROOM: usize = 8 << 10;
 struct Inbound {
     incoming: Incoming,
     wire: Rc<Wire>,
+}
+
+/// An answer on its way to the codec.
+struct Answer<'a> {
+    serving: Serving,
+    wire: &'a Rc<Wire>,
 }
 
 /// An answer's body; the wire learns when it is over.
@@ -85,17 +91,7 @@ async fn speak(
 ) -> hyper::Result<()> {
     let service = service_fn(|request: http::Request<Incoming>| {
         wire.begin();
-        let arrived = arrive(worker, wire, client, request);
-        // Boxed, because the connection would otherwise carry the room for it while it is idle: eight kilobytes.
-        Box::pin(async move {
-            let mut answer = pipeline::serve(arrived).await;
-            if let Some(tunnel) = answer.body_mut().take_tunnel() {
-                wire.switch(tunnel);
-            } else if wire.is_last() {
-                answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
-            Ok::<_, Infallible>(answer.map(|body| Answering { body, wire: wire.clone() }))
-        })
+        Answer { serving: pipeline::serve(arrive(worker, wire, client, request)), wire }
     });
     let mut codec = pin!(codec(listener).serve_connection(TokioIo::new(Transport(wire.clone())), service));
     let mut drain = pin!(worker.draining().heard());
@@ -149,6 +145,21 @@ fn arrive(worker: &Rc<Worker>, wire: &Rc<Wire>, client: &Rc<Client>, request: ht
         began: wire.began(),
         protocol: None,
         is_early: false,
+    }
+}
+
+impl Future for Answer<'_> {
+    type Output = Result<http::Response<Answering>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut answer = ready!(Pin::new(&mut self.serving).poll(context));
+        let wire = self.wire;
+        if let Some(tunnel) = answer.body_mut().take_tunnel() {
+            wire.switch(tunnel);
+        } else if wire.is_last() {
+            answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        Poll::Ready(Ok(answer.map(|body| Answering { body, wire: wire.clone() })))
     }
 }
 

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::Tally;
@@ -31,17 +31,22 @@ pub struct Store {
     /// What it did so far, also as what it was before its sizes changed.
     pub tally: Arc<Tally>,
     uses: Uses,
+    /// The longest content, and the disk's capacity, as they are now.
+    most: AtomicU64,
+    disk_size: AtomicU64,
     made_of: MadeOf,
 }
 
 /// Stores by name.
 #[derive(Default)]
 pub struct Stores {
-    known: Mutex<HashMap<Arc<str>, Weak<Store>>>,
+    /// Those of a name in the order in which they were made. The last one that is alive counts: one that was made for a plan
+    /// that was refused dies with it.
+    known: Mutex<HashMap<Arc<str>, Vec<Weak<Store>>>>,
     is_dry: bool,
 }
 
-/// What cannot change while a store is in use.
+/// What a store was made of; the longest content and the disk's capacity may change while it is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct MadeOf {
     memory: u64,
@@ -92,29 +97,43 @@ impl Stores {
                 Err(problem) => problems.push(problem),
             }
         }
-        known.retain(|_, store| store.strong_count() > 0);
+        known.values_mut().for_each(|stores| stores.retain(|store| store.strong_count() > 0));
+        known.retain(|_, stores| !stores.is_empty());
         if problems.is_empty() { Ok(caches) } else { Err(problems) }
     }
 
-    fn store(&self, known: &mut HashMap<Arc<str>, Weak<Store>>, plan: &config::Cache) -> Result<Arc<Store>, Problem> {
+    fn store(
+        &self,
+        known: &mut HashMap<Arc<str>, Vec<Weak<Store>>>,
+        plan: &config::Cache,
+    ) -> Result<Arc<Store>, Problem> {
         let disk = plan.disk.clone().filter(|_| !self.is_dry);
         let made_of = MadeOf { memory: plan.memory, most: plan.max_object, disk };
-        let held = known.get(&plan.name).and_then(Weak::upgrade);
+        let held = known.get(&plan.name).and_then(|stores| stores.iter().rev().find_map(Weak::upgrade));
+        let tally = held.as_ref().map(|store| store.tally.clone()).unwrap_or_default();
         if let Some(store) = held.filter(|store| store.serves_for(&made_of)) {
-            if store.made_of != made_of {
-                tracing::warn!(cache = &*plan.name, "its sizes change at the next start: its directory is in use");
+            if !store.made_of.is_as(&made_of) {
+                let text = "its memory and sync change at the next start: its directory is in use";
+                tracing::warn!(cache = &*plan.name, "{text}");
             }
             return Ok(store);
         }
-        let tally = known.get(&plan.name).and_then(Weak::upgrade).map(|store| store.tally.clone()).unwrap_or_default();
         let examined = plan.disk.as_ref().filter(|_| self.is_dry).map(|disk| Shelf::examine(&disk.path));
         let store = examined.unwrap_or(Ok(())).and_then(|()| Store::open(plan, made_of, tally)).map_err(|error| {
             let path = plan.disk.as_ref().map(|disk| disk.path.display().to_string()).unwrap_or_default();
             Problem::at(&plan.place, format!("cache \"{}\": {path}: {error}", plan.name))
         })?;
         let store = Arc::new(store);
-        known.insert(plan.name.clone(), Arc::downgrade(&store));
+        known.entry(plan.name.clone()).or_default().push(Arc::downgrade(&store));
         Ok(store)
+    }
+}
+
+impl MadeOf {
+    /// Whether what cannot change is the same.
+    fn is_as(&self, other: &Self) -> bool {
+        let sync = |made_of: &Self| made_of.disk.as_ref().map(|disk| disk.sync);
+        self.memory == other.memory && sync(self) == sync(other)
     }
 }
 
@@ -132,20 +151,35 @@ impl Store {
         });
         let flights = FlightSizes { waiters: WAITERS, remember: plan.uncacheable_ttl, remembered: REMEMBERED };
         let shelf = Shelf::open(Sizes { memory, disk, flights }, clock::wall())?;
-        Ok(Self { shelf, tally, uses: Uses::none(), made_of })
+        let disk_size = AtomicU64::new(made_of.disk.as_ref().map_or(0, |disk| disk.size));
+        Ok(Self { shelf, tally, uses: Uses::none(), most: AtomicU64::new(made_of.most), disk_size, made_of })
     }
 
-    /// Whether a store can be used for a plan: with other sizes a new one is made, but a directory stays open.
+    /// Whether a store can be used for a plan: with another memory a new one is made, but a directory stays open.
     fn serves_for(&self, wanted: &MadeOf) -> bool {
-        let path = |made_of: &MadeOf| made_of.disk.as_ref().map(|disk| disk.path.clone());
-        self.made_of == *wanted || path(wanted).is_some() && path(&self.made_of) == path(wanted)
+        match (&self.made_of.disk, &wanted.disk) {
+            (Some(disk), Some(wanted)) => disk.path == wanted.path,
+            (None, None) => self.made_of.memory == wanted.memory,
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    }
+
+    /// Takes the sizes of the plan that holds from now on, as far as they can change while it is used.
+    pub(super) fn settle(&self, plan: &config::Cache) {
+        let size = self.made_of.disk.as_ref().and(plan.disk.as_ref()).map(|disk| disk.size);
+        let most = self.most.swap(plan.max_object, Ordering::Relaxed);
+        let before = self.disk_size.swap(size.unwrap_or(0), Ordering::Relaxed);
+        if most != plan.max_object || before != size.unwrap_or(0) {
+            self.shelf.resize(plan.max_object, size);
+        }
     }
 
     /// Bytes that it may take in memory and on the disk, where it has them.
     #[must_use]
     pub fn capacities(&self) -> (Option<u64>, Option<u64>) {
         let MadeOf { memory, disk, .. } = &self.made_of;
-        (Some(*memory).filter(|memory| *memory > 0), disk.as_ref().map(|disk| disk.size))
+        let size = disk.as_ref().map(|_| self.disk_size.load(Ordering::Relaxed));
+        (Some(*memory).filter(|memory| *memory > 0), size)
     }
 
     /// Notes that something was asked for; whether it was often enough to be stored.
@@ -247,6 +281,21 @@ mod tests {
     }
 
     #[test]
+    fn a_plan_that_is_refused_takes_no_store_with_it() {
+        let stores = Stores::default();
+        let running = stores.open(&plan("[cache.a]")).unwrap();
+        drop(stores.open(&plan("[cache.a]\nmemory = \"8MiB\"")).unwrap());
+        let next = stores.open(&plan("[cache.a]")).unwrap();
+        assert!(Arc::ptr_eq(&running[0].store, &next[0].store));
+        // What was taken over since is not to come back: it missed what was forgotten meanwhile.
+        let smaller = stores.open(&plan("[cache.a]\nmemory = \"8MiB\"")).unwrap();
+        let larger = stores.open(&plan("[cache.a]")).unwrap();
+        assert!(!Arc::ptr_eq(&running[0].store, &larger[0].store));
+        assert!(Arc::ptr_eq(&running[0].store.tally, &larger[0].store.tally));
+        drop(smaller);
+    }
+
+    #[test]
     fn a_directory_is_opened_once_and_goes_on() {
         let path = std::env::temp_dir().join(format!("weir-caches-{}", std::process::id()));
         let of = |name: &str, size: &str| {
@@ -256,6 +305,10 @@ mod tests {
         let first = stores.open(&of("a", "16MiB")).unwrap();
         let second = stores.open(&of("a", "32MiB")).unwrap();
         assert!(Arc::ptr_eq(&first[0].store, &second[0].store));
+        // As long as the plan that says so does not hold, nothing has changed.
+        assert_eq!(first[0].store.capacities().1, Some(16 << 20));
+        second[0].store.settle(&of("a", "32MiB").caches[0]);
+        assert_eq!(first[0].store.capacities().1, Some(32 << 20));
         let other = stores.open(&of("b", "16MiB")).err().unwrap();
         assert!(other[0].to_string().starts_with("weir.toml:5:1: cache \"b\": "), "{}", other[0]);
         assert!(Stores::dry().open(&of("b", "16MiB")).is_ok());

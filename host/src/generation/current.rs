@@ -31,6 +31,7 @@ impl Current {
     /// Puts the next one in its place.
     pub fn swap(&self, next: Arc<Generation>) {
         let number = next.number;
+        next.caches().for_each(|(cache, plan)| cache.store.settle(plan));
         *self.generation.write().unwrap_or_else(PoisonError::into_inner) = next;
         self.number.store(number, Ordering::Release);
     }

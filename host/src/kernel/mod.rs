@@ -4,12 +4,14 @@
 //! Everything that leaves this room is safe to call. It knows descriptors and lengths, never what they belong to.
 
 pub mod blocking;
+mod held;
 mod pages;
 mod pipe;
 mod send;
 mod threads;
 mod window;
 
+pub use self::held::hold;
 #[cfg(test)]
 pub use self::pages::chill;
 pub use self::pages::{Residency, read_now, read_waiting, residency, warm};

@@ -210,7 +210,7 @@ mod tests {
             let all: Vec<_> = (0..expected)
                 .map(|_| {
                     let barrier = barrier.clone();
-                    threads.begin(move || drop(barrier.wait()))
+                    threads.begin(move || barrier.wait().is_leader())
                 })
                 .collect();
             for one in all {
@@ -233,7 +233,9 @@ mod tests {
         let threads = Threads::up_to("test", 1);
         let (gate, done) = (Arc::new(Barrier::new(2)), Arc::new(AtomicUsize::new(0)));
         let held = gate.clone();
-        threads.give(move || drop(held.wait()));
+        threads.give(move || {
+            held.wait();
+        });
         let count = |more: usize| {
             let done = done.clone();
             move || {

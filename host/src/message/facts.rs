@@ -1,5 +1,6 @@
 //! What is known of one exchange while it lives: what filters may ask and what the log may say.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -78,17 +79,29 @@ pub fn is_variable_name(name: &str) -> bool {
 
 /// Variables by name, few and in order.
 #[derive(Debug, Clone, Default)]
-pub struct Variables(Vec<(String, String)>);
+pub struct Variables(Vec<(Text, Text)>);
+
+/// Filters' own texts, or the gateway's, which are few and known.
+type Text = Cow<'static, str>;
 
 impl Variables {
     /// The value of a variable.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| &**value)
     }
 
     /// Sets a variable, replacing an earlier value.
     pub fn set(&mut self, name: String, value: String) {
+        self.put(name.into(), value.into());
+    }
+
+    /// The same with the gateway's own words.
+    pub fn note(&mut self, name: &'static str, value: &'static str) {
+        self.put(name.into(), value.into());
+    }
+
+    fn put(&mut self, name: Text, value: Text) {
         match self.0.iter_mut().find(|(known, _)| *known == name) {
             Some((_, known)) => *known = value,
             None => self.0.push((name, value)),
@@ -97,7 +110,7 @@ impl Variables {
 
     /// Every variable.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+        self.0.iter().map(|(name, value)| (&**name, &**value))
     }
 
     /// How many there are.

@@ -1,6 +1,7 @@
 //! The fields of a head: names without case, values as bytes, lines in order.
 
 use http::HeaderMap;
+use http::header::Entry;
 
 use super::{Name, Value};
 
@@ -46,6 +47,15 @@ impl Fields {
     /// Adds a line.
     pub fn append(&mut self, name: Name, value: Value) {
         self.0.append(name, value);
+    }
+
+    /// Puts a line where an empty one makes room for it, otherwise behind those that are there.
+    pub fn fill(&mut self, name: Name, value: Value) {
+        match self.0.entry(name) {
+            Entry::Occupied(mut held) if held.get().is_empty() => drop(held.insert(value)),
+            Entry::Occupied(mut held) => held.append(value),
+            Entry::Vacant(place) => drop(place.insert(value)),
+        }
     }
 
     /// Removes every line of the field; whether there was one.

@@ -14,10 +14,10 @@ const TIMEOUT: Name = Name::from_static("grpc-timeout");
 /// Longest time that `grpc-timeout` can name is eight digits of hours.
 const MOST_DIGITS: usize = 8;
 
-/// Whether a request is one of gRPC: `application/grpc`, with a message format or without. `application/grpc-web` is not:
+/// Whether a request or an answer is one of gRPC: `application/grpc`, with a message format or without. `application/grpc-web` is not:
 /// it has its trailers in its body.
 #[must_use]
-pub fn is_request(fields: &Fields) -> bool {
+pub fn is_one(fields: &Fields) -> bool {
     const KIND: &[u8] = b"application/grpc";
     let Some(kind) = fields.get(header::CONTENT_TYPE).map(|kind| kind.as_bytes().trim_ascii()) else { return false };
     let is_named = kind.get(..KIND.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(KIND));
@@ -119,7 +119,7 @@ mod tests {
             (None, false),
         ] {
             let request = kind.map_or_else(Fields::default, |kind| fields(&[("content-type", kind)]));
-            assert_eq!(is_request(&request), expected, "{kind:?}");
+            assert_eq!(is_one(&request), expected, "{kind:?}");
         }
     }
 

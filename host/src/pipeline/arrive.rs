@@ -157,7 +157,7 @@ fn read(exchange: &mut Exchange, request: Request) -> Result<Asked, Failure> {
     let trusted = identify(exchange, &fields);
     exchange.facts.request.version = head.version;
     exchange.is_connect = protocol.is_some();
-    exchange.is_grpc = is_multiplexed(head.version) && grpc::is_request(&fields);
+    exchange.is_grpc = is_multiplexed(head.version) && grpc::is_one(&fields);
     let hops = hops::strip(&mut fields)
         .map_err(|_| Failure::of(Kind::MalformedRequest, "Connection is not a list of tokens"))?;
     let upgrade = protocols(&mut head, protocol, hops.upgrade)?;
@@ -279,15 +279,20 @@ pub(super) fn is_multiplexed(version: Version) -> bool {
 /// 32 hexadecimal digits, as unique as chance makes them.
 #[must_use]
 pub fn request_id() -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut chance = (u128::from(fastrand::u64(..)) << 64) | u128::from(fastrand::u64(..));
-    let mut id = String::with_capacity(32);
-    for _ in 0..32 {
-        let digit = DIGITS.get((chance & 15) as usize).copied().unwrap_or(b'0');
-        id.push(char::from(digit));
-        chance >>= 4;
-    }
-    id
+    let mut id = Vec::with_capacity(32);
+    (0..4).for_each(|_| id.extend_from_slice(&digits(fastrand::u32(..))));
+    String::from_utf8(id).unwrap_or_default()
+}
+
+/// Eight hexadecimal digits at once, for every request has an id: one number has a digit in each of its bytes.
+fn digits(number: u32) -> [u8; 8] {
+    let spread = |number: u64, by: u32, mask: u64| (number | number << by) & mask;
+    let mut halves = spread(number.into(), 16, 0x0000_ffff_0000_ffff);
+    halves = spread(halves, 8, 0x00ff_00ff_00ff_00ff);
+    halves = spread(halves, 4, 0x0f0f_0f0f_0f0f_0f0f);
+    // Where a digit is above nine, adding six carries into its upper half.
+    let letters = (halves + 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101;
+    (halves + 0x3030_3030_3030_3030 + letters * u64::from(b'a' - b'0' - 10)).to_be_bytes()
 }
 
 fn of_target(bad: BadTarget) -> Failure {
@@ -295,5 +300,18 @@ fn of_target(bad: BadTarget) -> Failure {
         BadTarget::Path(detail) => Failure::of(Kind::BadTarget, detail),
         BadTarget::Host => Failure::of(Kind::BadHost, "the target and Host name different hosts, or none"),
         BadTarget::Connect => Failure::of(Kind::NotImplemented, "CONNECT"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_hexadecimal() {
+        for number in [0, 0x0123_4567, 0x89ab_cdef, u32::MAX] {
+            assert_eq!(digits(number), *format!("{number:08x}").as_bytes());
+        }
+        assert!(request_id().len() == 32 && request_id() != request_id());
     }
 }

@@ -23,7 +23,10 @@ mod route;
 mod tests;
 mod tunnel;
 
+use std::future::Future;
 use std::ops::ControlFlow::{self, Break, Continue};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use self::accel::Way;
 pub use self::answer::Answer;
@@ -36,17 +39,38 @@ use self::route::{Bound, Goal, Routed};
 pub use self::tunnel::Tunnel;
 use crate::message::accel::Said;
 
-/// Serves one exchange. Dropping the future gives it up; it is logged either way.
-pub async fn serve(arrived: Arrived) -> http::Response<Outgoing> {
-    let (mut exchange, request) = arrived.begin();
-    let answer = either(live(&mut exchange, request).await);
-    finish::finish(exchange, answer)
+/// An exchange that is being served: what nobody has to be waited for is answered already, in place.
+pub enum Serving {
+    /// Answered; `None` once the answer was taken.
+    Done(Option<http::Response<Outgoing>>),
+    /// On its way. Boxed, because what it is in would otherwise carry the room for it.
+    Going(Pin<Box<dyn Future<Output = http::Response<Outgoing>>>>),
 }
 
-async fn live(exchange: &mut Exchange, request: arrive::Request) -> ControlFlow<Answer, Answer> {
+/// Serves one exchange. Dropping what comes back gives it up; it is logged either way.
+#[must_use]
+pub fn serve(arrived: Arrived) -> Serving {
+    let (mut exchange, request) = arrived.begin();
+    let routed = match begin(&mut exchange, request) {
+        Break(answer) => return Serving::Done(Some(finish::finish(exchange, answer))),
+        Continue(routed) => routed,
+    };
+    Serving::Going(Box::pin(async move {
+        let answer = edge(&mut exchange, routed).await;
+        finish::finish(exchange, answer)
+    }))
+}
+
+/// As far as it goes without waiting: up to a route's chain, or to what its cache has at hand.
+fn begin(exchange: &mut Exchange, request: arrive::Request) -> ControlFlow<Answer, Routed> {
     let asked = arrive::check(exchange, request)?;
-    let routed = route::choose(exchange, asked)?;
-    Continue(edge(exchange, routed).await)
+    let mut routed = route::choose(exchange, asked)?;
+    if exchange.local.generation.route_chain(routed.key).is_none()
+        && let Some(answer) = cached::at_once(exchange, &mut routed)
+    {
+        return Break(answer);
+    }
+    Continue(routed)
 }
 
 /// A route, between its chain's two sides.
@@ -64,11 +88,18 @@ async fn edge(exchange: &mut Exchange, routed: Routed) -> Answer {
 }
 
 /// What the route says, from its cache or through it, if it has one.
-async fn act(exchange: &mut Exchange, routed: Routed) -> ControlFlow<Answer, Answer> {
-    match exchange.local.generation.cache(routed.key) {
-        None => uncached(exchange, routed).await,
-        Some(_) => Box::pin(cached::act(exchange, routed)).await,
+async fn act(exchange: &mut Exchange, mut routed: Routed) -> ControlFlow<Answer, Answer> {
+    let generation = &exchange.local.generation;
+    if generation.cache(routed.key).is_none() {
+        return uncached(exchange, routed).await;
     }
+    // Without a chain, `begin` has looked.
+    if generation.route_chain(routed.key).is_some()
+        && let Some(answer) = cached::at_once(exchange, &mut routed)
+    {
+        return Continue(answer);
+    }
+    Box::pin(cached::act(exchange, routed)).await
 }
 
 /// What the route says.
@@ -113,6 +144,17 @@ async fn origin(exchange: &mut Exchange, bound: &mut Bound) -> Answer {
         },
     };
     origin.leave(exchange, answer).await
+}
+
+impl Future for Serving {
+    type Output = http::Response<Outgoing>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            Self::Done(response) => response.take().map_or(Poll::Pending, Poll::Ready),
+            Self::Going(going) => going.as_mut().poll(context),
+        }
+    }
 }
 
 fn either(flow: ControlFlow<Answer, Answer>) -> Answer {

@@ -21,8 +21,10 @@ use crate::message::{Facts, Method, ResponseHead, Value, semantics, target};
 pub(super) struct Routed {
     pub(super) key: RouteKey,
     asked: Asked,
-    /// `Forwarded` was written.
+    /// `Forwarded` was written, or is to be.
     is_forwarded: bool,
+    /// The request says who the client is.
+    is_told: bool,
 }
 
 /// What a route leads to.
@@ -79,6 +81,19 @@ impl Routed {
         self.asked.body = body;
     }
 
+    /// Writes into the request what upstreams and filters read of its client, if that was not done. Late, because an answer
+    /// that is at hand needs nothing of it.
+    pub(super) fn tell(&mut self, exchange: &mut Exchange) {
+        if std::mem::replace(&mut self.is_told, true) {
+            return;
+        }
+        let Facts { request, request_id, secured, .. } = &mut exchange.facts;
+        let certificate = secured.as_ref().and_then(|secured| secured.client.as_deref());
+        let Asked { peer, is_early, .. } = &self.asked;
+        let inward = Inward { peer, request_id, forwarded: self.is_forwarded, certificate, is_early: *is_early };
+        forwarding::to_upstream(request, inward);
+    }
+
     /// The same way for a request of the gateway's own, whose body, if it has one, is here already.
     pub(super) fn without_client(mut self, interim: Rc<dyn Interim>) -> Self {
         let asked = &mut self.asked;
@@ -113,15 +128,11 @@ pub(super) fn choose(exchange: &mut Exchange, mut asked: Asked) -> ControlFlow<A
         Ok(body) => body,
         Err(failure) => return Answer::broken(exchange, failure),
     };
-    let forwarded = wants_forwarded(exchange, key);
-    // Where neither an upstream nor a filter comes, nobody would read it.
-    if matches!(route.action, Action::Pool(_)) || !route.filters.is_empty() {
-        let Facts { request, request_id, secured, .. } = &mut exchange.facts;
-        let certificate = secured.as_ref().and_then(|secured| secured.client.as_deref());
-        let inward = Inward { peer: &asked.peer, request_id, forwarded, certificate, is_early: asked.is_early };
-        forwarding::to_upstream(request, inward);
+    let mut routed = Routed { key, asked, is_forwarded: wants_forwarded(exchange, key), is_told: false };
+    if !route.filters.is_empty() {
+        routed.tell(exchange);
     }
-    Continue(Routed { key, asked, is_forwarded: forwarded })
+    Continue(routed)
 }
 
 /// The route for a request that was bound for a pool and is redirected; without the body that the pool got, and as nothing
@@ -141,7 +152,7 @@ pub(super) fn again(exchange: &mut Exchange, key: RouteKey, bound: Bound) -> Res
     let body = Body::Empty;
     let asked =
         Asked { body, interim, peer, expects: false, trailers, upgrade: Vec::new(), is_early: false, length: None };
-    Ok(Routed { key, asked, is_forwarded })
+    Ok(Routed { key, asked, is_forwarded, is_told: true })
 }
 
 fn wants_forwarded(exchange: &Exchange, key: RouteKey) -> bool {
@@ -153,12 +164,14 @@ fn wants_forwarded(exchange: &Exchange, key: RouteKey) -> bool {
 }
 
 /// Does what the route says; goes on when that is a pool, or files.
-pub(super) fn act(exchange: &mut Exchange, routed: Routed) -> ControlFlow<Answer, Goal> {
-    let Routed { key, asked, is_forwarded } = routed;
+pub(super) fn act(exchange: &mut Exchange, mut routed: Routed) -> ControlFlow<Answer, Goal> {
     let local = exchange.local.clone();
-    let Some(route) = local.generation.route(key) else { return Answer::broken(exchange, Kind::Internal) };
+    let Some(route) = local.generation.route(routed.key) else { return Answer::broken(exchange, Kind::Internal) };
     let pool = match &route.action {
-        Action::Pool(pool) => *pool,
+        Action::Pool(pool) => {
+            routed.tell(exchange);
+            *pool
+        }
         Action::Files(root) => {
             let mut known_as = exchange.facts.request.target().clone();
             change_prefix(exchange, route.prefix.as_ref())?;
@@ -173,6 +186,7 @@ pub(super) fn act(exchange: &mut Exchange, routed: Routed) -> ControlFlow<Answer
         Action::Exclude => return Answer::broken(exchange, Kind::NoRoute),
     };
     let before = change_prefix(exchange, route.prefix.as_ref())?;
+    let Routed { key, asked, is_forwarded, .. } = routed;
     let Asked { body, interim, peer, expects, trailers, upgrade, .. } = asked;
     let body = Replay::of(body, local.generation.pool(pool).map_or(0, |pool| pool.replays()));
     let is_websocket = upgrade.iter().any(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"));

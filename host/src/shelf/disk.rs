@@ -21,7 +21,7 @@ use super::directory::Directory;
 use super::format;
 use super::index::{Card, Index};
 use super::memory::Memory;
-use super::object::{Content, Label, Object};
+use super::object::{Label, Object};
 use super::opened::{OPEN_WEIGHT, Open};
 use super::sweep;
 use super::target::{Meant, Purge};
@@ -53,6 +53,9 @@ pub struct DiskSizes {
 pub(super) struct Disk {
     pub(super) directory: Directory,
     pub(super) sizes: DiskSizes,
+    /// What of the sizes may change while it is used.
+    capacity: AtomicU64,
+    most: AtomicU64,
     pub(super) threads: Arc<Threads>,
     pub(super) bans: Arc<Bans>,
     pub(super) failures: AtomicU64,
@@ -107,6 +110,8 @@ impl Disk {
             index: Mutex::new(Index::seeded(directory.first())),
             threads,
             directory,
+            capacity: AtomicU64::new(sizes.capacity),
+            most: AtomicU64::new(sizes.most),
             sizes,
             bans,
             open,
@@ -166,7 +171,7 @@ impl Disk {
             if let Ok(bytes) = open.read()
                 && open.is_untouched()
             {
-                let content = Content::Whole(memory.hold(bytes));
+                let content = memory.compact(&[bytes.into()]);
                 memory.put(&Object::of(open.sequence, open.label.clone(), content), begun, &disk.bans);
                 // Whatever else came for this label meanwhile looks at the disk first and at memory then.
                 if !disk.is_still(&open) {
@@ -177,10 +182,25 @@ impl Disk {
         });
     }
 
+    /// The longest content that it takes.
+    pub(super) fn most(&self) -> u64 {
+        self.most.load(Ordering::Relaxed)
+    }
+
+    /// Other sizes from now on. What has to leave for them leaves on a thread that may wait.
+    pub(super) fn resize(self: &Arc<Self>, capacity: u64, most: u64) {
+        self.capacity.store(capacity, Ordering::Relaxed);
+        self.most.store(most, Ordering::Relaxed);
+        let disk = self.clone();
+        self.threads.give(move || {
+            disk.reserve(0);
+        });
+    }
+
     /// Whether so much more can be written now, and ever.
     pub(super) fn takes(&self, label: &Label, length: u64) -> bool {
         let whole = format::rounded(format::content_at(label).saturating_add(length));
-        length <= self.sizes.most && whole <= self.sizes.capacity && self.threads.waiting() < BUSY
+        length <= self.most() && whole <= self.capacity.load(Ordering::Relaxed) && self.threads.waiting() < BUSY
     }
 
     /// Gives an object another label of the same key and variant; its content stays. The result comes when it is written.
@@ -287,7 +307,9 @@ impl Disk {
     pub(super) fn reserve(&self, bytes: u64) -> bool {
         loop {
             let mut index = self.index();
-            if index.bytes + index.reserved + bytes <= self.sizes.capacity && index.memory <= self.sizes.index {
+            if index.bytes + index.reserved + bytes <= self.capacity.load(Ordering::Relaxed)
+                && index.memory <= self.sizes.index
+            {
                 index.reserved += bytes;
                 return true;
             }

@@ -98,6 +98,9 @@ struct Flight {
     failures: u32,
 }
 
+/// The number of no flight.
+const NOBODYS: u64 = 0;
+
 /// So many take the place of one whose answer was for itself alone, and each of them brings as many: a thousand have their
 /// answers after four rounds, and an upstream that comes back meanwhile is asked by few.
 const HEIRS: usize = 8;
@@ -127,11 +130,15 @@ impl Flights {
             return Boarding::Leader(self.0.leader(key, number));
         };
         let (sender, landing) = oneshot::channel();
-        match &flight.written {
-            Some((_, written)) => {
-                let Some(follow) = written.follow() else { return Boarding::Alone };
+        match flight.written.as_ref().map(|(_, written)| written.follow()) {
+            Some(Some(follow)) => {
                 // It goes to our own receiver.
                 let _ = sender.send(Landing::Follow(follow));
+            }
+            // It was purged since it was begun.
+            Some(None) => {
+                *flight = Flight::led(number, now);
+                return Boarding::Leader(self.0.leader(key, number));
             }
             None if flight.waiting.len() >= self.0.most => return Boarding::Alone,
             None => {
@@ -152,6 +159,13 @@ impl Flights {
         let number = shard.numbers;
         shard.flights.insert(key.clone(), Flight::led(number, now));
         Some(self.0.leader(key, number))
+    }
+
+    /// For who fetches for itself and may store it: nobody waits for it, and what is purged from now on means what it
+    /// fetches.
+    #[must_use]
+    pub fn alone(&self, key: &Bytes) -> Leader {
+        self.0.leader(key, NOBODYS)
     }
 
     /// Nothing of this key could be stored: from now on, for a while, nobody waits for anybody.
@@ -175,6 +189,9 @@ impl Leader {
 
     /// What was fetched is for nobody else, and so will be what is fetched next: all go their own ways at once.
     pub fn uncacheable(mut self, now: Instant) {
+        if self.number == NOBODYS {
+            return self.alone();
+        }
         self.flights.alone.insert(self.flights.hash(&self.key), now + self.flights.remember);
         self.land(|| Landing::Uncacheable);
     }
@@ -217,6 +234,10 @@ impl Leader {
 
     /// What is fetched is being written: who waits, and who comes until it is stored, can read it.
     pub(super) fn follow(&self, source: &Source) {
+        if source.follow().is_none() {
+            // It was purged since it was begun: what is for those who wait begins now.
+            return self.succeed(1, Some(clock::now()));
+        }
         let waiting = {
             let mut shard = self.flights.shard(&self.key);
             let Some(flight) = shard.own(&self.key, self.number) else { return };

@@ -130,7 +130,7 @@ impl Growing {
             }
         }
         self.owe(state, more);
-        let is_too_long = self.disk.as_ref().is_none_or(|disk| state.length > disk.sizes.most);
+        let is_too_long = self.disk.as_ref().is_none_or(|disk| state.length > disk.most());
         if state.feed.is_wanted && is_too_long {
             self.stop_feed(state);
         }

@@ -225,7 +225,8 @@ impl State {
 
     /// The writer, if it is on no shelf and there is something to do, or nobody to do it for.
     pub(super) fn paced(&mut self) -> Wake {
-        let has_work = !self.is_kept() && (self.readers.is_empty() || self.is_due());
+        let waits = self.writer.is_some() && !self.is_kept();
+        let has_work = waits && (self.readers.is_empty() || self.is_due());
         Wake(if has_work { self.writer.take().into_iter().collect() } else { Vec::new() })
     }
 }

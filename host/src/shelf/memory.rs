@@ -27,7 +27,7 @@ pub(super) struct Memory {
     entries: Cache<Bytes, Entry>,
     known: Arc<Known>,
     capacity: u64,
-    most: u64,
+    most: AtomicU64,
     /// Bytes of objects that are still being written.
     growing: AtomicU64,
     /// Bytes of contents, on the shelf or with slow clients that read them after they left it.
@@ -36,7 +36,7 @@ pub(super) struct Memory {
 
 /// Bytes of a content, counted for as long as anybody has them.
 struct Block {
-    bytes: Vec<u8>,
+    bytes: Bytes,
     held: Arc<AtomicU64>,
 }
 
@@ -88,9 +88,22 @@ impl Memory {
             .weigher(|_: &Bytes, entry: &Entry| entry.weight)
             .eviction_listener(move |key, entry, cause| listener.left(&key, &entry, cause))
             .build();
+        let memory = Self {
+            entries,
+            known,
+            capacity,
+            most: AtomicU64::new(0),
+            growing: AtomicU64::new(0),
+            held: Arc::default(),
+        };
+        memory.resize(most);
+        memory
+    }
+
+    /// Another longest content from now on.
+    pub(super) fn resize(&self, most: u64) {
         // One entry has to fit into the table's way of weighing.
-        let most = most.min(capacity).min(u64::from(u32::MAX / 2));
-        Self { entries, known, capacity, most, growing: AtomicU64::new(0), held: Arc::default() }
+        self.most.store(most.min(self.capacity).min(u64::from(u32::MAX / 2)), Ordering::Relaxed);
     }
 
     /// The objects of a key, the one that came last in front.
@@ -100,13 +113,13 @@ impl Memory {
 
     /// The longest content.
     pub(super) fn most(&self) -> u64 {
-        self.most
+        self.most.load(Ordering::Relaxed)
     }
 
     /// Room for more of an object that is being written; a quarter of the shelf is for all of these. There is none
     /// while slow clients keep too much that left the shelf: what is in memory is bounded, however slowly anybody reads.
     pub(super) fn grow(&self, bytes: u64) -> bool {
-        let most = (self.capacity / 4).max(self.most);
+        let most = (self.capacity / 4).max(self.most());
         let grown = self.growing.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let has_room = || self.held.load(Ordering::Relaxed) <= self.capacity.saturating_mul(2).saturating_add(SLACK);
         let fits = grown <= most
@@ -127,7 +140,7 @@ impl Memory {
     }
 
     /// Bytes of a content, counted as long as anybody has them.
-    pub(super) fn hold(&self, bytes: Vec<u8>) -> Bytes {
+    fn hold(&self, bytes: Bytes) -> Bytes {
         self.held.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         Bytes::from_owner(Block { bytes, held: self.held.clone() })
     }
@@ -140,7 +153,7 @@ impl Memory {
     /// Puts an object in the place of the one with the same label. It was begun at that moment; what was purged since does
     /// not come.
     pub(super) fn put(&self, object: &Object, begun: Moment, bans: &Bans) {
-        if object.weight() > self.most.saturating_mul(2).min(self.capacity) {
+        if object.weight() > self.most().saturating_mul(2).min(self.capacity) {
             return self.supersede(object.label(), object.number());
         }
         let mut weight = 0;

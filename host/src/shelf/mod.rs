@@ -21,7 +21,6 @@ mod seal;
 mod sweep;
 mod tags;
 mod target;
-mod tee;
 mod trouble;
 mod walk;
 mod write;
@@ -44,7 +43,6 @@ pub use self::flights::{Boarding, Flights, Landing, Leader, Waiter};
 pub use self::follow::{Follow, Source};
 pub use self::object::{Label, Object};
 pub use self::target::{Meant, Only, Purge, Target, Test};
-pub use self::tee::Tee;
 pub use self::writing::Writing;
 use self::{bans::Bans, disk::Disk, memory::Memory, walk::Walk, writing::Takes};
 use crate::kernel::Threads;
@@ -203,6 +201,14 @@ impl Shelf {
 
     fn number(&self) -> u64 {
         self.numbers.fetch_add(1, Ordering::AcqRel)
+    }
+
+    /// Another longest content, and another capacity of the disk, from now on. What has to leave leaves in the background.
+    pub fn resize(&self, most: u64, disk: Option<u64>) {
+        self.memory.iter().for_each(|memory| memory.resize(most));
+        if let (Some(disk), Some(capacity)) = (&self.disk, disk) {
+            disk.resize(capacity, most);
+        }
     }
 
     /// How much there is.

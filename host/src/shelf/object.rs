@@ -10,7 +10,8 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use crate::body::{Body, Extent, Part, Parts};
+use crate::body::{Body, Extent, Lent, Part, Parts};
+use crate::kernel;
 
 /// What an object is found by, and what is kept beside its content.
 pub struct Label {
@@ -28,7 +29,7 @@ pub struct Label {
     pub stored: SystemTime,
     /// When nobody will want it any more: it may leave before others do.
     pub expires: SystemTime,
-    read: OnceLock<Arc<dyn Any + Send + Sync>>,
+    read: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 /// One object. Cloning shares everything.
@@ -45,6 +46,8 @@ pub struct Object {
 pub(super) enum Content {
     /// In one piece, in memory.
     Whole(Bytes),
+    /// In one piece, in memory, from where the kernel can send it.
+    Lent(Lent),
     /// In pieces, in memory.
     Pieces(Arc<[Bytes]>, u64),
     /// In a file.
@@ -64,6 +67,13 @@ const OVERHEAD: usize = 512;
 
 /// Of one piece: its handle and what the allocator rounds up.
 const PIECE: usize = 64;
+
+/// From so many bytes on, it costs less to have the kernel send what is in memory than to copy it into the socket, and a
+/// descriptor for each object is worth that.
+const LENT: usize = 64 << 10;
+
+/// What is lent takes whole pages.
+const PAGE: usize = 4096;
 
 /// Bytes of a piece in memory: one write takes a few of them.
 const BLOCK: usize = 256 << 10;
@@ -89,8 +99,8 @@ impl Label {
     }
 
     /// What was read from the head, read now if it was not before. `None` if something of another type was.
-    pub fn reading<T: Send + Sync + 'static>(&self, read: impl FnOnce(&Self) -> T) -> Option<Arc<T>> {
-        self.read.get_or_init(|| Arc::new(read(self))).clone().downcast().ok()
+    pub fn reading<T: Send + Sync + 'static>(&self, read: impl FnOnce(&Self) -> T) -> Option<&T> {
+        self.read.get_or_init(|| Box::new(read(self))).downcast_ref()
     }
 
     /// Whether it is of a size that can be stored.
@@ -142,6 +152,7 @@ impl Object {
     pub fn length(&self) -> u64 {
         match &self.content {
             Content::Whole(bytes) => bytes.len() as u64,
+            Content::Lent(lent) => lent.extent.length,
             Content::Pieces(_, length) => *length,
             Content::File(extent) => extent.length,
         }
@@ -158,7 +169,9 @@ impl Object {
     pub fn body(&self) -> Body {
         match &self.content {
             Content::Whole(bytes) => Body::from(bytes.clone()),
-            Content::Pieces(..) | Content::File(_) => Body::Parts(Parts::of(self.part(0, self.length()))),
+            Content::Lent(_) | Content::Pieces(..) | Content::File(_) => {
+                Body::Parts(Parts::of(self.part(0, self.length())))
+            }
         }
     }
 
@@ -169,6 +182,7 @@ impl Object {
         let length = length.min(self.length() - offset);
         match &self.content {
             Content::Whole(bytes) => cut(std::slice::from_ref(bytes), offset, length),
+            Content::Lent(lent) => vec![Part::Lent(lent.part(offset, length))],
             Content::Pieces(pieces, _) => cut(pieces, offset, length),
             Content::File(extent) => {
                 vec![Part::Extent(Extent { file: extent.file.clone(), offset: extent.offset + offset, length })]
@@ -180,6 +194,7 @@ impl Object {
     pub(super) fn blocks(&self) -> Vec<Bytes> {
         match &self.content {
             Content::Whole(bytes) => vec![bytes.clone()],
+            Content::Lent(lent) => vec![lent.bytes.clone()],
             Content::Pieces(pieces, _) => pieces.to_vec(),
             Content::File(_) => Vec::new(),
         }
@@ -198,6 +213,7 @@ impl Object {
     pub(super) fn weight(&self) -> u64 {
         let content = match &self.content {
             Content::Whole(bytes) => bytes.len(),
+            Content::Lent(lent) => lent.bytes.len() + PAGE,
             Content::Pieces(pieces, _) => pieces.iter().map(|piece| piece.len() + PIECE).sum(),
             Content::File(_) => 0,
         };
@@ -206,9 +222,20 @@ impl Object {
 }
 
 impl Content {
-    /// Bytes that came as they came, in blocks of their own: what came may be slices of buffers that are much larger, and
-    /// would keep all of these. Whoever counts what is in memory makes bytes of the blocks.
-    pub(super) fn compact(pieces: &[Bytes], keep: impl Fn(Vec<u8>) -> Bytes) -> Self {
+    /// Bytes that came as they came, in places of their own: what came may be slices of buffers that are much larger, and
+    /// would keep all of these. Whoever counts what is in memory does so by `keep`.
+    pub(super) fn compact(pieces: &[Bytes], keep: impl Fn(Bytes) -> Bytes) -> Self {
+        let length: usize = pieces.iter().map(Bytes::len).sum();
+        if length >= LENT
+            && let Ok((file, bytes)) = kernel::hold(pieces)
+        {
+            let extent = Extent { file: Arc::new(file), offset: 0, length: length as u64 };
+            return Self::Lent(Lent { bytes: keep(bytes), extent });
+        }
+        Self::in_blocks(pieces, keep)
+    }
+
+    fn in_blocks(pieces: &[Bytes], keep: impl Fn(Bytes) -> Bytes) -> Self {
         let length: usize = pieces.iter().map(Bytes::len).sum();
         let mut blocks = Vec::with_capacity(length.div_ceil(BLOCK));
         let mut block = Vec::with_capacity(length.min(BLOCK));
@@ -221,7 +248,8 @@ impl Content {
                 left -= now.len();
                 rest = later;
                 if block.len() == BLOCK || left == 0 {
-                    blocks.push(keep(std::mem::replace(&mut block, Vec::with_capacity(left.min(BLOCK)))));
+                    let full = std::mem::replace(&mut block, Vec::with_capacity(left.min(BLOCK)));
+                    blocks.push(keep(full.into()));
                 }
             }
         }
@@ -259,7 +287,7 @@ fn cut(pieces: &[Bytes], offset: u64, length: u64) -> Vec<Part> {
 mod tests {
     use super::*;
 
-    fn object(sizes: &[usize]) -> (Object, Vec<u8>) {
+    fn object(sizes: &[usize]) -> (Object, Vec<u8>, Vec<Bytes>) {
         let mut all = Vec::new();
         let pieces: Vec<_> = sizes
             .iter()
@@ -271,26 +299,29 @@ mod tests {
             .collect();
         let at = SystemTime::UNIX_EPOCH;
         let label = Label::of(b"k", b"", b"head", at, at);
-        (Object::of(1, Arc::new(label), Content::compact(&pieces, Bytes::from)), all)
+        (Object::of(1, Arc::new(label), Content::compact(&pieces, |bytes| bytes)), all, pieces)
     }
 
     fn bytes(parts: &[Part]) -> Vec<u8> {
         let bytes = |part: &Part| match part {
             Part::Bytes(bytes) => bytes.to_vec(),
+            Part::Lent(lent) => lent.bytes.to_vec(),
             Part::Extent(_) => unreachable!("it is in memory"),
         };
         parts.iter().flat_map(bytes).collect()
     }
 
     #[test]
-    fn contents_become_blocks_and_every_part_of_them_can_be_had() {
+    fn every_part_of_contents_can_be_had_however_they_lie() {
         for sizes in [&[][..], &[0], &[1, 2, 0, 3], &[BLOCK], &[BLOCK, 1], &[1, BLOCK * 2, 7], &[BLOCK - 1, 1, BLOCK]] {
-            let (object, all) = object(sizes);
+            let (compact, all, pieces) = object(sizes);
+            let in_blocks = Object { content: Content::in_blocks(&pieces, |bytes| bytes), ..compact.clone() };
             let length = all.len() as u64;
-            assert_eq!(object.length(), length);
-            assert!(object.weight() >= length);
-            for (offset, wanted) in [(0, length), (0, 1), (1, length), (length, 5), (length + 9, 1), (length / 2, 300)]
-            {
+            for (object, offset, wanted) in [compact, in_blocks].iter().flat_map(|object| {
+                let asked = [(0, length), (0, 1), (1, length), (length, 5), (length + 9, 1), (length / 2, 300)];
+                asked.map(|(offset, wanted)| (object, offset, wanted))
+            }) {
+                assert!(object.length() == length && object.weight() >= length);
                 let from = usize::try_from(offset.min(length)).unwrap();
                 let to = usize::try_from((offset + wanted).min(length)).unwrap().max(from);
                 assert_eq!(bytes(&object.part(offset, wanted)), all[from..to], "{sizes:?} {offset} {wanted}");
@@ -300,7 +331,7 @@ mod tests {
 
     #[test]
     fn a_hit_copies_nothing() {
-        let (object, _) = object(&[100]);
+        let (object, ..) = object(&[100]);
         let Content::Whole(stored) = &object.content else { unreachable!("it is small") };
         let Body::Bytes(Some(sent)) = object.body() else { unreachable!("it is in memory") };
         assert_eq!(stored.as_ptr(), sent.as_ptr());
@@ -308,10 +339,9 @@ mod tests {
 
     #[test]
     fn a_head_is_read_once() {
-        let (object, _) = object(&[]);
-        let read = object.label().reading(|label| label.head.len()).unwrap();
-        assert_eq!(*read, 4);
-        assert_eq!(object.label().reading(|_| 0_usize).as_deref(), Some(&4));
+        let (object, ..) = object(&[]);
+        assert_eq!(object.label().reading(|label| label.head.len()), Some(&4));
+        assert_eq!(object.label().reading(|_| 0_usize), Some(&4));
         assert_eq!(object.label().reading(|_| "another type"), None);
     }
 }

@@ -34,6 +34,22 @@ fn statuses() {
     assert_eq!(refusal(&get(&[]), 503, &[], &failures), None);
 }
 
+/// RFC 9111, section 3.1.
+#[test]
+fn trailers_are_not_stored_nor_what_is_nothing_without_them() {
+    let knobs = Knobs::default();
+    for (kind, expected) in [
+        ("application/grpc", Some(Refusal::Trailers)),
+        ("application/grpc+proto", Some(Refusal::Trailers)),
+        ("application/grpc-web", None),
+        ("text/plain", None),
+    ] {
+        assert_eq!(refusal(&get(&[]), 200, &[FRESH, ("content-type", kind)], &knobs), expected, "{kind}");
+    }
+    let stored = store(&get(&[]), &response(200, &[FRESH, ("trailer", "x-sum")]), &knobs).unwrap();
+    assert!(!stored.head.fields.contains(header::TRAILER));
+}
+
 #[test]
 fn methods() {
     let knobs = Knobs::default();

@@ -4,6 +4,7 @@
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -157,13 +158,12 @@ const PRIORITY: &str = "priority";
 impl Reply {
     /// The pipeline's answer; `None` when the client is gone before it.
     async fn wait(&self, arrived: Arrived) -> Option<http::Response<Outgoing>> {
-        // Boxed, so that what only the phases need is free again while the body goes.
-        let mut serving = Box::pin(pipeline::serve(arrived));
+        let mut serving = pipeline::serve(arrived);
         poll_fn(|context| {
             if self.poll_gone(context).is_ready() {
                 return Poll::Ready(None);
             }
-            serving.as_mut().poll(context).map(Some)
+            Pin::new(&mut serving).poll(context).map(Some)
         })
         .await
     }

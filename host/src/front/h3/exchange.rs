@@ -5,6 +5,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
@@ -201,15 +202,14 @@ impl Reply {
 
     /// The pipeline's answer, interim ones sent on before it; `None` when the client is gone before it.
     async fn wait(&self, arrived: Arrived, outlet: &mut Outlet) -> Option<http::Response<Outgoing>> {
-        // Boxed, so that what only the phases need is free again while the body goes.
-        let mut serving = Box::pin(pipeline::serve(arrived));
+        let mut serving = pipeline::serve(arrived);
         loop {
             let answer = poll_fn(|context| {
                 *self.task.borrow_mut() = Some(context.waker().clone());
                 if outlet.poll_gone(context).is_ready() {
                     return Poll::Ready(Some(None));
                 }
-                match serving.as_mut().poll(context) {
+                match Pin::new(&mut serving).poll(context) {
                     Poll::Ready(answer) => Poll::Ready(Some(Some(answer))),
                     Poll::Pending if !self.interim.borrow().is_empty() => Poll::Ready(None),
                     Poll::Pending => Poll::Pending,

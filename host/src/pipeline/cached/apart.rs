@@ -33,3 +33,8 @@ pub(super) fn of_claims<'a>(request: &'a RequestHead, key: &CacheKey) -> impl It
     let host = claim(FORWARDED_HOST).filter(|host| key.host && is_written(host));
     [("scheme", scheme), ("host", host)].into_iter().filter_map(|(name, value)| Some((name, value?)))
 }
+
+/// Whether a request may have claims; before the gateway has written what it takes for true, anybody may.
+pub(super) fn has_claims(request: &RequestHead) -> bool {
+    !request.fields.is_empty() && [FORWARDED_PROTO, FORWARDED_HOST].iter().any(|name| request.fields.contains(name))
+}

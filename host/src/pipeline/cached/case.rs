@@ -51,6 +51,14 @@ pub(super) enum Keeps {
     Nothing,
 }
 
+/// What became of an answer.
+pub(super) enum Kept {
+    /// It is being stored; this goes to the client.
+    Yes(Answer),
+    /// It is as it was; why it is not stored, as far as there is a word for that.
+    No(Answer, Option<&'static str>),
+}
+
 /// So many resets in a row, or broken answers, are the origin's and not one client's.
 const MOST_RESETS: u32 = 3;
 
@@ -145,6 +153,46 @@ impl Case<'_> {
         Answer { head, body, upstream: answer.upstream, said: None }
     }
 
+    /// One of the variants is for this request, too: it gets that, which is stored for the likes of it beside the others.
+    pub(super) fn choose(
+        &self,
+        exchange: &mut Exchange,
+        entries: &[Entry],
+        answer: Answer,
+        leader: Option<Leader>,
+    ) -> Answer {
+        passage::give_up(answer.body);
+        let (now, knobs) = (self.times.answered, &self.cache.knobs);
+        let meant = validate::meant(entries, &answer.head);
+        let mut fresh = meant.iter().filter_map(|at| entries.get(*at)).map(|entry| {
+            let freshened = validate::freshen(entry.stored(), self.client, &answer.head, self.times, knobs);
+            let may_stay = self.keeps == Keeps::Perhaps && self.freshen(entry, &freshened);
+            (entry.with(freshened.stored), may_stay)
+        });
+        let Some((entry, may_stay)) = fresh.next() else { return Answer::of(exchange, &Kind::Internal.into()) };
+        fresh.for_each(drop);
+        let Some((mut head, body)) = entry.answer(self.client, now) else {
+            return Answer::of(exchange, &Kind::Internal.into());
+        };
+        let ttl = Some(entry.stored().policy.ttl(now));
+        let also = entry.stored().also_for(&self.client.fields).filter(|_| may_stay);
+        let is_stored = match also {
+            None => {
+                self.forget(leader);
+                false
+            }
+            Some(stored) => {
+                let label = entry::label(self.key, &stored, &entry.object.label().tags, knobs);
+                let writing = self.cache.store.shelf.write(label, Some(entry.object.length()), leader);
+                writing.map(|writing| tee::fill(entry.object.body(), writing, stored)).map_err(let_go).is_ok()
+            }
+        };
+        let detail = self.keeps.detail();
+        let done = Done { status: Some(Status::NOT_MODIFIED), is_stored, ttl, detail, ..Done::forwarded(self.why) };
+        tell::tell(exchange, self.plan, &mut head.fields, done);
+        Answer { head, body, upstream: answer.upstream, said: None }
+    }
+
     /// Puts a confirmed head in the place of the stored one; whether it may stay.
     fn freshen(&self, entry: &Entry, freshened: &Freshened) -> bool {
         let shelf = &self.cache.store.shelf;
@@ -219,21 +267,16 @@ impl Case<'_> {
     /// Passes an answer on, and stores it on its way if that may be.
     pub(super) fn keep(&self, exchange: &mut Exchange, answer: Answer, leader: Option<Leader>) -> Answer {
         match self.try_keep(exchange, answer, leader) {
-            Ok(answer) => answer,
-            Err((answer, detail)) => self.pass(exchange, answer, detail),
+            Kept::Yes(answer) => answer,
+            Kept::No(answer, detail) => self.pass(exchange, answer, detail),
         }
     }
 
     /// What is stored, on its way; or the answer as it was, and why it is not stored.
-    pub(super) fn try_keep(
-        &self,
-        exchange: &mut Exchange,
-        answer: Answer,
-        leader: Option<Leader>,
-    ) -> Result<Answer, (Answer, Option<&'static str>)> {
+    pub(super) fn try_keep(&self, exchange: &mut Exchange, answer: Answer, leader: Option<Leader>) -> Kept {
         if self.keeps != Keeps::Perhaps {
             self.forget(leader);
-            return Err((answer, self.keeps.detail()));
+            return Kept::No(answer, self.keeps.detail());
         }
         let stored = match self.storable(&answer) {
             Ok(stored) => stored,
@@ -246,17 +289,17 @@ impl Case<'_> {
                     true => leader.into_iter().for_each(|leader| leader.hand_on(clock::now())),
                     false => let_go(leader),
                 }
-                return Err((answer, Some(detail)));
+                return Kept::No(answer, Some(detail));
             }
         };
         let tags = self.words.tags.as_deref().unwrap_or_default();
         let label = entry::label(self.key, &stored, tags, &self.cache.knobs);
         let expected = http_body::Body::size_hint(&answer.body).exact();
         match self.cache.store.shelf.write(label, expected, leader) {
-            Ok(writing) => Ok(self.store(exchange, answer, writing, stored)),
+            Ok(writing) => Kept::Yes(self.store(exchange, answer, writing, stored)),
             Err(leader) => {
                 let_go(leader);
-                Err((answer, Some("too-large")))
+                Kept::No(answer, Some("too-large"))
             }
         }
     }

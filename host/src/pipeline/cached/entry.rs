@@ -2,7 +2,6 @@
 
 use std::borrow::Borrow;
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::header;
@@ -10,23 +9,32 @@ use http::header;
 use super::card;
 use crate::body::{Body, Part, Parts};
 use crate::cache::reply::{self, Reply};
-use crate::cache::{Knobs, Stored, order, validate};
+use crate::cache::{Knobs, Stored, order, status, validate, weights};
 use crate::message::ranges::{Piece, Range};
-use crate::message::{Fields, RequestHead, ResponseHead};
+use crate::message::{Fields, RequestHead, ResponseHead, Value};
 use crate::shelf::{Label, Object, Shelf};
 
 /// A stored response with its content.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
     pub(super) object: Object,
-    stored: Reading,
+    /// What is true of it at this moment, where that is not what everybody reads in its head.
+    own: Option<Box<Stored>>,
 }
 
-/// What was read of a head: shared by everybody, or of this moment.
-#[derive(Debug, Clone)]
-enum Reading {
-    Shared(Arc<Option<Stored>>),
-    Own(Box<Stored>),
+/// A stored response that may be used as it lies on the shelf.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hit<'a> {
+    object: &'a Object,
+    reading: &'a Reading,
+}
+
+/// What was read of a head, once for everybody.
+#[derive(Debug)]
+struct Reading {
+    stored: Stored,
+    /// The head of its answers, with room for what differs between them.
+    ready: ResponseHead,
 }
 
 /// What can be validated is worth keeping for a while after nobody may use it unasked.
@@ -35,25 +43,19 @@ const WORTH_ASKING: Duration = Duration::from_secs(86_400);
 impl Entry {
     /// `None` if its head cannot be read. What was purged softly has no lifetime left.
     fn of(object: Object, knobs: &Knobs) -> Option<Self> {
-        let length = object.length();
-        let stored = object.label().reading(|label| card::read(&label.head, Some(length), knobs))?;
-        let is_stale = object.is_stale();
-        let reading = match stored.as_ref() {
-            None => return None,
-            Some(_) if !is_stale => Reading::Shared(stored),
-            Some(stored) => {
-                let mut stale = stored.clone();
-                stale.policy.lifetime = Duration::ZERO;
-                Reading::Own(Box::new(stale))
-            }
-        };
-        Some(Self { object, stored: reading })
+        let reading = Reading::of(&object, knobs)?;
+        let own = object.is_stale().then(|| {
+            let mut stale = reading.stored.clone();
+            stale.policy.lifetime = Duration::ZERO;
+            Box::new(stale)
+        });
+        Some(Self { object, own })
     }
 
     pub(super) fn stored(&self) -> &Stored {
-        match &self.stored {
-            Reading::Shared(stored) => (**stored).as_ref().expect("an entry is made of what could be read"),
-            Reading::Own(stored) => stored,
+        match &self.own {
+            Some(own) => own,
+            None => &Reading::again(&self.object).expect("an entry is made of what could be read").stored,
         }
     }
 
@@ -62,40 +64,109 @@ impl Entry {
         validate::ask(&mut Fields::default(), self.stored())
     }
 
+    /// Whether a client says that it understands the codings of the content.
+    pub(super) fn is_understood(&self, request: &RequestHead) -> bool {
+        let codings = self.stored().head.fields.joined(header::CONTENT_ENCODING);
+        let known = request.fields.joined(header::ACCEPT_ENCODING).unwrap_or_default();
+        weights::knows_all(&known, &codings.unwrap_or_default())
+    }
+
     /// The same content under another head.
     pub(super) fn with(&self, stored: Stored) -> Self {
-        Self { object: self.object.clone(), stored: Reading::Own(Box::new(stored)) }
+        Self { object: self.object.clone(), own: Some(Box::new(stored)) }
     }
 
     /// The answer to a request from it; `None` if it wants what is not here.
     pub(super) fn answer(&self, request: &RequestHead, now: SystemTime) -> Option<(ResponseHead, Body)> {
-        let boundary = if request.fields.contains(header::RANGE) { RandomState::new().hash_one(0_u8) } else { 0 };
-        let Reply { head, pieces } = reply::reply(self.stored(), request, now, boundary)?;
-        let body = match pieces.as_slice() {
-            [] => Body::Empty,
-            [Piece::Range(range)] if range.first == 0 && range.length() == self.object.length() => self.object.body(),
-            pieces => Body::Parts(Parts::of(pieces.iter().flat_map(|piece| self.parts(piece)))),
+        let Reply { head, pieces } = match (&self.own, Reading::again(&self.object)) {
+            (None, Some(reading)) => reading.reply(request, now)?,
+            _ => reply::reply(self.stored(), request, now, boundary(request))?,
         };
-        Some((head, body))
+        Some((head, body(&self.object, self.stored(), &pieces)))
     }
 
     /// The bytes of its content from one place on.
     pub(super) fn range(&self, range: Range) -> Vec<Part> {
-        let mut before = 0;
-        for held in self.stored().held.ranges() {
-            if held.first <= range.first && range.last <= held.last {
-                return self.object.part(before + (range.first - held.first), range.length());
-            }
-            before += held.length();
+        part(&self.object, self.stored(), range)
+    }
+}
+
+impl<'a> Hit<'a> {
+    /// `None` if it cannot be read, or there is more to say of it than its head does.
+    pub(super) fn of(object: &'a Object, knobs: &Knobs) -> Option<Self> {
+        if object.is_stale() {
+            return None;
         }
-        Vec::new()
+        Some(Self { object, reading: Reading::of(object, knobs)? })
     }
 
-    fn parts(&self, piece: &Piece) -> Vec<Part> {
-        match piece {
+    pub(super) fn stored(&self) -> &'a Stored {
+        &self.reading.stored
+    }
+
+    /// As `Entry::answer`.
+    pub(super) fn answer(&self, request: &RequestHead, now: SystemTime) -> Option<(ResponseHead, Body)> {
+        let Reply { head, pieces } = self.reading.reply(request, now)?;
+        Some((head, body(self.object, &self.reading.stored, &pieces)))
+    }
+}
+
+impl Reading {
+    fn of<'a>(object: &'a Object, knobs: &Knobs) -> Option<&'a Self> {
+        let length = object.length();
+        let read = || {
+            let stored = card::read(&object.label().head, Some(length), knobs)?;
+            let mut ready = reply::ready(&stored);
+            status::make_room(&mut ready.fields);
+            if !ready.fields.contains(header::SERVER) {
+                // As every answer has it in the end.
+                ready.fields.set(header::SERVER, Value::from_static("weir"));
+            }
+            Some(Self { stored, ready })
+        };
+        object.label().reading::<Option<Self>>(|_| read())?.as_ref()
+    }
+
+    /// What was read before.
+    fn again(object: &Object) -> Option<&Self> {
+        object.label().reading::<Option<Self>>(|_| None)?.as_ref()
+    }
+
+    fn reply(&self, request: &RequestHead, now: SystemTime) -> Option<Reply> {
+        reply::reply_with(&self.ready, &self.stored, request, now, boundary(request))
+    }
+}
+
+/// What tells the parts of an answer with several ranges apart.
+fn boundary(request: &RequestHead) -> u64 {
+    if request.fields.contains(header::RANGE) { RandomState::new().hash_one(0_u8) } else { 0 }
+}
+
+fn body(object: &Object, stored: &Stored, pieces: &[Piece]) -> Body {
+    match pieces {
+        [] => Body::Empty,
+        [Piece::Range(range)] if range.first == 0 && range.length() == object.length() => object.body(),
+        pieces => Body::Parts(Parts::of(pieces.iter().flat_map(|piece| match piece {
             Piece::Text(text) => vec![Part::Bytes(text.clone())],
-            Piece::Range(range) => self.range(*range),
+            Piece::Range(range) => part(object, stored, *range),
+        }))),
+    }
+}
+
+fn part(object: &Object, stored: &Stored, range: Range) -> Vec<Part> {
+    let mut before = 0;
+    for held in stored.held.ranges() {
+        if held.first <= range.first && range.last <= held.last {
+            return object.part(before + (range.first - held.first), range.length());
         }
+        before += held.length();
+    }
+    Vec::new()
+}
+
+impl Borrow<Stored> for Hit<'_> {
+    fn borrow(&self) -> &Stored {
+        self.stored()
     }
 }
 

@@ -8,14 +8,14 @@ use http::header;
 
 use super::super::route::{self, Bound, Goal, Routed};
 use super::super::{Answer, Exchange, files, passage};
-use super::case::{Case, Keeps, let_go};
+use super::case::{Case, Keeps, Kept, let_go};
 use super::entry::Entry;
 use super::tell::Done;
 use super::words::Words;
 use super::{Desk, join};
 use crate::cache::fresh::Times;
 use crate::cache::status::Forward;
-use crate::cache::{partial, validate};
+use crate::cache::{Stored, partial, validate};
 use crate::clock;
 use crate::failure::{Failure, Kind};
 use crate::message::accel::Expires;
@@ -44,6 +44,8 @@ pub(super) enum Question {
     Rest(Entry),
     /// All of what the client wants a part of.
     Fill,
+    /// Which of these, that were for others, is for this client too, if one is (RFC 9111, section 4.1).
+    Which(Vec<Entry>),
 }
 
 const WEIR_CACHE_CONTROL: Name = Name::from_static("weir-cache-control");
@@ -70,6 +72,7 @@ async fn ask(
 ) -> ControlFlow<Answer, Answer> {
     let Some((cache, plan)) = desk.cache() else { return Answer::broken(exchange, Kind::Internal) };
     let Errand { key, question, why, leader, keeps } = errand;
+    let leader = leader.or_else(|| keeps.then(|| cache.store.shelf.flights().alone(&key)));
     let (asked, began) = (clock::wall(), clock::now());
     let heard = exchange.facts.variables.len();
     let is_ours = question.put(&mut exchange.facts.request);
@@ -126,18 +129,21 @@ async fn ask(
         Question::Whether(entry) if answer.head.status == Status::NOT_MODIFIED && is_ours => {
             case.confirm(exchange, &entry, answer, leader)
         }
+        Question::Which(entries) if answer.head.status == Status::NOT_MODIFIED && is_ours => {
+            case.choose(exchange, &entries, answer, leader)
+        }
         Question::Rest(entry) if answer.head.status == Status::PARTIAL_CONTENT => {
             let joined = join::join(&case.cache.knobs, client, &entry, answer, times).await;
             case.complete(exchange, joined, leader)
         }
         Question::Fill if answer.head.status == Status::OK => match case.try_keep(exchange, answer, leader) {
-            Ok(answer) => answer,
+            Kept::Yes(answer) => answer,
             // It is not stored, so the client gets the part that it wants from whoever has it.
-            Err((answer, _)) if bound.is_some() => {
+            Kept::No(answer, _) if bound.is_some() => {
                 passage::give_up(answer.body);
                 return part(exchange, bound, case, heard, may_keep).await;
             }
-            Err((answer, detail)) => case.pass(exchange, answer, detail),
+            Kept::No(answer, detail) => case.pass(exchange, answer, detail),
         },
         question => {
             let is_head = client.method == Method::HEAD && case.keeps == Keeps::Perhaps;
@@ -161,7 +167,7 @@ async fn part(
         let request = &mut exchange.facts.request.fields;
         case.client.fields.lines(&name).for_each(|line| request.set(name.clone(), line.clone()));
     }
-    let asked = clock::wall();
+    let (asked, leader) = (clock::wall(), case.cache.store.shelf.flights().alone(case.key));
     let answer = origin(exchange, &mut bound).await;
     let times = Times { asked, answered: clock::wall() };
     let mut answer = said(exchange, &mut bound, answer, times.answered).await?;
@@ -173,7 +179,7 @@ async fn part(
     if may_keep {
         case.ignore(&mut answer);
     }
-    Continue(case.keep(exchange, answer, None))
+    Continue(case.keep(exchange, answer, Some(leader)))
 }
 
 /// The answer to what another exchange was told: what is stored, where it may stand in for it, or the same failure.
@@ -234,6 +240,17 @@ fn until(expires: Expires, now: SystemTime) -> Value {
 }
 
 impl Question {
+    /// What is asked where nothing that is stored is for a request. An origin may give one tag to a content in several
+    /// codings, so none is asked about that the client might not understand; and one to what it makes of it for several
+    /// clients, so none is that was made for one of them.
+    pub(super) fn of_variants(entries: &[Entry], request: &RequestHead) -> Self {
+        let is_plain = request.method == Method::GET && !request.fields.contains(header::RANGE);
+        let is_of_use = |stored: &Stored| stored.held.is_whole() && !stored.selection.is_personal();
+        let known = |entry: &&Entry| is_plain && is_of_use(entry.stored()) && entry.is_understood(request);
+        let entries: Vec<Entry> = entries.iter().filter(known).cloned().collect();
+        if entries.is_empty() { Self::Whole } else { Self::Which(entries) }
+    }
+
     /// Changes the request into it; whether it is another one then.
     fn put(&self, request: &mut RequestHead) -> bool {
         match self {
@@ -244,6 +261,7 @@ impl Question {
                 true
             }
             Self::Whether(entry) => validate::ask(&mut request.fields, entry.stored()),
+            Self::Which(entries) => validate::ask_variants(&mut request.fields, entries),
             Self::Rest(entry) => {
                 let wants_whole = request.method == Method::GET && !request.fields.contains(header::RANGE);
                 let Some(rest) = partial::rest(entry.stored()).filter(|_| wants_whole) else { return false };
@@ -260,6 +278,7 @@ impl Question {
         match self {
             Self::Whole | Self::Fill => false,
             Self::Whether(entry) => head.status == Status::NOT_MODIFIED && !validate::is_meant(entry.stored(), head),
+            Self::Which(entries) => head.status == Status::NOT_MODIFIED && validate::meant(entries, head).is_empty(),
             Self::Rest(entry) => match head.status {
                 Status::PARTIAL_CONTENT => !join::fits(entry, &head.fields),
                 Status::RANGE_NOT_SATISFIABLE | Status::NOT_MODIFIED => true,
@@ -270,7 +289,7 @@ impl Question {
 
     fn entry(&self) -> Option<&Entry> {
         match self {
-            Self::Whole | Self::Fill => None,
+            Self::Whole | Self::Fill | Self::Which(_) => None,
             Self::Whether(entry) | Self::Rest(entry) => Some(entry),
         }
     }

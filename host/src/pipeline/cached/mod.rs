@@ -4,6 +4,7 @@
 //! Requests for the same thing wait for the first of them, as long as there is hope that its answer is for them too.
 
 mod apart;
+mod at_once;
 mod card;
 mod case;
 mod content;
@@ -22,6 +23,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
+pub(super) use self::at_once::at_once;
 use self::content::Content;
 use self::entry::Entry;
 use self::fetch::{Errand, Question};
@@ -59,6 +61,7 @@ pub(super) async fn act(exchange: &mut Exchange, mut routed: Routed) -> ControlF
     let (Some((cache, plan)), false) = (desk.cache(), routed.is_for_tunnel() || exchange.is_connect) else {
         return super::uncached(exchange, routed).await;
     };
+    routed.tell(exchange);
     if purge::is_asked(exchange, plan) {
         return Break(purge::answer(exchange, cache, plan).await);
     }
@@ -82,7 +85,7 @@ pub(super) async fn act(exchange: &mut Exchange, mut routed: Routed) -> ControlF
             routed.put_body(content.body);
         }
     }
-    let bytes = Bytes::from(desk.key(&exchange.facts, digest.as_deref()).to_string());
+    let bytes = Bytes::from(desk.key(&exchange.facts, digest.as_deref()).into_bytes());
     if is_bypassed {
         let errand = Errand { key: bytes, question: Question::Whole, why: Forward::Bypass, leader: None, keeps: false };
         return fetch::fetch(exchange, routed, &desk, errand).await;
@@ -111,6 +114,7 @@ pub(super) async fn act(exchange: &mut Exchange, mut routed: Routed) -> ControlF
                 }
             }
             Found::Unavailable => return Break(unavailable(exchange)),
+            Found::Nothing(why @ Forward::VaryMiss) => (Question::of_variants(&entries, &exchange.facts.request), why),
             Found::Nothing(why) => (Question::Whole, why),
             Found::Validate { at, why } => {
                 (entries.get(at).map_or(Question::Whole, |entry| Question::Whether(entry.clone())), why)

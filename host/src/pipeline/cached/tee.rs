@@ -116,13 +116,16 @@ impl Pump {
 
     /// The next frame, when it is wanted; `None` when nothing is wanted any more.
     #[allow(clippy::option_option, reason = "that nobody wants more and that there is no more are two things")]
-    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Option<Result<Frame<Bytes>, Failure>>>> {
+    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Option<Came>>> {
         if !ready!(self.kept.writing.poll_wanted(context)) {
             return Poll::Ready(None);
         }
         Pin::new(&mut self.body).poll_frame(context).map(Some)
     }
 }
+
+/// Of a body.
+type Came = Result<Frame<Bytes>, Failure>;
 
 impl Kept {
     fn of(writing: Writing, stored: Stored) -> Self {

@@ -2,13 +2,10 @@
 
 use super::super::Exchange;
 use super::words;
-use crate::cache::status::{CacheStatus, Forward, Outcome};
+use crate::cache::status::{self, CacheStatus, Forward, Outcome};
 use crate::config;
 use crate::generation::Outcome as Counted;
 use crate::message::{Fields, Name, Status, Value};
-
-/// What this cache is called.
-const NAME: &str = "weir";
 
 const X_CACHE: Name = Name::from_static("x-cache");
 
@@ -69,9 +66,10 @@ impl Done {
 /// Says it.
 pub(super) fn tell(exchange: &mut Exchange, plan: &config::Cache, fields: &mut Fields, done: Done) {
     if plan.cache_status {
-        let status =
-            CacheStatus { cache: NAME, outcome: done.outcome(), ttl: done.ttl, key: None, detail: done.detail };
-        status.append(fields);
+        let (cache, outcome) = (status::WEIR, done.outcome());
+        CacheStatus { cache, outcome, ttl: done.ttl, key: None, detail: done.detail }.append(fields);
+    } else {
+        status::leave_no_room(fields);
     }
     if plan.x_cache {
         let word = match done.word() {
@@ -84,5 +82,5 @@ pub(super) fn tell(exchange: &mut Exchange, plan: &config::Cache, fields: &mut F
         fields.set(X_CACHE, Value::from_static(word));
     }
     exchange.outcome = Some(done.counted());
-    exchange.facts.variables.set(words::STATUS.to_owned(), done.word().to_owned());
+    exchange.facts.variables.note(words::STATUS, done.word());
 }

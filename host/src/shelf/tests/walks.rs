@@ -2,6 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 
+use super::super::index::{Card, Index};
 use super::*;
 
 fn sizes(place: &Place) -> [Sizes; 3] {
@@ -139,29 +140,16 @@ fn what_was_not_read_yet_is_meant_as_well() {
     }
 }
 
-/// How long whoever stores or finds something waits while a million objects are gone through, and how long that takes.
+/// How long whoever stores something waits while a million objects are gone through, and how long that takes.
 /// Run by hand: `cargo test --release -p weir --lib -- --ignored --nocapture a_million`.
 #[test]
 #[ignore = "it measures"]
 fn a_million_objects_stall_nobody() {
     let count: usize = std::env::var("WEIR_OBJECTS").map_or(1_000_000, |count| count.parse().unwrap());
-    let pattern = regex_like("^/0*[0-9]+7$");
     let runtime = runtime();
-    for what in ["pattern", "tag", "prefix", "all"] {
+    for (what, meant) in measured() {
         let shelf = open(&in_memory(8 << 30, 1000));
-        let begun = crate::clock::now();
         fill(&shelf, count);
-        println!("{what}: filled in {:?}", crate::clock::now() - begun);
-        let meant: Meant = match what {
-            "pattern" => {
-                let pattern = pattern.clone();
-                let key: Test<[u8]> = Arc::new(move |key| pattern(key));
-                Meant { targets: vec![Target::All], only: Only { key: Some(key), ..Only::default() } }
-            }
-            "tag" => Target::Tag("all".into()).into(),
-            "prefix" => Target::Prefix("/".into()).into(),
-            _ => Target::All.into(),
-        };
         let begun = crate::clock::now();
         let mut purged = shelf.forget(meant, Purge::Hard);
         let at_once = crate::clock::now() - begun;
@@ -182,18 +170,50 @@ fn a_million_objects_stall_nobody() {
         };
         waits.sort();
         let at = |part: usize| waits[(waits.len() - 1) * part / 1000];
+        let (median, many, nearly_all, most) = (at(500), at(990), at(999), at(1000));
         println!(
-            "{what}: {counted} in {walked:?}, {at_once:?} at once; {} stores meanwhile: median {:?}, 99 % {:?}, 99.9 % {:?}, most {:?}",
-            waits.len(),
-            at(500),
-            at(990),
-            at(999),
-            at(1000)
+            "memory, {what}: {counted} of {count} in {walked:?}, {at_once:?} at once; stores meanwhile: {median:?}, 99 % {many:?}, 99.9 % {nearly_all:?}, {most:?}"
+        );
+    }
+    index(count);
+}
+
+/// The same for the index of a disk, without one: how long each piece holds it.
+fn index(count: usize) {
+    for (what, meant) in measured() {
+        let mut index = Index::seeded(1);
+        for number in 0..count as u64 {
+            let label = label(&format!("/{number:05}"), "", &["all"]).of_kind("200 text/html");
+            index.insert(Card::of(&label, number, 4096, 0, 0), &label);
+        }
+        let (mut after, mut holds, begun) = (None, Vec::new(), crate::clock::now());
+        loop {
+            let before = crate::clock::now();
+            let (numbers, next) = index.select((&meant, u64::MAX), 0, after.as_ref());
+            numbers.into_iter().for_each(|number| drop(index.remove(number)));
+            holds.push(crate::clock::now() - before);
+            after = next;
+            if after.is_none() {
+                break;
+            }
+        }
+        let walked = crate::clock::now() - begun;
+        holds.sort();
+        let (pieces, left, median) = (holds.len(), index.count(), holds[holds.len() / 2]);
+        let (many, most) = (holds[holds.len() * 99 / 100], holds[holds.len() - 1]);
+        println!(
+            "index, {what}: {left} of {count} left after {walked:?}; {pieces} pieces: {median:?}, 99 % {many:?}, {most:?}"
         );
     }
 }
 
-/// The same work as a pattern's, in a room without patterns.
-fn regex_like(_: &str) -> Arc<dyn Fn(&[u8]) -> bool + Send + Sync> {
-    Arc::new(|key| key.ends_with(b"7") && key.iter().skip(1).all(u8::is_ascii_digit))
+/// A test of every key that lets a tenth of them through, and everything in three ways.
+fn measured() -> [(&'static str, Meant); 4] {
+    let key: Test<[u8]> = Arc::new(|key| key.ends_with(b"7") && key.iter().skip(1).all(u8::is_ascii_digit));
+    [
+        ("pattern", Meant { targets: vec![Target::All], only: Only { key: Some(key), ..Only::default() } }),
+        ("tag", Target::Tag("all".into()).into()),
+        ("prefix", Target::Prefix("/".into()).into()),
+        ("all", Target::All.into()),
+    ]
 }
