@@ -54,6 +54,17 @@ fn an_answer_with_two_framings_is_never_passed_on_with_both() {
     assert_eq!(origin.connections(), 2, "a connection that contradicted itself was used again");
 }
 
+#[test]
+fn an_answer_in_a_coding_that_nobody_takes_off_is_no_answer() {
+    let said = |coding: &str| format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: {coding}\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
+    for (coding, expected) in [("gzip, chunked", 502), ("gzip", 502), ("chunked", 200), ("Chunked", 200)] {
+        let origin = Origin::that(behaviour::says_and_closes(said(coding)));
+        let gateway = Gateway::start(&Config::to(&origin));
+        let response = gateway.get("/");
+        assert_eq!((response.status, response.text() == "hello"), (expected, expected == 200), "{coding}: {response}");
+    }
+}
+
 fn asked_with_accept(accept: Option<&str>) -> Response {
     let refused = RefusedPort::take();
     let gateway = Gateway::start(&Config::to_url(&refused.url()));

@@ -170,7 +170,14 @@ fn permission(request: &RequestHead, status: Status, directives: &Directives, kn
 fn is_stated(response: &ResponseHead, directives: &Directives, knobs: &Knobs) -> bool {
     let by_operator = knobs.status_ttl.iter().any(|(known, _)| *known == response.status.as_u16());
     let is_said = is_explicit(&response.fields, directives) || directives.ruled.is_some();
-    is_said || may_guess(response.status, directives) || by_operator
+    is_said || (may_guess(response.status, directives) || by_operator) && !may_be_endless(&response.fields)
+}
+
+/// What has no end as long as somebody listens would be read on for nobody.
+fn may_be_endless(fields: &Fields) -> bool {
+    let kind = fields.get(header::CONTENT_TYPE).map(|kind| kind.as_bytes().trim_ascii()).unwrap_or_default();
+    let is = |begin: &[u8]| kind.get(..begin.len()).is_some_and(|start| start.eq_ignore_ascii_case(begin));
+    is(b"text/event-stream") || is(b"multipart/x-mixed-replace")
 }
 
 fn is_explicit(fields: &Fields, directives: &Directives) -> bool {

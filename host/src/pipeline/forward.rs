@@ -275,10 +275,20 @@ fn check(head: &mut ResponseHead) -> Result<Vec<(Name, Value)>, Failure> {
         // RFC 9112, section 6.3: it ought to be handled as an error.
         return Err(Failure::of(Kind::BadResponse, "the answer has both Transfer-Encoding and Content-Length"));
     }
+    if let Some(coding) = head.fields.lines(header::TRANSFER_ENCODING).find(|coding| !is_decoded(coding)) {
+        // It is the connection's, and nobody behind it could tell that the content is still in it.
+        let detail = format!("an answer in a transfer coding that was not asked for: {coding:?}");
+        return Err(Failure::of(Kind::BadResponse, detail));
+    }
     let hops = hops::strip(&mut head.fields)
         .map_err(|_| Failure::of(Kind::BadResponse, "Connection is not a list of tokens"))?;
     if !semantics::may_state_length(head.status) {
         head.fields.remove(header::CONTENT_LENGTH);
     }
     Ok(hops.accel)
+}
+
+/// Chunks are taken apart; the other word means nothing, and some old servers say it.
+fn is_decoded(coding: &Value) -> bool {
+    ["chunked", "identity"].iter().any(|known| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(known.as_bytes()))
 }

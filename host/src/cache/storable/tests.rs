@@ -51,6 +51,20 @@ fn trailers_are_not_stored_nor_what_is_nothing_without_them() {
 }
 
 #[test]
+fn what_may_have_no_end_is_stored_when_it_says_for_how_long() {
+    let knobs = Knobs { default_ttl: Some(secs(10)), ..Knobs::default() };
+    for (kind, expected) in [
+        ("text/event-stream", Some(Refusal::Unstated)),
+        ("Text/Event-Stream; charset=utf-8", Some(Refusal::Unstated)),
+        ("multipart/x-mixed-replace; boundary=a", Some(Refusal::Unstated)),
+        ("text/plain", None),
+    ] {
+        assert_eq!(refusal(&get(&[]), 200, &[("content-type", kind)], &knobs), expected, "{kind}");
+        assert_eq!(refusal(&get(&[]), 200, &[FRESH, ("content-type", kind)], &knobs), None, "{kind}");
+    }
+}
+
+#[test]
 fn methods() {
     let knobs = Knobs::default();
     for (method, status, lines, expected) in [
