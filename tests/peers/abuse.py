@@ -21,7 +21,10 @@ PATIENCE = 60
 
 class Connection:
     def __init__(self, port, settings=None):
-        self.socket = socket.create_connection(("127.0.0.1", port))
+        self.socket = socket.socket()
+        # What is on its way counts as sent: little of it at a time.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
+        self.socket.connect(("127.0.0.1", port))
         self.socket.setblocking(False)
         self.encoder = hpack.Encoder()
         self.frames, self.goaway, self.resets, self.closed = 0, None, 0, False
