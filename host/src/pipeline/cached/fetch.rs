@@ -14,6 +14,7 @@ use super::tell::Done;
 use super::words::Words;
 use super::{Desk, join};
 use crate::cache::fresh::Times;
+use crate::cache::lookup::Found;
 use crate::cache::status::Forward;
 use crate::cache::{Stored, partial, validate};
 use crate::clock;
@@ -240,10 +241,22 @@ fn until(expires: Expires, now: SystemTime) -> Value {
 }
 
 impl Question {
+    /// What the origin has to be asked for want of something that does, and why.
+    pub(super) fn of(found: &Found, entries: &[Entry], request: &RequestHead) -> (Self, Forward) {
+        let about = |at: usize, ask: fn(Entry) -> Self| entries.get(at).cloned().map_or(Self::Whole, ask);
+        match *found {
+            Found::Nothing(why @ Forward::VaryMiss) => (Self::of_variants(entries, request), why),
+            Found::Nothing(why) => (Self::Whole, why),
+            Found::Validate { at, why } => (about(at, Self::Whether), why),
+            Found::Complete { at } => (about(at, Self::Rest), Forward::Partial),
+            Found::Use { .. } | Found::Unavailable => (Self::Whole, Forward::Miss),
+        }
+    }
+
     /// What is asked where nothing that is stored is for a request. An origin may give one tag to a content in several
     /// codings, so none is asked about that the client might not understand; and one to what it makes of it for several
     /// clients, so none is that was made for one of them.
-    pub(super) fn of_variants(entries: &[Entry], request: &RequestHead) -> Self {
+    fn of_variants(entries: &[Entry], request: &RequestHead) -> Self {
         let is_plain = request.method == Method::GET && !request.fields.contains(header::RANGE);
         let is_of_use = |stored: &Stored| stored.held.is_whole() && !stored.selection.is_personal();
         let known = |entry: &&Entry| is_plain && is_of_use(entry.stored()) && entry.is_understood(request);

@@ -37,13 +37,21 @@ use crate::cache::status::Forward;
 use crate::clock;
 use crate::config;
 use crate::generation::{Cache, Local, Outcome, RouteKey};
-use crate::message::{Facts, Method, Status, query};
+use crate::message::{Facts, Status, query};
 
 /// The cache of an exchange's route.
 #[derive(Clone)]
 struct Desk {
     local: Rc<Local>,
     route: RouteKey,
+}
+
+/// What a request asks for.
+struct Asked {
+    /// Where that is found.
+    key: Bytes,
+    /// It goes past the cache.
+    is_bypassed: bool,
 }
 
 /// What tells a route's answers from those of others in a key.
@@ -67,76 +75,54 @@ pub(super) async fn act(exchange: &mut Exchange, mut routed: Routed) -> ControlF
     }
     exchange.asked = Some(desk.route);
     words::hear(&exchange.facts);
-    let mut digest = None;
-    let is_query = plan.query && exchange.facts.request.method.as_str() == "QUERY";
-    // What a `GET` says in a body is in no key; a server that heeds it would answer everybody as it answered one.
-    let is_read = [Method::GET, Method::HEAD].contains(&exchange.facts.request.method);
-    let mut is_bypassed = desk.is_bypassed(&exchange.facts) || is_read && routed.has_body();
-    if is_query && !is_bypassed {
-        // Who waits to be told to go on is told by the upstream.
-        is_bypassed = true;
-        if let Some(body) = routed.take_body() {
-            let content = match Content::read(body, &exchange.facts.request.fields).await {
-                Ok(content) => content,
-                Err(failure) => return Answer::broken(exchange, failure),
-            };
-            is_bypassed = content.digest.is_none();
-            digest = content.digest;
-            routed.put_body(content.body);
-        }
-    }
-    let bytes = Bytes::from(desk.key(&exchange.facts, digest.as_deref()).into_bytes());
+    let Asked { key, is_bypassed } = desk.read(exchange, &mut routed).await?;
     if is_bypassed {
-        let errand = Errand { key: bytes, question: Question::Whole, why: Forward::Bypass, leader: None, keeps: false };
+        let errand = Errand { key, question: Question::Whole, why: Forward::Bypass, leader: None, keeps: false };
         return fetch::fetch(exchange, routed, &desk, errand).await;
     }
+    serve(exchange, routed, &desk, cache, key).await
+}
+
+/// From what is stored, from what somebody else fetches, or from the origin.
+async fn serve(
+    exchange: &mut Exchange,
+    routed: Routed,
+    desk: &Desk,
+    cache: &Cache,
+    key: Bytes,
+) -> ControlFlow<Answer, Answer> {
+    let shelf = &cache.store.shelf;
     let mut waits = 0;
-    let mut entries = entry::at_hand(&cache.store.shelf, &bytes, &cache.knobs);
+    let mut entries = entry::at_hand(shelf, &key, &cache.knobs);
     loop {
-        let mut found = lookup::look(&entries, &exchange.facts.request, clock::wall(), &cache.knobs);
-        if !matches!(found, Found::Use { .. } | Found::Nothing(Forward::Method | Forward::Bypass)) {
-            entries = entry::find(&cache.store.shelf, &bytes, clock::wall(), &cache.knobs).await;
-            found = lookup::look(&entries, &exchange.facts.request, clock::wall(), &cache.knobs);
+        let found = look(exchange, cache, &key, &mut entries).await;
+        if let Found::Use { at, is_stale, revalidate } = found
+            && let Some(entry) = entries.get(at)
+            && let Some(answer) = hit(exchange, desk, entry, is_stale || revalidate)
+        {
+            if revalidate {
+                refresh::begin(exchange, desk, key, entry, routed);
+            }
+            return Continue(answer);
         }
-        let (question, why) = match found {
-            Found::Use { at, is_stale, revalidate } => {
-                let Some(entry) = entries.get(at) else {
-                    return Answer::broken(exchange, crate::failure::Kind::Internal);
-                };
-                match hit(exchange, &desk, entry, is_stale || revalidate) {
-                    Some(answer) => {
-                        if revalidate {
-                            refresh::begin(exchange, &desk, bytes, entry, routed);
-                        }
-                        return Continue(answer);
-                    }
-                    None => (Question::Whole, Forward::Miss),
-                }
-            }
-            Found::Unavailable => return Break(unavailable(exchange)),
-            Found::Nothing(why @ Forward::VaryMiss) => (Question::of_variants(&entries, &exchange.facts.request), why),
-            Found::Nothing(why) => (Question::Whole, why),
-            Found::Validate { at, why } => {
-                (entries.get(at).map_or(Question::Whole, |entry| Question::Whether(entry.clone())), why)
-            }
-            Found::Complete { at } => {
-                (entries.get(at).map_or(Question::Whole, |entry| Question::Rest(entry.clone())), Forward::Partial)
-            }
-        };
+        if matches!(found, Found::Unavailable) {
+            return Break(unavailable(exchange));
+        }
+        let (question, why) = Question::of(&found, &entries, &exchange.facts.request);
         let hope = match waits < MOST_WAITS {
-            true => Hope::of(&desk, &bytes, &exchange.facts.request, &question, why, &entries),
+            true => Hope::of(desk, &key, &exchange.facts.request, &question, why, &entries),
             false => Hope::default(),
         };
-        let (question, leader) = match flight::turn(exchange, &desk, hope, why).await {
+        let (question, leader) = match flight::turn(exchange, desk, hope, why).await {
             Turn::Answer(answer) => return Continue(answer),
             Turn::Again => {
                 waits += 1;
-                entries = entry::at_hand(&cache.store.shelf, &bytes, &cache.knobs);
+                entries = entry::at_hand(shelf, &key, &cache.knobs);
                 continue;
             }
             Turn::Lead(leader, fills) => {
                 // Between looking and boarding somebody may have come back with it.
-                let newest = entry::at_hand(&cache.store.shelf, &bytes, &cache.knobs);
+                let newest = entry::at_hand(shelf, &key, &cache.knobs);
                 let found = lookup::look(&newest, &exchange.facts.request, clock::wall(), &cache.knobs);
                 if matches!(found, Found::Use { .. }) {
                     leader.stored();
@@ -146,13 +132,24 @@ pub(super) async fn act(exchange: &mut Exchange, mut routed: Routed) -> ControlF
                 (if fills { Question::Fill } else { question }, Some(leader))
             }
             Turn::Alone => (question, None),
-            Turn::Failed(failure) => match fetch::told(exchange, &desk, &bytes, &question, why, failure) {
+            Turn::Failed(failure) => match fetch::told(exchange, desk, &key, &question, why, failure) {
                 Some(answer) => return Continue(answer),
                 None => (question, None),
             },
         };
-        return fetch::fetch(exchange, routed, &desk, Errand { key: bytes, question, why, leader, keeps: true }).await;
+        return fetch::fetch(exchange, routed, desk, Errand { key, question, why, leader, keeps: true }).await;
     }
+}
+
+/// What there is for a request: among what is at hand, and where that does not do, on all shelves.
+async fn look(exchange: &Exchange, cache: &Cache, key: &Bytes, entries: &mut Vec<Entry>) -> Found {
+    let request = &exchange.facts.request;
+    let found = lookup::look(entries, request, clock::wall(), &cache.knobs);
+    if matches!(found, Found::Use { .. } | Found::Nothing(Forward::Method | Forward::Bypass)) {
+        return found;
+    }
+    *entries = entry::find(&cache.store.shelf, key, clock::wall(), &cache.knobs).await;
+    lookup::look(entries, request, clock::wall(), &cache.knobs)
 }
 
 impl Desk {
@@ -169,6 +166,33 @@ impl Desk {
         parts.extend(apart.as_deref().map(|apart| (ROUTE, apart)));
         parts.extend(content.map(|content| (CONTENT, content)));
         Key::of(&facts.request, &cache.knobs.key, &parts)
+    }
+
+    /// What is asked for. The content of a `QUERY` is read for that.
+    async fn read(&self, exchange: &mut Exchange, routed: &mut Routed) -> ControlFlow<Answer, Asked> {
+        let is_query = self.cache().is_some_and(|(_, plan)| plan.query);
+        let mut is_bypassed = self.is_bypassed(&exchange.facts);
+        let mut digest = None;
+        match exchange.facts.request.method.as_str() {
+            // What these say in a body is in no key; a server that heeds it would answer everybody as it answered one.
+            "GET" | "HEAD" => is_bypassed |= routed.has_body(),
+            "QUERY" if is_query && !is_bypassed => {
+                // Who waits to be told to go on is told by the upstream.
+                is_bypassed = true;
+                if let Some(body) = routed.take_body() {
+                    let content = match Content::read(body, &exchange.facts.request.fields).await {
+                        Ok(content) => content,
+                        Err(failure) => return Answer::broken(exchange, failure),
+                    };
+                    is_bypassed = content.digest.is_none();
+                    digest = content.digest;
+                    routed.put_body(content.body);
+                }
+            }
+            _ => {}
+        }
+        let key = self.key(&exchange.facts, digest.as_deref()).into_bytes();
+        Continue(Asked { key: key.into(), is_bypassed })
     }
 
     fn is_bypassed(&self, facts: &Facts) -> bool {
