@@ -119,10 +119,11 @@ impl Policy {
     #[must_use]
     pub fn age(&self, now: SystemTime) -> Duration {
         // A clock that was set back far says nothing of how much time went by.
-        if since(now, self.answered) > CLOCK_ERROR {
-            return FOREVER;
+        match now.duration_since(self.answered) {
+            Ok(passed) => (self.age + passed).min(FOREVER),
+            Err(back) if back.duration() > CLOCK_ERROR => FOREVER,
+            Err(_) => self.age.min(FOREVER),
         }
-        (self.age + since(self.answered, now)).min(FOREVER)
     }
 
     /// Whole seconds of freshness that are left; below zero, those that are over. What `Cache-Status` says as `ttl`.
@@ -164,7 +165,7 @@ impl Policy {
 
     fn wanted(&self, wishes: &RequestDirectives, now: SystemTime) -> Decision {
         let age = self.age(now);
-        let is_fresh = self.is_fresh(now);
+        let is_fresh = !self.must_ask && self.lifetime > age;
         if self.must_ask {
             return Decision::Validate;
         }

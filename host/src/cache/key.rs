@@ -121,21 +121,22 @@ impl Recipe {
     /// The URL as far as it counts: host in lower case, no port that goes without saying.
     #[must_use]
     pub fn url(&self, scheme: Scheme, authority: &Authority, path: &str, query: Option<&str>) -> String {
-        let mut url = String::with_capacity(16 + authority.as_str().len() + path.len() + query.map_or(0, str::len));
+        let (host, port) = authority.parts();
+        let length = host.len() + port.len() + path.len() + query.map_or(0, str::len);
+        let mut url = String::with_capacity(16 + length);
         if !self.any_scheme {
             url.push_str(scheme.as_str());
             url.push(':');
         }
         url.push_str("//");
         if !self.any_host {
-            url.push_str(&host::key(authority.host()));
-            if let Some(port) = authority.port().filter(|port| *port != scheme.default_port()) {
-                match authority.as_str().get(authority.host().len()..) {
-                    // As it is written, which is the shortest way to write it.
-                    Some(written) if !written.starts_with(":0") => url.push_str(written),
-                    // Writing to a text cannot fail.
-                    _ => drop(write!(url, ":{port}")),
-                }
+            url.push_str(&host::key(host));
+            match authority.port().filter(|port| *port != scheme.default_port()) {
+                None => {}
+                // As it is written, unless there is a shorter way to write it.
+                Some(_) if !port.starts_with(":0") => url.push_str(port),
+                // Writing to a text cannot fail.
+                Some(number) => drop(write!(url, ":{number}")),
             }
         }
         self.push_path(&mut url, path);
@@ -156,7 +157,10 @@ impl Recipe {
 
     /// Without sessions' parameters, and nothing else: what stands behind them says something.
     fn push_path(&self, url: &mut String, path: &str) {
-        let last = path.rfind('/').filter(|_| !self.sessions.is_empty()).unwrap_or(path.len());
+        if self.sessions.is_empty() {
+            return url.push_str(path);
+        }
+        let last = path.rfind('/').unwrap_or(path.len());
         let (before, segment) = path.split_at_checked(last).unwrap_or((path, ""));
         url.push_str(before);
         let is_session = |parameter: &str| {

@@ -116,8 +116,11 @@ pub fn client(peer: IpAddr, fields: &Fields, trusted: impl Fn(IpAddr) -> bool) -
 /// The request id a trusted peer gave: one line of 1 to 128 visible characters.
 #[must_use]
 pub fn request_id(fields: &Fields, trusted: bool) -> Option<&str> {
+    if !trusted {
+        return None;
+    }
     let mut lines = fields.lines(REQUEST_ID);
-    let id = lines.next().filter(|_| trusted && lines.next().is_none())?;
+    let id = lines.next().filter(|_| lines.next().is_none())?;
     let sane = (1..=LONGEST_ID).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic);
     if sane { id.to_str().ok() } else { None }
 }
@@ -151,7 +154,7 @@ pub fn to_upstream(head: &mut RequestHead, inward: Inward<'_>) {
     fields.set(FORWARDED_PROTO, Value::from_static(scheme.as_str()));
     let port = if peer.trusted { check_claims(fields) } else { None };
     let is_claimed = peer.trusted && fields.contains(FORWARDED_HOST);
-    if !is_claimed && !head.authority.as_str().is_empty() {
+    if !is_claimed && !head.authority.is_empty() {
         fields.set(FORWARDED_HOST, head.authority.value().clone());
     }
     let port = port.or(head.authority.port()).unwrap_or(scheme.default_port());

@@ -116,8 +116,19 @@ impl Authority {
     /// Host and port as the client wrote them.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        // It was checked when it was made, so this is but a quick look.
-        str::from_utf8(self.text.as_bytes()).unwrap_or_default()
+        self.text.to_str().unwrap_or_default()
+    }
+
+    /// Whether nobody was asked for (`host::absent`).
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
+    /// The host, and what is written behind it: nothing, or a colon and the port.
+    #[must_use]
+    pub fn parts(&self) -> (&str, &str) {
+        self.as_str().split_at_checked(self.host).unwrap_or_default()
     }
 
     /// As a field value.

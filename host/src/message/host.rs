@@ -90,23 +90,40 @@ fn name(bytes: &[u8]) -> Result<usize, BadHost> {
     let mut label = 0;
     let mut length = 0;
     for &byte in bytes {
-        match byte {
-            b':' => break,
-            b'.' if label == 0 => return Err(BadHost),
-            b'.' => label = 0,
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => label += 1,
-            _ => return Err(BadHost),
+        if IN_LABELS[usize::from(byte)] {
+            label += 1;
+        } else if byte == b'.' && label > 0 {
+            label = 0;
+        } else if byte == b':' {
+            break;
+        } else {
+            return Err(BadHost);
         }
         length += 1;
     }
     if length == 0 || length > LONGEST { Err(BadHost) } else { Ok(length) }
 }
 
+/// Every request's host is looked at, more than once: one look for each byte.
+const IN_LABELS: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        #[expect(clippy::cast_possible_truncation, reason = "below 128")]
+        let this = byte as u8;
+        table[byte] = matches!(this, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~');
+        byte += 1;
+    }
+    table
+};
+
 fn port(digits: &[u8]) -> Result<u16, BadHost> {
     if digits.len() > 5 || !digits.iter().all(u8::is_ascii_digit) {
         return Err(BadHost);
     }
-    str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()).ok_or(BadHost)
+    // Five digits fit.
+    let number = digits.iter().fold(0_u32, |number, digit| number * 10 + u32::from(digit - b'0'));
+    u16::try_from(number).map_err(|_| BadHost)
 }
 
 #[cfg(test)]

@@ -119,7 +119,7 @@ pub fn under(path: &str, prefix: &str) -> bool {
 fn is_plain(path: &[u8]) -> bool {
     let mut last = b' ';
     for &byte in path {
-        if !is_plain_byte(byte) || (last == b'/' && (byte == b'/' || byte == b'.')) {
+        if !PLAIN[usize::from(byte)] || (last == b'/' && (byte == b'/' || byte == b'.')) {
             return false;
         }
         last = byte;
@@ -132,6 +132,19 @@ const fn is_plain_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(byte, b'/' | b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&'..=b',' | b':' | b';' | b'=' | b'@')
 }
+
+/// `is_plain_byte` of every byte.
+const PLAIN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        #[expect(clippy::cast_possible_truncation, reason = "below 128")]
+        let this = byte as u8;
+        table[byte] = is_plain_byte(this);
+        byte += 1;
+    }
+    table
+};
 
 /// `unreserved` of RFC 3986: the same thing whether it is escaped or not (section 6.2.2.2).
 const fn is_unreserved(byte: u8) -> bool {

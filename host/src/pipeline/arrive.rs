@@ -243,7 +243,7 @@ fn whom(
     let named = fields.take(header::HOST).map(host::take).transpose();
     let named = named.map_err(|_| Failure::of(Kind::BadHost, "Host is not a host"))?;
     let (authority, target) = target::read(&head.method, &head.uri, named).map_err(of_target)?;
-    if is_multiplexed && authority.as_str().is_empty() {
+    if is_multiplexed && authority.is_empty() {
         return Err(Failure::of(Kind::BadHost, "neither :authority nor Host"));
     }
     let is_in_clear = exchange.client.scheme == Scheme::Http;

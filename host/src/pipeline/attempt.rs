@@ -134,7 +134,7 @@ impl Attempt<'_> {
 
     /// The request as the member gets it.
     fn request(&self, head: &mut RequestHead) -> http::Request<crate::body::Body> {
-        let host = match self.pool.plan.preserve_host && !head.authority.as_str().is_empty() {
+        let host = match self.pool.plan.preserve_host && !head.authority.is_empty() {
             true => head.authority.value().clone(),
             false => self.lease.member().host.clone(),
         };
