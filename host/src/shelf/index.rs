@@ -67,7 +67,8 @@ const SAMPLE: usize = 10;
 
 /// What a card costs beside its bytes: a slot, its places in maps, allocations.
 const OVERHEAD: u64 = 392;
-const TAG: u64 = 48;
+/// Of a tag: its number in the card, and its place among all that have it, a set of its own where nobody else does.
+const TAG: u64 = 128;
 
 impl Card {
     pub(super) fn of(label: &Label, sequence: u64, size: u64, used: u32, expires: u32) -> Self {

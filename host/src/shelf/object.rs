@@ -68,6 +68,9 @@ const OVERHEAD: usize = 512;
 /// Of one piece: its handle and what the allocator rounds up.
 const PIECE: usize = 64;
 
+/// What a tag takes beside its text: its handle, and its place among all that have it, a set of its own where nobody else does.
+const TAG: usize = 256;
+
 /// From so many bytes on, it costs less to have the kernel send what is in memory than to copy it into the socket, and a
 /// descriptor for each object is worth that.
 const LENT: usize = 64 << 10;
@@ -119,7 +122,7 @@ impl Label {
 
     /// Bytes in memory. The head counts twice: what was read from it is as large, roughly.
     fn weight(&self) -> usize {
-        let tags: usize = self.tags.iter().map(|tag| tag.len() + PIECE).sum();
+        let tags: usize = self.tags.iter().map(|tag| tag.len() + TAG).sum();
         OVERHEAD + self.key.len() + self.variant.len() + self.kind.len() + 2 * self.head.len() + tags
     }
 }
