@@ -50,7 +50,7 @@ guests: filters
 build: filters ## The optimised program with the standard filters inside: target/release/weir (takes minutes)
 	$(CARGO) build --locked --release -p weir
 
-bench: build ## CPU time of a proxied request beside nginx and HAProxy
+bench: build ## CPU time of what the gateway does beside nginx, HAProxy and Varnish
 	tests/bench/run
 
 conformance: build ## http-tests/cache-tests against the optimised program (CACHE_TESTS=path of a checkout, RESULTS=file to keep)
