@@ -19,6 +19,11 @@ impl Drain {
         self.bell.notify_waiters();
     }
 
+    /// Whether the order was given.
+    pub(super) fn is_told(&self) -> bool {
+        self.told.get()
+    }
+
     /// Ends when the order is given, also when that is before it is first polled.
     pub(super) fn heard(&self) -> impl Future<Output = ()> + use<> {
         let (told, rung) = (self.told.get(), self.bell.clone().notified_owned());

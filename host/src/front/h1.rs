@@ -95,9 +95,14 @@ async fn speak(
     });
     let mut codec = pin!(codec(listener).serve_connection(TokioIo::new(Transport(wire.clone())), service));
     let mut drain = pin!(worker.draining().heard());
-    let mut is_told = false;
+    let (mut is_told, mut listens) = (false, false);
     poll_fn(|context| {
-        if !is_told && drain.as_mut().poll(context).is_ready() {
+        if !listens {
+            // Once is enough: whoever is told wakes this task, and to ask again at every turn costs a lock.
+            listens = true;
+            let _ = drain.as_mut().poll(context);
+        }
+        if !is_told && worker.draining().is_told() {
             is_told = true;
             wire.drain();
             // The codec would close a connection on which nothing came yet. What comes in the moment that the wire gives it

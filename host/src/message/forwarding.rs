@@ -42,7 +42,7 @@ pub struct Outward<'a> {
     /// Add `Via`, with the version the upstream spoke.
     pub via: Option<Version>,
     /// Now, for responses that have no `Date` (RFC 9110, section 6.6.1).
-    pub date: &'a Value,
+    pub date: fn() -> Value,
     /// `Strict-Transport-Security`, for responses that have none (RFC 6797, section 6.1).
     pub hsts: Option<&'a Value>,
     /// `Alt-Svc`, for responses that have none (RFC 7838).
@@ -205,7 +205,7 @@ pub fn to_client(fields: &mut Fields, outward: Outward<'_>) {
         fields.append(header::VIA, via(version));
     }
     if !fields.contains(header::DATE) {
-        fields.set(header::DATE, outward.date.clone());
+        fields.set(header::DATE, (outward.date)());
     }
     let ours = [(header::STRICT_TRANSPORT_SECURITY, outward.hsts), (header::ALT_SVC, outward.alt_svc)];
     for (name, value) in ours {

@@ -86,7 +86,7 @@ fn dress(exchange: &Exchange, head: &mut ResponseHead, upstream: Option<Version>
     let outward = Outward {
         preserve_server: upstream.is_some() && site.is_some_and(|site| site.preserve_server),
         via: upstream.filter(|_| site.is_none_or(|site| site.via)),
-        date: &date(),
+        date,
         hsts: https::hsts(exchange),
         alt_svc: alt_svc.as_ref(),
     };

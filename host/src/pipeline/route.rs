@@ -109,7 +109,9 @@ pub(super) fn choose(exchange: &mut Exchange, mut asked: Asked) -> ControlFlow<A
     exchange.site = found.map(|found| found.site);
     if let Some(site) = exchange.site.and_then(|site| generation.site(site)) {
         exchange.facts.site = site.name.clone();
-        exchange.record.site = Some(site.name.clone());
+    }
+    if exchange.is_logged() {
+        exchange.record.site = exchange.site.map(|_| exchange.facts.site.clone());
     }
     https::redirect(exchange, &asked.peer)?;
     let key = found.and_then(|found| Some(RouteKey { site: found.site, route: found.route? }));
@@ -117,7 +119,9 @@ pub(super) fn choose(exchange: &mut Exchange, mut asked: Asked) -> ControlFlow<A
         return Answer::broken(exchange, Kind::NoRoute);
     };
     exchange.facts.route = route.name.clone();
-    exchange.record.route = Some(route.name.clone());
+    if exchange.is_logged() {
+        exchange.record.route = Some(route.name.clone());
+    }
     tunnel::allow(&mut asked.upgrade, &route.upgrade, &exchange.facts.request, &asked.body);
     if exchange.is_connect && asked.upgrade.is_empty() && matches!(route.action, Action::Pool(_)) {
         // There is no ordinary request to go on with (RFC 9220, section 3).

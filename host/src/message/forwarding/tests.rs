@@ -111,9 +111,9 @@ fn request_ids_are_taken_from_the_trusted_when_sane() {
 
 #[test]
 fn responses() {
-    let date = Value::from_static("Thu, 01 Jan 1970 00:00:00 GMT");
+    let date = || Value::from_static("Thu, 01 Jan 1970 00:00:00 GMT");
     let via = Some(Version::HTTP_11);
-    let outward = Outward { preserve_server: false, via, date: &date, hsts: None, alt_svc: None };
+    let outward = Outward { preserve_server: false, via, date, hsts: None, alt_svc: None };
     let mut response = fields(&[("server", "origin/1")]);
     to_client(&mut response, outward);
     assert_eq!((line(&response, "server"), line(&response, "via")), ("weir".to_owned(), "1.1 weir".to_owned()));
@@ -154,9 +154,9 @@ fn early_data_is_said_and_what_was_said_stays() {
 
 #[test]
 fn what_the_upstream_says_of_tls_and_of_http_3_goes_first() {
-    let value = Value::from_static("x");
+    let value = || Value::from_static("x");
     let ours = Value::from_static("ours");
-    let outward = Outward { preserve_server: false, via: None, date: &value, hsts: Some(&ours), alt_svc: Some(&ours) };
+    let outward = Outward { preserve_server: false, via: None, date: value, hsts: Some(&ours), alt_svc: Some(&ours) };
     for (name, said) in [("strict-transport-security", "max-age=1"), ("alt-svc", "clear")] {
         let mut response = fields(&[(name, said)]);
         to_client(&mut response, outward);
