@@ -230,6 +230,12 @@ impl Response {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
+    /// What `Cache-Status` says, without numbers that time changes.
+    pub fn cache_status(&self) -> String {
+        let status = self.fields.get("cache-status").unwrap_or_default();
+        status.split(';').filter(|part| !part.starts_with("ttl=")).collect::<Vec<_>>().join(";")
+    }
+
     /// The value of a field that must be there.
     #[track_caller]
     pub fn field(&self, name: &str) -> String {

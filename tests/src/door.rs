@@ -103,6 +103,17 @@ impl Door {
         Door { version, address: parsed(address), visitor: None }
     }
 
+    /// Every way in, one listener in the clear and one that is not; the first is what the others are measured by.
+    pub fn every(web: &str, secure: &str, visitor: &Visitor) -> Vec<Door> {
+        vec![
+            Door::clear(Version::H1, web),
+            Door::secure(Version::H1, secure, visitor),
+            Door::clear(Version::H2, web),
+            Door::secure(Version::H2, secure, visitor),
+            Door::secure(Version::H3, secure, visitor),
+        ]
+    }
+
     /// Under TLS, or QUIC, as this visitor.
     pub fn secure(version: Version, address: &str, visitor: &Visitor) -> Door {
         let protocol = match version {

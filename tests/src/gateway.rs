@@ -166,6 +166,15 @@ impl Gateway {
         config.write(&self.place);
     }
 
+    /// Has this config read, and waits until it holds.
+    #[track_caller]
+    pub fn reload(&self, config: &Config) {
+        let before = self.log_count("\"reloaded\"");
+        self.rewrite_config(config);
+        self.signal(Signal::Reload);
+        eventually("the new config holds", || (self.log_count("\"reloaded\"") > before).then_some(()));
+    }
+
     /// Waits for the end of the process; the code is absent when a signal ended it.
     #[track_caller]
     pub fn wait_exit(&mut self, bound: Duration) -> Option<i32> {

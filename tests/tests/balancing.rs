@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use weir_tests::origin::Behaviour;
-use weir_tests::{Client, Config, Gate, Gateway, Origin, Signal, behaviour, eventually};
+use weir_tests::{Client, Config, Gate, Gateway, Origin, behaviour, eventually};
 
 /// Nothing but what a test does brings a member back.
 const FOR_GOOD: &str = "retry = \"1h\"\nreprobe = \"0s\"";
@@ -29,14 +29,6 @@ fn of(tally: &BTreeMap<String, usize>, name: &str) -> usize {
 
 fn names(client: &mut Client, count: usize) -> String {
     client.tally(count).into_keys().collect()
-}
-
-#[track_caller]
-fn reload(gateway: &Gateway, config: &Config) {
-    let before = gateway.log_count("\"reloaded\"");
-    gateway.rewrite_config(config);
-    gateway.signal(Signal::Reload);
-    eventually("the new config holds", || (gateway.log_count("\"reloaded\"") > before).then_some(()));
 }
 
 #[test]
@@ -326,9 +318,9 @@ fn a_reload_keeps_what_is_known_of_a_member_as_long_as_it_is_the_same() {
     origins[0].stop();
     assert_eq!(names(&mut gateway.client(), 4), "b");
     origins[0].start_again();
-    reload(&gateway, &config("one", "6"));
+    gateway.reload(&config("one", "6"));
     assert_eq!(names(&mut gateway.client(), 8), "b");
     // Under another name it is somebody else, of whom nothing bad is known.
-    reload(&gateway, &config("two", "6"));
+    gateway.reload(&config("two", "6"));
     assert_eq!(names(&mut gateway.client(), 8), "ab");
 }

@@ -66,20 +66,6 @@ fn configured(app: &Origin, cache: &str, tables: &str, routes: &str) -> Config {
     Config::text(CONFIG).fill("cache", cache).fill("tables", tables).fill("routes", routes).fill("app", &app.url())
 }
 
-/// What `Cache-Status` says, without numbers that time changes.
-fn status(response: &Response) -> String {
-    let status = response.fields.get("cache-status").unwrap_or_default();
-    let parts = status.split(';').filter(|part| !part.starts_with("ttl="));
-    parts.collect::<Vec<_>>().join(";")
-}
-
-fn reload(gateway: &Gateway, config: &Config) {
-    let before = gateway.log_count("\"reloaded\"");
-    gateway.rewrite_config(config);
-    gateway.signal(Signal::Reload);
-    eventually("the new config holds", || (gateway.log_count("\"reloaded\"") > before).then_some(()));
-}
-
 const FRESH: (&str, &str) = ("Cache-Control", "max-age=3600");
 /// Stale when it comes, and can be validated.
 const STALE: [(&str, &str); 3] = [("Cache-Control", "max-age=60"), ("Age", "100"), ("ETag", "\"one\"")];
@@ -89,10 +75,10 @@ fn what_is_fresh_is_answered_without_the_upstream() {
     let world = World::start();
     world.says("/a", &[FRESH, ("X-Of", "it")], "body of a");
     let first = world.get("/a", &[]);
-    assert_eq!((first.text().as_str(), status(&first).as_str()), ("body of a", "weir;fwd=uri-miss;stored"));
+    assert_eq!((first.text().as_str(), first.cache_status().as_str()), ("body of a", "weir;fwd=uri-miss;stored"));
     assert_eq!(first.field("x-cache"), "MISS");
     let second = world.get("/a", &[]);
-    assert_eq!((second.expect(200).text().as_str(), status(&second).as_str()), ("body of a", "weir;hit"));
+    assert_eq!((second.expect(200).text().as_str(), second.cache_status().as_str()), ("body of a", "weir;hit"));
     assert_eq!((second.field("x-cache").as_str(), second.field("x-of").as_str()), ("HIT", "it"));
     assert!(second.field("age").parse::<u64>().unwrap() < 60);
     assert_eq!(second.field("date"), first.field("date"));
@@ -121,7 +107,7 @@ fn what_may_not_be_stored_is_not_and_says_why() {
     }
     world.says("/secret", &[FRESH], "x");
     assert_eq!(
-        status(&world.get("/secret", &[("Authorization", "Basic x")])),
+        world.get("/secret", &[("Authorization", "Basic x")]).cache_status(),
         "weir;fwd=uri-miss;detail=authorization"
     );
 }
@@ -134,12 +120,12 @@ fn what_is_stale_is_validated_and_takes_what_the_304_says() {
     world.app.on("/a", behaviour::answers_with(304, &[FRESH, ("ETag", "\"one\""), ("X-New", "yes")], ""));
     let second = world.get("/a", &[]);
     assert_eq!((second.expect(200).text().as_str(), second.field("x-new").as_str()), ("one", "yes"));
-    assert_eq!(status(&second), "weir;fwd=stale;fwd-status=304;stored");
+    assert_eq!(second.cache_status(), "weir;fwd=stale;fwd-status=304;stored");
     assert_eq!(second.field("x-cache"), "REVALIDATED");
     let asked = &world.app.requests()[1];
     assert_eq!(asked.fields.get("if-none-match").as_deref(), Some("\"one\""));
     let third = world.get("/a", &[]);
-    assert_eq!((status(&third).as_str(), third.field("x-new").as_str()), ("weir;hit", "yes"));
+    assert_eq!((third.cache_status().as_str(), third.field("x-new").as_str()), ("weir;hit", "yes"));
     world.says("/b", &STALE, "old");
     world.get("/b", &[]);
     world.says("/b", &[FRESH], "new");
@@ -157,7 +143,7 @@ fn a_stale_answer_is_given_while_it_is_validated_behind_the_clients_back() {
     // The first one's own condition is not the cache's question.
     for own in [&[("If-None-Match", "\"other\"")][..], &[], &[]] {
         let stale = world.get("/a", own);
-        assert_eq!((stale.text().as_str(), status(&stale).as_str()), ("old", "weir;hit"));
+        assert_eq!((stale.text().as_str(), stale.cache_status().as_str()), ("old", "weir;hit"));
         assert_eq!(stale.field("x-cache"), "STALE");
     }
     world.app.await_requests(2);
@@ -180,7 +166,7 @@ fn what_is_stale_stands_in_for_an_upstream_that_fails() {
     world.app.on("/a", behaviour::answers(503, "broken")).on("/strict", behaviour::answers(503, "broken"));
     let stale = world.get("/a", &[]);
     assert_eq!((stale.expect(200).text().as_str(), stale.field("x-cache").as_str()), ("old", "STALE"));
-    assert_eq!(status(&stale), "weir;fwd=stale;fwd-status=503");
+    assert_eq!(stale.cache_status(), "weir;fwd=stale;fwd-status=503");
     world.get("/strict", &[]).expect(503);
     world.app.stop();
     assert_eq!(world.get("/a", &[]).expect(200).text(), "old");
@@ -196,14 +182,14 @@ fn answers_are_for_requests_that_say_the_same_where_they_vary() {
     world.get("/a", &[]);
     world.says("/a", &fields, "packed");
     let packed = world.get("/a", &[("Accept-Encoding", "gzip, br")]);
-    assert_eq!((packed.text().as_str(), status(&packed).as_str()), ("packed", "weir;fwd=vary-miss;stored"));
+    assert_eq!((packed.text().as_str(), packed.cache_status().as_str()), ("packed", "weir;fwd=vary-miss;stored"));
     for (asked, expected) in [
         (&[("Accept-Encoding", "br,GZIP")][..], "packed"),
         (&[("Accept-Encoding", "gzip"), ("Accept-Encoding", "br")], "packed"),
         (&[], "plain"),
     ] {
         let answer = world.get("/a", asked);
-        assert_eq!((answer.text().as_str(), status(&answer).as_str()), (expected, "weir;hit"), "{asked:?}");
+        assert_eq!((answer.text().as_str(), answer.cache_status().as_str()), (expected, "weir;hit"), "{asked:?}");
     }
     assert_eq!(world.app.count("/a"), 2);
 }
@@ -227,7 +213,7 @@ fn many_who_want_the_same_cost_the_upstream_one_request() {
     let answers: Vec<Response> = clients.into_iter().map(|mut client| client.response()).collect();
     assert!(answers.iter().all(|answer| answer.status == 200 && answer.text() == "for all"));
     assert_eq!(world.app.count("/a"), 1);
-    assert!(answers.iter().any(|answer| status(answer).ends_with(";collapsed")));
+    assert!(answers.iter().any(|answer| answer.cache_status().ends_with(";collapsed")));
 }
 
 #[test]
@@ -306,7 +292,7 @@ fn a_client_that_leaves_does_not_take_the_answer_with_it() {
     client.reset();
     world.gateway.access_lines(1);
     gate.open();
-    eventually("it is stored", || (status(&world.get("/a", &[])) == "weir;hit").then_some(()));
+    eventually("it is stored", || (world.get("/a", &[]).cache_status() == "weir;hit").then_some(()));
     assert_eq!((world.get("/a", &[]).text().as_str(), world.app.count("/a")), ("firstother", 1));
 }
 
@@ -337,9 +323,9 @@ fn ranges_conditions_and_heads_are_answered_from_what_is_stored() {
     assert!(parts.text().contains("bytes 8-9/10"));
     world.get("/a", &[("Range", "bytes=20-")]).expect(416);
     let same = world.get("/a", &[("If-None-Match", "\"one\"")]);
-    assert_eq!((same.expect(304).text().as_str(), status(&same).as_str()), ("", "weir;hit"));
+    assert_eq!((same.expect(304).text().as_str(), same.cache_status().as_str()), ("", "weir;hit"));
     let head = world.gateway.client().request("HEAD", "/a", &[], b"");
-    assert_eq!((head.expect(200).field("content-length").as_str(), status(&head).as_str()), ("10", "weir;hit"));
+    assert_eq!((head.expect(200).field("content-length").as_str(), head.cache_status().as_str()), ("10", "weir;hit"));
     assert_eq!(world.app.requests().len(), 1);
 }
 
@@ -355,12 +341,15 @@ fn parts_are_stored_and_put_together() {
     assert_eq!(world.get("/a", &[("Range", "bytes=1-2")]).expect(206).text(), "12");
     world.app.next(part("bytes 5-9/10", "56789"));
     let whole = world.get("/a", &[]);
-    assert_eq!((whole.expect(200).text().as_str(), status(&whole).as_str()), ("0123456789", "weir;fwd=partial;stored"));
+    assert_eq!(
+        (whole.expect(200).text().as_str(), whole.cache_status().as_str()),
+        ("0123456789", "weir;fwd=partial;stored")
+    );
     let asked = &world.app.requests()[1];
     assert_eq!(asked.fields.get("range").as_deref(), Some("bytes=5-"));
     assert_eq!(asked.fields.get("if-range").as_deref(), Some("\"one\""));
     let whole = world.get("/a", &[]);
-    assert_eq!((whole.text().as_str(), status(&whole).as_str()), ("0123456789", "weir;hit"));
+    assert_eq!((whole.text().as_str(), whole.cache_status().as_str()), ("0123456789", "weir;hit"));
     assert_eq!(world.app.requests().len(), 2);
 }
 
@@ -383,7 +372,7 @@ fn what_an_unsafe_request_changes_is_forgotten() {
     assert_eq!(stored(), [true; 3]);
     world.app.on("/a", behaviour::answers_with(200, &[("Location", "/b")], "done"));
     let done = world.does("POST", "/a", &[]);
-    assert_eq!(status(&done), "weir;fwd=method;detail=method");
+    assert_eq!(done.cache_status(), "weir;fwd=method;detail=method");
     assert_eq!(stored(), [false, false, true]);
     fill();
     world.app.on("/a", behaviour::answers(500, "failed"));
@@ -428,8 +417,8 @@ fn purges_forget_by_url_by_prefix_by_tag_softly_and_for_some_alone() {
     fill();
     world.does("PURGE", "/a", &[("Weir-Purge", "soft")]).expect(200);
     world.app.on("/a", behaviour::answers_with(304, &[("ETag", "\"v\"")], ""));
-    assert_eq!(status(&world.get("/a", &[])), "weir;fwd=stale;fwd-status=304;stored");
-    assert_eq!(status(&world.get("/a", &[])), "weir;hit");
+    assert_eq!(world.get("/a", &[]).cache_status(), "weir;fwd=stale;fwd-status=304;stored");
+    assert_eq!(world.get("/a", &[]).cache_status(), "weir;hit");
     world.does("PURGE", "/a", &[("Weir-Purge", "sofly")]).expect(400);
     let closed = World::with("purge = [\"10.0.0.1\"]");
     closed.does("PURGE", "/a", &[]).expect(403);
@@ -447,11 +436,11 @@ fn routes_and_requests_go_past_the_cache_where_they_may() {
     app.otherwise(behaviour::answers_with(200, &[FRESH], "x"));
     for _ in 0..2 {
         assert!(gateway.get("/past").fields.get("cache-status").is_none());
-        assert_eq!(status(&gateway.client().ask("/some", &[("X-Debug", "1")])), "weir;fwd=bypass");
-        assert_eq!(status(&gateway.get("/some?fresh=1")), "weir;fwd=bypass");
+        assert_eq!(gateway.client().ask("/some", &[("X-Debug", "1")]).cache_status(), "weir;fwd=bypass");
+        assert_eq!(gateway.get("/some?fresh=1").cache_status(), "weir;fwd=bypass");
     }
     gateway.get("/some");
-    assert_eq!(status(&gateway.get("/some")), "weir;hit");
+    assert_eq!(gateway.get("/some").cache_status(), "weir;hit");
     assert_eq!(app.requests().len(), 7);
 }
 
@@ -470,7 +459,7 @@ fn keys_are_what_the_config_says() {
         ("/a?b=1&a=2", &[("Cookie", "x=1; lang=de")], "weir;fwd=uri-miss;stored"),
         ("/a?b=1&a=2", &[("Cookie", "lang=de; x=2")], "weir;hit"),
     ] {
-        assert_eq!(status(&world.get(target, fields)), expected, "{target} {fields:?}");
+        assert_eq!(world.get(target, fields).cache_status(), expected, "{target} {fields:?}");
     }
 }
 
@@ -481,9 +470,9 @@ fn lifetimes_are_bounded_and_given_as_the_config_says() {
     world.app.on("/down", behaviour::answers(503, "down"));
     world.says("/long", &[("Cache-Control", "max-age=999999")], "x");
     for target in ["/a", "/down", "/long"] {
-        assert!(status(&world.get(target, &[])).ends_with(";detail=min-uses"));
+        assert!(world.get(target, &[]).cache_status().ends_with(";detail=min-uses"));
         world.get(target, &[]);
-        assert_eq!(status(&world.get(target, &[])), "weir;hit", "{target}");
+        assert_eq!(world.get(target, &[]).cache_status(), "weir;hit", "{target}");
     }
     let ttl =
         |target| world.get(target, &[]).field("cache-status").rsplit_once("ttl=").unwrap().1.parse::<u64>().unwrap();
@@ -499,9 +488,12 @@ fn what_the_upstream_says_to_the_gateway_holds_for_the_cache() {
     app.on("/off", behaviour::answers_with(200, &[("X-Accel-Expires", "0"), FRESH], "x"));
     gateway.get("/long");
     let hit = gateway.get("/long");
-    assert_eq!((status(&hit).as_str(), hit.fields.get("weir-cache-control")), ("weir;hit", None));
+    assert_eq!((hit.cache_status().as_str(), hit.fields.get("weir-cache-control")), ("weir;hit", None));
     gateway.get("/off");
-    assert_eq!((app.count("/long"), status(&gateway.get("/off")).as_str()), (1, "weir;fwd=uri-miss;detail=no-store"));
+    assert_eq!(
+        (app.count("/long"), gateway.get("/off").cache_status().as_str()),
+        (1, "weir;fwd=uri-miss;detail=no-store")
+    );
     app.on("/door", behaviour::answers_with(200, &[("X-Accel-Redirect", "/inside/a"), FRESH], "never seen"));
     app.on("/inside/a", behaviour::answers_with(200, &[FRESH], "inside"));
     for _ in 0..3 {
@@ -515,10 +507,10 @@ fn what_is_stored_outlives_a_reload() {
     let world = World::start();
     world.says("/a", &[FRESH], "x");
     world.get("/a", &[]);
-    reload(&world.gateway, &config(&world.app, "min-ttl = \"1s\""));
-    assert_eq!(status(&world.get("/a", &[])), "weir;hit");
-    reload(&world.gateway, &config(&world.app, "memory = \"8MiB\""));
-    assert_eq!(status(&world.get("/a", &[])), "weir;fwd=uri-miss;stored");
+    world.gateway.reload(&config(&world.app, "min-ttl = \"1s\""));
+    assert_eq!(world.get("/a", &[]).cache_status(), "weir;hit");
+    world.gateway.reload(&config(&world.app, "memory = \"8MiB\""));
+    assert_eq!(world.get("/a", &[]).cache_status(), "weir;fwd=uri-miss;stored");
     assert_eq!(world.app.count("/a"), 2);
 }
 
@@ -533,15 +525,15 @@ fn what_is_on_a_disk_outlives_the_process() {
     let mut gateway = Gateway::start(&config(&app, &disk));
     for target in ["/small", "/large"] {
         gateway.get(target);
-        eventually("it is on the disk", || (status(&gateway.get(target)) == "weir;hit").then_some(()));
+        eventually("it is on the disk", || (gateway.get(target).cache_status() == "weir;hit").then_some(()));
     }
     let asked = app.requests().len();
     gateway.signal(Signal::Terminate);
     gateway.wait_exit(PATIENCE);
     let gateway = Gateway::start(&config(&app, &disk));
-    eventually("the disk is read", || (status(&gateway.get("/small")) == "weir;hit").then_some(()));
+    eventually("the disk is read", || (gateway.get("/small").cache_status() == "weir;hit").then_some(()));
     let small = app.count("/small");
-    eventually("all of it is", || (status(&gateway.get("/large")) == "weir;hit").then_some(()));
+    eventually("all of it is", || (gateway.get("/large").cache_status() == "weir;hit").then_some(()));
     assert!(gateway.get("/large").text() == large, "the same bytes");
     assert_eq!(gateway.client().ask("/large", &[("Range", "bytes=26-28")]).expect(206).text(), "abc");
     assert_eq!(gateway.client().ask("/small", &[("If-None-Match", "\"s\"")]).status, 304);
@@ -564,7 +556,7 @@ fn memory_and_disk_work_together() {
     }
     for at in 0..30 {
         let target = format!("/{at}");
-        eventually("it is somewhere", || (status(&world.get(&target, &[])) == "weir;hit").then_some(()));
+        eventually("it is somewhere", || (world.get(&target, &[]).cache_status() == "weir;hit").then_some(()));
         assert!(world.get(&target, &[]).text() == body);
     }
 }
@@ -609,7 +601,7 @@ fn filters_of_the_route_see_every_answer_and_those_of_the_pool_what_is_stored() 
         { path = "/secret", pool = "inner", cache = "pages", filters = ["guard"] },"#;
     let gateway = Gateway::start(&configured(&app, "", &tables, routes));
     let (first, second) = (gateway.get("/guarded"), gateway.get("/guarded"));
-    assert_eq!((status(&second).as_str(), app.count("/guarded")), ("weir;hit", 1));
+    assert_eq!((second.cache_status().as_str(), app.count("/guarded")), ("weir;hit", 1));
     assert_eq!(first.field("x-inner"), second.field("x-inner"));
     assert_ne!(first.field("x-edge"), second.field("x-edge"));
     assert_eq!(second.fields.get("weir-cache-control"), None);
@@ -625,11 +617,11 @@ fn what_is_one_clients_own_is_not_stored() {
     app.on("/sticky", behaviour::answers_with(200, &[FRESH, ("Set-Cookie", "lang=de")], "x"));
     let first = gateway.get("/sticky");
     assert_eq!(first.fields.all("set-cookie").len(), 2, "{first}");
-    assert_eq!(status(&first), "weir;fwd=uri-miss;detail=private");
+    assert_eq!(first.cache_status(), "weir;fwd=uri-miss;detail=private");
     let session = first.fields.all("set-cookie")[1].split(';').next().unwrap_or_default().to_owned();
     gateway.client().ask("/sticky", &[("Cookie", &session)]);
     let second = gateway.get("/sticky");
-    assert_eq!((status(&second).as_str(), second.fields.all("set-cookie")), ("weir;hit", vec!["lang=de"]));
+    assert_eq!((second.cache_status().as_str(), second.fields.all("set-cookie")), ("weir;hit", vec!["lang=de"]));
 }
 
 #[test]
@@ -638,9 +630,9 @@ fn what_a_get_says_in_a_body_is_for_nobody_else() {
     world.says("/a", &[FRESH], "x");
     for _ in 0..2 {
         let answer = world.gateway.client().request("GET", "/a", &[], b"poison");
-        assert_eq!(status(&answer), "weir;fwd=bypass");
+        assert_eq!(answer.cache_status(), "weir;fwd=bypass");
     }
-    assert_eq!(status(&world.get("/a", &[])), "weir;fwd=uri-miss;stored");
+    assert_eq!(world.get("/a", &[]).cache_status(), "weir;fwd=uri-miss;stored");
 }
 
 #[test]
@@ -662,7 +654,7 @@ fn answers_to_queries_are_stored_by_what_was_asked() {
     ] {
         for expected in [first, second] {
             let answer = ask(body);
-            assert_eq!((status(&answer).as_str(), answer.body.as_slice() == body), (expected, true));
+            assert_eq!((answer.cache_status().as_str(), answer.body.as_slice() == body), (expected, true));
         }
     }
 }
@@ -703,9 +695,9 @@ fn a_killed_gateway_finds_what_was_whole() {
     assert_eq!(gateway.wait_exit(PATIENCE), None);
     gate.open();
     let gateway = Gateway::start(&config(&app, &disk));
-    eventually("what was whole is there", || (status(&gateway.get("/whole")) == "weir;hit").then_some(()));
+    eventually("what was whole is there", || (gateway.get("/whole").cache_status() == "weir;hit").then_some(()));
     assert_eq!(gateway.get("/whole").text(), "whole");
-    assert_eq!(status(&gateway.get("/half")), "weir;fwd=uri-miss;stored");
+    assert_eq!(gateway.get("/half").cache_status(), "weir;fwd=uri-miss;stored");
 }
 
 #[test]

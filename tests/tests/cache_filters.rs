@@ -50,6 +50,15 @@ impl World {
         self.gateway.client().request(method, target, fields, b"")
     }
 
+    /// So many clients, each of which has asked for `/a`.
+    fn asking(&self, count: usize) -> Vec<Client> {
+        let mut clients: Vec<Client> = (0..count).map(|_| self.gateway.client()).collect();
+        for client in &mut clients {
+            client.send("GET /a HTTP/1.1\r\nHost: any.example\r\n\r\n");
+        }
+        clients
+    }
+
     fn says(&self, target: &str, fields: &[(&str, &str)], body: &str) {
         self.app.on(target, behaviour::answers_with(200, fields, body));
     }
@@ -102,13 +111,6 @@ fn says_of_request(name: &str, field: &str) -> String {
     )
 }
 
-/// What `Cache-Status` says, without numbers that time changes.
-fn status(response: &Response) -> String {
-    let status = response.fields.get("cache-status").unwrap_or_default();
-    let parts = status.split(';').filter(|part| !part.starts_with("ttl="));
-    parts.collect::<Vec<_>>().join(";")
-}
-
 /// Seconds of freshness, as `Cache-Status` has them.
 fn ttl(response: &Response) -> i64 {
     let status = response.field("cache-status");
@@ -151,7 +153,7 @@ fn a_filters_part_of_the_key_makes_objects_of_their_own() {
     ] {
         world.says("/a", &[FRESH], body);
         let answer = world.get("/a", fields);
-        assert_eq!((status(&answer).as_str(), answer.text().as_str()), (expected, body), "{fields:?}");
+        assert_eq!((answer.cache_status().as_str(), answer.text().as_str()), (expected, body), "{fields:?}");
     }
     assert_eq!(world.app.count("/a"), 2);
     // All of a URL is forgotten together.
@@ -159,7 +161,7 @@ fn a_filters_part_of_the_key_makes_objects_of_their_own() {
         let answer = world.does(forgets.0, "/a", &[]);
         assert!(forgets.1.is_none_or(|text| answer.text() == text), "{answer}");
         for fields in [[phone], [desk]] {
-            assert_eq!(status(&world.get("/a", &fields)), STORED, "{forgets:?}");
+            assert_eq!(world.get("/a", &fields).cache_status(), STORED, "{forgets:?}");
         }
     }
 }
@@ -173,7 +175,7 @@ fn variables_that_the_config_lists_are_parts_too() {
         [(&[("X-Tier", "gold")][..], STORED), (&[], STORED), (&[("X-Tier", "gold")], HIT), (&[], HIT)]
     {
         let answer = world.get("/a", fields);
-        assert_eq!(status(&answer), expected);
+        assert_eq!(answer.cache_status(), expected);
         assert_eq!(answer.text(), fields.first().map_or("", |(_, tier)| tier));
     }
 }
@@ -212,26 +214,26 @@ fn no_value_of_a_part_is_taken_for_another_one() {
     assert_eq!(world.app.count("/a"), all.len());
     for (fields, expected) in all.iter().zip(&expected) {
         let answer = world.get("/a", fields);
-        assert_eq!((status(&answer).as_str(), &answer.text()), (HIT, expected), "{fields:?}");
+        assert_eq!((answer.cache_status().as_str(), &answer.text()), (HIT, expected), "{fields:?}");
     }
     // A variable has its bounds, whatever it is for: that verdict is refused, and nobody else notices.
     world.get("/a", &[("X-A", &"x".repeat(5000))]).expect(503);
-    assert_eq!(status(&world.get("/a", &[])), HIT);
+    assert_eq!(world.get("/a", &[]).cache_status(), HIT);
 }
 
 #[test]
 fn a_filter_sends_requests_past_the_cache() {
     let world = World::with("", &[("devices", audience("session = \"sid\""))], &[]);
     world.says("/a", &[FRESH], "for all");
-    assert_eq!(status(&world.get("/a", &[])), STORED);
+    assert_eq!(world.get("/a", &[]).cache_status(), STORED);
     world.says("/a", &[FRESH], "for one");
     for _ in 0..2 {
         let own = world.get("/a", &[("Cookie", "sid=1")]);
-        assert_eq!((status(&own).as_str(), own.text().as_str()), ("weir;fwd=bypass", "for one"));
+        assert_eq!((own.cache_status().as_str(), own.text().as_str()), ("weir;fwd=bypass", "for one"));
     }
     assert_eq!(world.get("/a", &[]).text(), "for all");
     world.get("/b", &[("Cookie", "sid=1")]);
-    assert_eq!(status(&world.get("/b", &[])), "weir;fwd=uri-miss;detail=expired");
+    assert_eq!(world.get("/b", &[]).cache_status(), "weir;fwd=uri-miss;detail=expired");
     let lines = world.gateway.access_lines(6);
     assert_eq!(&lines[..3], ["GET /a 200 miss", "GET /a 200 bypass", "GET /a 200 bypass"]);
 }
@@ -274,11 +276,11 @@ fn a_filter_says_how_long_and_not_whether() {
         let own = if said.is_empty() { vec![] } else { vec![("X-TTL", said)] };
         let answer = world.get(&target, &own);
         let expected = if expected == STORED { STORED.to_owned() } else { format!("{NEVER}{expected}") };
-        assert_eq!(status(answer.expect(200)), expected, "{said} {fields:?}");
+        assert_eq!(answer.expect(200).cache_status(), expected, "{said} {fields:?}");
         assert_eq!(answer.fields.get("weir-ruled"), None);
         if let Some(seconds) = seconds {
             let hit = world.get(&target, &[]);
-            assert_eq!((status(&hit).as_str(), hit.fields.get("weir-ruled")), (HIT, None), "{said} {fields:?}");
+            assert_eq!((hit.cache_status().as_str(), hit.fields.get("weir-ruled")), (HIT, None), "{said} {fields:?}");
             assert!((seconds - 5..=seconds).contains(&ttl(&hit)), "{said} {fields:?}: {hit}");
         }
     }
@@ -305,7 +307,7 @@ fn words_are_kept_with_what_lies_on_a_disk() {
     let world = World::with(disk, &[], &[("words", words)]);
     world.says("/a", &[FRESH, ("Age", "3000")], "x");
     world.get("/a", &[]);
-    let hit = eventually("it is a file", || Some(world.get("/a", &[])).filter(|answer| status(answer) == HIT));
+    let hit = eventually("it is a file", || Some(world.get("/a", &[])).filter(|answer| answer.cache_status() == HIT));
     assert!((30..=60).contains(&ttl(&hit)) && hit.fields.get("weir-ruled").is_none(), "{hit}");
     assert_ne!(world.does("PURGE", "/", &[("Weir-Purge", "tag=page")]).text(), "0\n");
 }
@@ -315,7 +317,7 @@ fn words_of_a_routes_filters_hold_for_what_is_fetched() {
     let word = rules(&[says("cache.ttl", "60"), says("cache.tags", "page")].concat(), "");
     let world = World::with("", &[("word", word)], &[]);
     let answer = world.get("/a", &[]);
-    assert!(status(&answer) == STORED && ttl(&answer) <= 60, "{answer}");
+    assert!(answer.cache_status() == STORED && ttl(&answer) <= 60, "{answer}");
     assert_eq!(world.does("PURGE", "/", &[("Weir-Purge", "tag=page")]).text(), "1\n");
 }
 
@@ -325,22 +327,22 @@ fn the_last_word_holds_and_zero_forgets_what_was_stored() {
     let world = World::with("", &[("first", rules(&says("cache.ttl", "5"), ""))], &[("word", word)]);
     world.says("/a", &STALE, "one");
     let first = world.get("/a", &[("X-TTL", "60")]);
-    assert!(ttl(&first) > 5 && status(&first) == STORED, "{first}");
+    assert!(ttl(&first) > 5 && first.cache_status() == STORED, "{first}");
     let hit = world.get("/a", &[]);
-    assert!(status(&hit) == HIT && ttl(&hit) > 5, "{hit}");
+    assert!(hit.cache_status() == HIT && ttl(&hit) > 5, "{hit}");
     // What is confirmed gets the lifetime of the confirmation.
     let again = ("Cache-Control", "no-cache");
     world.app.on("/a", behaviour::answers_with(304, &[("ETag", "\"one\"")], ""));
     let confirmed = world.get("/a", &[again, ("X-TTL", "1000")]);
     assert_eq!(confirmed.expect(200).text(), "one");
-    assert!(ttl(&confirmed) > 60 && status(&confirmed).ends_with(";stored"), "{confirmed}");
+    assert!(ttl(&confirmed) > 60 && confirmed.cache_status().ends_with(";stored"), "{confirmed}");
     assert!(ttl(&world.get("/a", &[])) > 60);
     let last = world.get("/a", &[again, ("X-TTL", "0")]);
     assert_eq!((last.expect(200).text().as_str(), last.fields.get("etag").as_deref()), ("one", Some("\"one\"")));
-    assert!(status(&last).ends_with(";fwd-status=304;detail=filter"), "{last}");
+    assert!(last.cache_status().ends_with(";fwd-status=304;detail=filter"), "{last}");
     world.says("/a", &[FRESH], "two");
     let anew = world.get("/a", &[("X-TTL", "60")]);
-    assert_eq!((status(&anew).as_str(), anew.text().as_str()), (STORED, "two"));
+    assert_eq!((anew.cache_status().as_str(), anew.text().as_str()), (STORED, "two"));
 }
 
 #[test]
@@ -354,7 +356,7 @@ fn a_pools_filter_says_that_an_answer_is_not_to_be_stored() {
         ("perhaps", "weir;fwd=uri-miss;detail=filter"),
         ("0", STORED),
     ] {
-        assert_eq!(status(&world.get("/a", &[("X-Bypass", said)])), expected, "{said}");
+        assert_eq!(world.get("/a", &[("X-Bypass", said)]).cache_status(), expected, "{said}");
     }
     let told = world.in_vain(1);
     assert!(told.len() == 1 && told[0].contains("perhaps"), "{told:#?}");
@@ -374,7 +376,7 @@ fn what_has_a_filters_tag_is_forgotten_by_it() {
         ("/long", &*longest),
     ] {
         world.says(target, &[FRESH, ("Surrogate-Key", "own")], "x");
-        assert_eq!(status(&world.get(target, &[("X-Tags", tags)])), STORED, "{target}");
+        assert_eq!(world.get(target, &[("X-Tags", tags)]).cache_status(), STORED, "{target}");
     }
     let is_stored = |target: &str| world.get(target, &[("Cache-Control", "only-if-cached")]).status == 200;
     let purge = |tag: &str| world.does("PURGE", "/", &[("Weir-Purge", &format!("tag={tag}"))]).text();
@@ -443,7 +445,7 @@ fn access_rules_of_a_route_hold_for_what_is_stored() {
     let world = World::with("", &[("guard", guard.to_owned())], &[]);
     world.says("/a", &[FRESH, ("ETag", "\"one\"")], "secret");
     let badge = ("X-Badge", "1");
-    assert_eq!(status(&world.get("/a", &[badge])), STORED);
+    assert_eq!(world.get("/a", &[badge]).cache_status(), STORED);
     for (method, fields) in [
         ("GET", &[][..]),
         ("HEAD", &[]),
@@ -470,7 +472,7 @@ fn a_routes_filters_see_every_answer_and_a_pools_one() {
     );
     world.says("/a", &[FRESH, ("ETag", "\"one\""), ("X-Secret", "s")], "0123456789");
     let first = world.get("/a", &[]);
-    assert_eq!((status(&first).as_str(), first.field("x-did").as_str()), (STORED, "miss"));
+    assert_eq!((first.cache_status().as_str(), first.field("x-did").as_str()), (STORED, "miss"));
     let mut seen = vec![first.field("x-outer")];
     for (method, fields, expected) in [
         ("GET", &[][..], 200),
@@ -481,7 +483,7 @@ fn a_routes_filters_see_every_answer_and_a_pools_one() {
         ("GET", &[("Cache-Control", "only-if-cached")], 200),
     ] {
         let answer = world.does(method, "/a", fields);
-        assert_eq!((answer.status, status(&answer).as_str()), (expected, HIT), "{method} {fields:?}");
+        assert_eq!((answer.status, answer.cache_status().as_str()), (expected, HIT), "{method} {fields:?}");
         assert_eq!(answer.field("x-did"), "hit");
         assert_eq!(answer.field("x-inner"), first.field("x-inner"), "{method} {fields:?}");
         assert_eq!(answer.fields.get("x-secret"), None);
@@ -504,11 +506,11 @@ fn what_a_pools_filter_takes_off_never_comes_back() {
     world.app.on("/a", behaviour::answers_with(304, &[FRESH, ("ETag", "\"one\""), ("X-Secret", "s")], ""));
     let confirmed = world.get("/a", &[]);
     assert_eq!(
-        (status(&confirmed).as_str(), confirmed.fields.get("x-secret")),
+        (confirmed.cache_status().as_str(), confirmed.fields.get("x-secret")),
         ("weir;fwd=stale;fwd-status=304;stored", None)
     );
     let hit = world.get("/a", &[]);
-    assert_eq!((status(&hit).as_str(), hit.fields.get("x-secret")), (HIT, None));
+    assert_eq!((hit.cache_status().as_str(), hit.fields.get("x-secret")), (HIT, None));
 }
 
 #[test]
@@ -540,11 +542,11 @@ fn what_a_routes_filter_answers_is_not_stored() {
     let world = World::with("default-ttl = \"1h\"", &[("odd", hostile(""))], &[]);
     let own = world.get("/a", &[("X-Hostile", "respond")]);
     assert_eq!((own.status, own.fields.get("cache-status")), (418, None));
-    assert_eq!(status(&world.get("/a", &[])), STORED);
+    assert_eq!(world.get("/a", &[]).cache_status(), STORED);
     // In the place of what is stored; that stays.
     let own = world.get("/a", &[("X-Hostile", "response:respond")]);
     assert_eq!((own.status, world.app.count("/a")), (418, 1));
-    assert_eq!(status(&world.get("/a", &[])), HIT);
+    assert_eq!(world.get("/a", &[]).cache_status(), HIT);
 }
 
 #[test]
@@ -561,13 +563,13 @@ fn what_a_pools_filter_answers_stands_for_the_upstreams_answer() {
     ] {
         for expected in [first, second] {
             let answer = world.get(target, &[]);
-            assert_eq!((answer.status, status(&answer).as_str()), (code, expected), "{target}");
+            assert_eq!((answer.status, answer.cache_status().as_str()), (code, expected), "{target}");
         }
     }
     assert!(world.app.requests().is_empty());
     let own = world.get("/a", &[("X-Hostile", "response:respond")]);
-    assert_eq!((own.status, status(&own).as_str()), (418, "weir;fwd=uri-miss;detail=unstated"));
-    assert_eq!(status(&world.get("/a", &[])), "weir;fwd=uri-miss;stored");
+    assert_eq!((own.status, own.cache_status().as_str()), (418, "weir;fwd=uri-miss;detail=unstated"));
+    assert_eq!(world.get("/a", &[]).cache_status(), "weir;fwd=uri-miss;stored");
 }
 
 #[test]
@@ -584,7 +586,7 @@ fn a_file_that_a_pools_filter_names_is_stored_as_any_answer() {
     };
     for expected in [STORED, HIT] {
         let answer = world.get("/", &[("Cookie", "edition=spring")]);
-        assert_eq!((status(&answer).as_str(), answer.text().as_str()), (expected, "spring\n"), "{answer}");
+        assert_eq!((answer.cache_status().as_str(), answer.text().as_str()), (expected, "spring\n"), "{answer}");
     }
     let part = world.get("/", &[("Cookie", "edition=spring"), ("Range", "bytes=0-1")]);
     assert_eq!((part.status, part.text().as_str()), (206, "sp"));
@@ -604,9 +606,9 @@ fn an_answer_that_a_filter_failed_on_is_not_stored() {
             let world = World::with("", &[], &[("odd", hostile(&format!("on-failure = \"{failure}\"")))]);
             world.says("/a", &[FRESH], "x");
             let failed = world.get("/a", &asked);
-            assert_eq!((failed.status, status(&failed).as_str()), (code, first), "{asked:?} {failure}");
-            assert_eq!(status(&world.get("/a", &[])), STORED, "{asked:?} {failure}");
-            assert_eq!(status(&world.get("/a", &asked)), HIT, "the pool's filters do not see a hit");
+            assert_eq!((failed.status, failed.cache_status().as_str()), (code, first), "{asked:?} {failure}");
+            assert_eq!(world.get("/a", &[]).cache_status(), STORED, "{asked:?} {failure}");
+            assert_eq!(world.get("/a", &asked).cache_status(), HIT, "the pool's filters do not see a hit");
         }
     }
 }
@@ -616,15 +618,15 @@ fn a_routes_filter_that_fails_stores_nothing_and_hides_nothing() {
     let world = World::with("", &[("odd", hostile("on-failure = \"open\""))], &[]);
     world.says("/a", &[FRESH], "x");
     let failing = [("X-Hostile", "trap")];
-    assert_eq!(status(&world.get("/a", &failing)), "weir;fwd=uri-miss;detail=filter-failed");
-    assert_eq!(status(&world.get("/a", &[])), STORED);
-    assert_eq!(status(&world.get("/a", &failing)), HIT, "it goes on as if the filter had not been called");
+    assert_eq!(world.get("/a", &failing).cache_status(), "weir;fwd=uri-miss;detail=filter-failed");
+    assert_eq!(world.get("/a", &[]).cache_status(), STORED);
+    assert_eq!(world.get("/a", &failing).cache_status(), HIT, "it goes on as if the filter had not been called");
     let closed = World::with("", &[("odd", hostile(""))], &[]);
     closed.says("/a", &[FRESH], "x");
     closed.get("/a", &[]);
     closed.get("/a", &failing).expect(503);
     closed.get("/a", &[("X-Hostile", "response:trap")]).expect(503);
-    assert_eq!(status(&closed.get("/a", &[])), HIT);
+    assert_eq!(closed.get("/a", &[]).cache_status(), HIT);
 }
 
 #[test]
@@ -638,9 +640,9 @@ fn a_confirmation_that_a_filter_failed_on_changes_nothing() {
         world.app.on("/a", behaviour::answers_with(304, &[FRESH, STALE[2]], ""));
         // Without the filter's word the stored answer is given, and asked about again the next time.
         let stale = world.get("/a", &[("X-Hostile", "response:trap")]);
-        assert_eq!((stale.expect(200).text().as_str(), status(&stale).as_str()), ("one", expected), "{failure}");
+        assert_eq!((stale.expect(200).text().as_str(), stale.cache_status().as_str()), ("one", expected), "{failure}");
         let next = world.get("/a", &[]);
-        assert_eq!(status(&next), "weir;fwd=stale;fwd-status=304;stored", "{failure}");
+        assert_eq!(next.cache_status(), "weir;fwd=stale;fwd-status=304;stored", "{failure}");
     }
 }
 
@@ -662,7 +664,7 @@ fn a_refresh_in_the_background_passes_the_pools_filters_with_the_words_of_the_ro
     let stale = world.get("/a", &[("X-Who", "second")]);
     assert_eq!((stale.text().as_str(), stale.field("x-for").as_str()), ("old", "first"));
     let new = eventually("the new one is stored", || Some(world.get("/a", &[])).filter(|new| new.text() == "new"));
-    assert_eq!((new.field("x-for").as_str(), status(&new).as_str()), ("second", HIT));
+    assert_eq!((new.field("x-for").as_str(), new.cache_status().as_str()), ("second", HIT));
     assert!(ttl(&new) > 1, "{new}");
     assert_ne!(new.field("x-inner"), new.field("x-outer"));
     // The route's filters were not called for it: what they made of the request that it began with went along.
@@ -701,13 +703,7 @@ fn who_waits_for_anothers_answer_passes_its_own_filters() {
     let world = World::with("", &[("guard", guard.to_owned()), ("stamp", stamp)], &[("inner", inner)]);
     let gate = Gate::closed();
     world.app.on("/a", behaviour::waits_for(&gate, behaviour::answers_with(200, &[FRESH], "for all")));
-    let mut clients: Vec<Client> = (0..10)
-        .map(|_| {
-            let mut client = world.gateway.client();
-            client.send("GET /a HTTP/1.1\r\nHost: any.example\r\n\r\n");
-            client
-        })
-        .collect();
+    let mut clients = world.asking(10);
     world.app.await_requests(1);
     world.get("/a", &[("X-Bad", "1")]).expect(403);
     stays("the others wait", Duration::from_millis(100), || world.app.count("/a") == 1);
@@ -727,13 +723,7 @@ fn who_waits_is_let_go_when_a_filter_keeps_an_answer_to_itself() {
     let world = World::with("", &[], &[("word", rules("", &says("cache.bypass", "1")))]);
     let gate = Gate::closed();
     world.app.on("/a", behaviour::waits_for(&gate, behaviour::answers_with(200, &[FRESH], "own")));
-    let mut clients: Vec<Client> = (0..5)
-        .map(|_| {
-            let mut client = world.gateway.client();
-            client.send("GET /a HTTP/1.1\r\nHost: any.example\r\n\r\n");
-            client
-        })
-        .collect();
+    let mut clients = world.asking(5);
     world.app.await_requests(1);
     gate.open();
     clients.iter_mut().for_each(|client| assert_eq!(client.response().text(), "own"));
@@ -755,7 +745,7 @@ fn what_is_stored_stays_when_filters_change() {
     world.gateway.signal(Signal::Reload);
     let outer = |answer: &Response| answer.field("x-outer");
     let hit = eventually("the new config holds", || Some(world.get("/a", &[])).filter(|answer| outer(answer) == "new"));
-    assert_eq!((status(&hit).as_str(), hit.field("x-inner").as_str()), (HIT, "old"));
+    assert_eq!((hit.cache_status().as_str(), hit.field("x-inner").as_str()), (HIT, "old"));
     world.does("PURGE", "/a", &[]);
     assert_eq!(world.get("/a", &[]).field("x-inner"), "new");
 }
@@ -772,7 +762,7 @@ fn the_examples_filter_keeps_by_path_and_content() {
         let answer = world.get(target, &[]);
         match seconds {
             Some(seconds) => assert!((seconds - 3..=seconds).contains(&ttl(&answer)), "{answer}"),
-            None => assert_eq!(status(&answer), "weir;fwd=uri-miss;detail=expired"),
+            None => assert_eq!(answer.cache_status(), "weir;fwd=uri-miss;detail=expired"),
         }
     }
     assert_eq!(world.does("PURGE", "/", &[("Weir-Purge", "tag=news")]).text(), "1\n");

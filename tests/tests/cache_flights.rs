@@ -69,12 +69,6 @@ fn responses(clients: Vec<Client>) -> Vec<Response> {
     clients.into_iter().map(|mut client| client.response()).collect()
 }
 
-/// What `Cache-Status` says, without numbers that time changes.
-fn status(response: &Response) -> String {
-    let status = response.fields.get("cache-status").unwrap_or_default();
-    status.split(';').filter(|part| !part.starts_with("ttl=")).collect::<Vec<_>>().join(";")
-}
-
 fn content(length: usize) -> Vec<u8> {
     (0..length).map(|at| u8::try_from((at / 7 + at / 1013) % 251).unwrap()).collect()
 }
@@ -167,7 +161,7 @@ fn a_client_that_reads_nothing_keeps_nobody_from_following() {
             got.extend(fast.some().unwrap());
         }
         assert!(got == all, "{cache}");
-        eventually("it is stored", || (status(&world.gateway.get("/a")) == "weir;hit").then_some(()));
+        eventually("it is stored", || (world.gateway.get("/a").cache_status() == "weir;hit").then_some(()));
         assert!(slow.response().body == all, "{cache}");
         assert_eq!(world.app.count("/a"), 1);
     }
@@ -228,7 +222,7 @@ fn what_turns_out_too_large_is_whole_for_the_one_it_was_fetched_for() {
         assert!(!fast.is_finished());
         assert!(slow.response().body == all, "{cache}");
         assert_eq!(fast.join().unwrap().unwrap(), all.len() as u64);
-        assert_ne!(status(&world.gateway.get("/a")), "weir;hit");
+        assert_ne!(world.gateway.get("/a").cache_status(), "weir;hit");
     }
 }
 
@@ -294,7 +288,7 @@ fn a_dead_upstream_is_asked_a_few_times_for_many() {
         assert!(count <= most, "{count} requests for {CLIENTS}");
         let pages: HashSet<_> = answers.iter().map(Response::text).collect();
         assert_eq!(pages.len(), CLIENTS, "each has its own request id");
-        assert!(answers.iter().any(|answer| status(answer).contains(";collapsed")));
+        assert!(answers.iter().any(|answer| answer.cache_status().contains(";collapsed")));
     }
 }
 
@@ -433,7 +427,7 @@ fn ranges_of_what_is_not_stored_have_it_fetched_once() {
     assert_eq!(world.app.count("/a"), 1);
     assert_eq!(world.app.request("/a").fields.get("range"), None);
     let first = world.asks("/a", "Range: bytes=5-5\r\n").response();
-    assert_eq!((status(&first).as_str(), first.status), ("weir;hit", 206));
+    assert_eq!((first.cache_status().as_str(), first.status), ("weir;hit", 206));
 }
 
 #[test]
@@ -510,7 +504,7 @@ fn a_variant_that_is_for_another_client_too_is_not_sent_again_by_the_upstream() 
         ("silver", "for \"any\"", "weir;hit"),
     ] {
         let answer = world.asks("/a", &format!("X-Tier: {tier}\r\n")).response();
-        assert_eq!((answer.expect(200).text().as_str(), status(&answer).as_str()), (body, expected), "{tier}");
+        assert_eq!((answer.expect(200).text().as_str(), answer.cache_status().as_str()), (body, expected), "{tier}");
     }
     let asked = world.app.requests()[2].fields.get("if-none-match").unwrap_or_default();
     assert!(asked.contains("\"any\"") && asked.contains("\"gold\""), "{asked}");
@@ -572,7 +566,7 @@ fn a_disk_is_as_large_as_the_config_says_that_holds_now() {
     for at in 0..30 {
         world.gateway.get(&format!("/{at}"));
     }
-    let is_hit = |at: usize| status(&world.gateway.get(&format!("/{at}"))) == "weir;hit";
+    let is_hit = |at: usize| world.gateway.get(&format!("/{at}")).cache_status() == "weir;hit";
     eventually("all are there", || (0..30).all(is_hit).then_some(()));
     let reload = |config: &Config| {
         let before = world.gateway.log_count("\"reloaded\"");
@@ -598,5 +592,5 @@ fn a_disk_is_as_large_as_the_config_says_that_holds_now() {
     eventually("what is too much leaves", || (bytes() <= 16 << 20).then_some(()));
     assert!(bytes() > 8 << 20, "what there is room for stays");
     reload(&sized("16MiB", "512KiB"));
-    assert!(status(&world.gateway.get("/another")).ends_with(";detail=too-large"));
+    assert!(world.gateway.get("/another").cache_status().ends_with(";detail=too-large"));
 }

@@ -1,6 +1,6 @@
 //! Hits in memory: the short way to them says and gives what the long one does, behind every door.
 
-use weir_tests::{Ask, Authority, Config, Door, Gateway, Origin, Response, Version, Visitor, behaviour};
+use weir_tests::{Ask, Authority, Config, Door, Gateway, Origin, Response, Visitor, behaviour};
 
 const CONFIG: &str = r#"
 [listener.web]
@@ -44,24 +44,11 @@ impl World {
 
     fn doors(&self) -> Vec<Door> {
         let (web, secure) = (self.gateway.addr("web"), self.gateway.addr("secure"));
-        let visitor = Visitor::trusting(&self.authority);
-        vec![
-            Door::clear(Version::H1, &web),
-            Door::secure(Version::H1, &secure, &visitor),
-            Door::clear(Version::H2, &web),
-            Door::secure(Version::H2, &secure, &visitor),
-            Door::secure(Version::H3, &secure, &visitor),
-        ]
+        Door::every(&web, &secure, &Visitor::trusting(&self.authority))
     }
 }
 
 const LOG: &str = "${request.path} ${response.status} ${response.bytes} ${variable.cache.status}";
-
-/// What `Cache-Status` says, without numbers that time changes.
-fn status(response: &Response) -> String {
-    let status = response.fields.get("cache-status").unwrap_or_default();
-    status.split(';').filter(|part| !part.starts_with("ttl=")).collect::<Vec<_>>().join(";")
-}
 
 fn lines<'a>(response: &'a Response, name: &str) -> Vec<&'a str> {
     let of = response.fields.0.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
@@ -76,11 +63,14 @@ fn what_is_large_is_whole_and_in_parts_behind_every_door() {
         let body: String = (0..length / 10).map(|number| format!("{number:09},")).collect();
         world.says(&[FRESH, ("ETag", "\"one\""), ("Content-Type", "text/plain")], &body);
         let first = world.doors()[0].ask(&Ask::get("/a"));
-        assert!(first.expect(200).text() == body && status(&first) == "weir;fwd=uri-miss;stored");
+        assert!(first.expect(200).text() == body && first.cache_status() == "weir;fwd=uri-miss;stored");
         for door in world.doors() {
             let whole = door.ask(&Ask::get("/a"));
             assert!(whole.expect(200).text() == body, "{:?} {length}", door.version);
-            assert_eq!((status(&whole).as_str(), whole.field("content-length")), ("weir;hit", length.to_string()));
+            assert_eq!(
+                (whole.cache_status().as_str(), whole.field("content-length")),
+                ("weir;hit", length.to_string())
+            );
             for (from, to) in [(0, 0), (5, 39_999), (length - 30_000, length - 1)] {
                 let part = door.ask(&Ask::get("/a").field("range", &format!("bytes={from}-{to}")));
                 assert!(part.expect(206).text() == body[from..=to], "{:?} {length} {from} {to}", door.version);
@@ -91,7 +81,7 @@ fn what_is_large_is_whole_and_in_parts_behind_every_door() {
             let head = door.ask(&Ask::method("HEAD", "/a"));
             assert_eq!((head.expect(200).field("content-length"), head.text()), (length.to_string(), String::new()));
             let same = door.ask(&Ask::get("/a").field("if-none-match", "\"one\""));
-            assert_eq!((same.expect(304).text(), status(&same).as_str()), (String::new(), "weir;hit"));
+            assert_eq!((same.expect(304).text(), same.cache_status().as_str()), (String::new(), "weir;hit"));
         }
         assert_eq!(world.app.count("/a"), 1);
         let lines = world.gateway.access_lines(1 + 5 * 7);
@@ -103,9 +93,9 @@ fn what_is_large_is_whole_and_in_parts_behind_every_door() {
 fn what_varies_by_what_the_gateway_says_is_found_again() {
     let world = World::with("");
     world.says(&[FRESH, ("Vary", "X-Forwarded-For, X-Forwarded-Proto, X-Forwarded-Host")], "for all of these");
-    assert_eq!(status(&world.get(&[])), "weir;fwd=uri-miss;stored");
+    assert_eq!(world.get(&[]).cache_status(), "weir;fwd=uri-miss;stored");
     for claims in [&[][..], &[("X-Forwarded-For", "9.9.9.9")], &[("X-Forwarded-Proto", "https")]] {
-        assert_eq!(status(&world.get(claims)), "weir;hit", "{claims:?}");
+        assert_eq!(world.get(claims).cache_status(), "weir;hit", "{claims:?}");
     }
     assert_eq!(world.app.count("/a"), 1);
 }
@@ -115,7 +105,7 @@ fn a_key_of_what_the_gateway_says_is_the_same_for_hits() {
     let world = World::with("key = { fields = [\"X-Forwarded-Port\", \"X-Tier\"] }");
     world.says(&[FRESH], "it");
     for (tier, expected) in [("a", "weir;fwd=uri-miss;stored"), ("a", "weir;hit"), ("b", "weir;fwd=uri-miss;stored")] {
-        assert_eq!(status(&world.get(&[("X-Tier", tier), ("X-Forwarded-Port", "1")])), expected);
+        assert_eq!(world.get(&[("X-Tier", tier), ("X-Forwarded-Port", "1")]).cache_status(), expected);
     }
     assert_eq!(world.app.count("/a"), 2);
 }
@@ -149,14 +139,14 @@ fn hits_say_once_what_was_done_or_nothing_of_it() {
 fn who_goes_past_the_cache_or_brings_a_body_takes_the_long_way() {
     let world = World::with("");
     world.says(&[FRESH], "it");
-    assert_eq!(status(&world.get(&[])), "weir;fwd=uri-miss;stored");
+    assert_eq!(world.get(&[]).cache_status(), "weir;fwd=uri-miss;stored");
     let past = world.gateway.client().ask("/a?past", &[]);
-    assert_eq!((past.text().as_str(), status(&past).as_str()), ("it", "weir;fwd=bypass"));
+    assert_eq!((past.text().as_str(), past.cache_status().as_str()), ("it", "weir;fwd=bypass"));
     let brings = world.gateway.client().request("GET", "/a", &[], b"a body");
-    assert_eq!(status(&brings), "weir;fwd=bypass");
+    assert_eq!(brings.cache_status(), "weir;fwd=bypass");
     for asks in ["no-cache", "max-age=0"] {
         let asked = world.get(&[("Cache-Control", asks)]);
-        assert!(status(&asked).starts_with("weir;fwd=request"), "{asks}: {}", status(&asked));
+        assert!(asked.cache_status().starts_with("weir;fwd=request"), "{asks}: {}", asked.cache_status());
     }
-    assert_eq!(status(&world.get(&[])), "weir;hit");
+    assert_eq!(world.get(&[]).cache_status(), "weir;hit");
 }

@@ -5,7 +5,7 @@ use std::thread;
 
 use weir_tests::origin::Behaviour;
 use weir_tests::{
-    Client, Config, Gate, Gateway, GrpcHealth, Health, Origin, Serving, Signal, behaviour, eventually, never_while,
+    Client, Config, Gate, Gateway, GrpcHealth, Health, Origin, Serving, behaviour, eventually, never_while,
 };
 
 /// Often, and with patience for a busy machine: two checks that come too late fail nobody.
@@ -39,14 +39,6 @@ fn names(client: &mut Client) -> String {
 #[track_caller]
 fn becomes(client: &mut Client, expected: &str) {
     eventually(&format!("{expected:?} serve"), || (names(client) == expected).then_some(()));
-}
-
-#[track_caller]
-fn reload(gateway: &Gateway, config: &Config) {
-    let before = gateway.log_count("\"reloaded\"");
-    gateway.rewrite_config(config);
-    gateway.signal(Signal::Reload);
-    eventually("the new config holds", || (gateway.log_count("\"reloaded\"") > before).then_some(()));
 }
 
 /// Answers with one status after the other, and begins anew.
@@ -208,12 +200,12 @@ fn checks_survive_reloads_with_what_they_found() {
     becomes(&mut client, "b");
     eventually("both were checked", || (pair.b.count("/health") == 1).then_some(()));
     for seconds in 5..10 {
-        reload(&gateway, &config.clone().top(&format!("shutdown-timeout = \"{seconds}s\"")));
+        gateway.reload(&config.clone().top(&format!("shutdown-timeout = \"{seconds}s\"")));
         assert_eq!(names(&mut gateway.client()), "b");
     }
     assert_eq!((pair.a.count("/health"), pair.b.count("/health")), (1, 1), "no check began anew");
     // Without checks what they found does not count any more.
-    reload(&gateway, &Config::of(&[pair.a.url(), pair.b.url()]));
+    gateway.reload(&Config::of(&[pair.a.url(), pair.b.url()]));
     assert_eq!(names(&mut gateway.client()), "ab");
 }
 
@@ -223,7 +215,7 @@ fn checks_end_with_their_member() {
     let often = format!("path = \"/health\", {OFTEN}");
     let gateway = Gateway::start(&pair.config(&often));
     eventually("both are checked", || (pair.a.count("/health") > 1 && pair.b.count("/health") > 1).then_some(()));
-    reload(&gateway, &Config::of(&[pair.b.url()]).pool(&format!("health = {{ {often} }}")));
+    gateway.reload(&Config::of(&[pair.b.url()]).pool(&format!("health = {{ {often} }}")));
     let next = |count: usize| {
         let before = pair.b.count("/health");
         eventually("the other one is checked", || (pair.b.count("/health") >= before + count).then_some(()));

@@ -11,19 +11,12 @@ fn saying(text: &str) -> Config {
 }
 
 /// Rewrites the config, signals and waits until it holds; the port must stay the same.
-fn reload(gateway: &Gateway, config: &Config) {
-    let before = gateway.log_count("\"reloaded\"");
-    gateway.rewrite_config(config);
-    gateway.signal(Signal::Reload);
-    eventually("the new config holds", || (gateway.log_count("\"reloaded\"") > before).then_some(()));
-}
-
 #[test]
 fn a_new_config_holds_for_new_requests_even_on_old_connections() {
     let gateway = Gateway::start(&saying("one"));
     let mut kept = gateway.client();
     assert_eq!(kept.get("/").text(), "one");
-    reload(&gateway, &saying("two"));
+    gateway.reload(&saying("two"));
     assert_eq!(gateway.get("/").text(), "two");
     // A kept connection either moves to the new generation or is closed between two requests, never in one.
     let sent = kept.try_send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -43,7 +36,7 @@ fn a_bad_config_is_refused_with_all_its_problems_and_the_old_one_goes_on() {
         gateway.logged(word);
     }
     assert_eq!(gateway.get("/").text(), "one");
-    reload(&gateway, &saying("three"));
+    gateway.reload(&saying("three"));
     assert_eq!(gateway.get("/").text(), "three");
 }
 
@@ -69,7 +62,7 @@ fn a_request_under_way_ends_in_the_generation_it_began_in() {
     let mut client = gateway.client();
     client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
     one.await_requests(1);
-    reload(&gateway, &Config::to(&two));
+    gateway.reload(&Config::to(&two));
     assert_eq!(gateway.get("/").text(), "from two");
     gate.open();
     assert_eq!(client.response().text(), "from one");
@@ -83,7 +76,7 @@ fn an_upload_under_way_survives_a_reload() {
     let mut client = gateway.client();
     client.send("POST /up HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nfirst");
     one.await_requests(1);
-    reload(&gateway, &Config::to(&two));
+    gateway.reload(&Config::to(&two));
     client.send("later");
     assert_eq!(client.response().json()["body"], "firstlater");
 }
@@ -118,7 +111,7 @@ fn no_request_is_lost_while_configs_change() {
         })
         .collect();
     for _ in 0..10 {
-        reload(&gateway, &Config::to(&origin).top("threads = 2"));
+        gateway.reload(&Config::to(&origin).top("threads = 2"));
     }
     done.store(true, Ordering::Release);
     let counts: Vec<usize> = clients.into_iter().map(|client| client.join().expect("no client met an error")).collect();
@@ -128,10 +121,10 @@ fn no_request_is_lost_while_configs_change() {
 #[test]
 fn listeners_come_and_go_with_a_reload() {
     let gateway = Gateway::start(&saying("one"));
-    reload(&gateway, &saying("two").tables("[listener.side]\nbind = \"127.0.0.1:0\""));
+    gateway.reload(&saying("two").tables("[listener.side]\nbind = \"127.0.0.1:0\""));
     let (web, side) = (gateway.addr("web"), gateway.addr("side"));
     assert_eq!(Client::connect(&side).get("/").text(), "two");
-    reload(&gateway, &saying("three"));
+    gateway.reload(&saying("three"));
     assert_eq!(Client::connect(&web).get("/").text(), "three");
     eventually("the listener that is gone refuses", || weir_tests::Stream::connect(&side).is_err().then_some(()));
 }
@@ -142,7 +135,7 @@ fn connections_kept_upstream_are_kept_over_a_reload_that_does_not_concern_them_o
     let gateway = Gateway::start(&Config::to(&origin));
     for _ in 0..5 {
         gateway.get("/").expect(200);
-        reload(&gateway, &Config::to(&origin));
+        gateway.reload(&Config::to(&origin));
     }
     gateway.get("/").expect(200);
     eventually("at most one kept connection", || (origin.open_connections() <= 1).then_some(()));
@@ -154,7 +147,7 @@ fn reloading_often_does_not_grow_the_gateway() {
     let gateway = Gateway::start(&Config::to(&origin));
     let round = || {
         gateway.get("/").expect(200);
-        reload(&gateway, &Config::to(&origin));
+        gateway.reload(&Config::to(&origin));
     };
     (0..5).for_each(|_| round());
     let (memory, descriptors, threads) = (gateway.rss_kib(), gateway.descriptors(), gateway.threads());

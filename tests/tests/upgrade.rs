@@ -87,14 +87,6 @@ fn echo(client: &mut Client, text: &[u8]) {
     assert_eq!(receive(client, text.len()), text);
 }
 
-#[track_caller]
-fn reload(gateway: &Gateway, config: &Config) {
-    let before = gateway.log_count("\"reloaded\"");
-    gateway.rewrite_config(config);
-    gateway.signal(Signal::Reload);
-    eventually("the new config holds", || (gateway.log_count("\"reloaded\"") > before).then_some(()));
-}
-
 #[test]
 fn websockets_are_echoed_and_the_exchange_is_logged_at_the_tunnels_end() {
     let origin = Origin::that(behaviour::echoes_websockets());
@@ -163,12 +155,12 @@ fn a_tunnel_survives_reloads_even_those_that_take_its_route_and_its_member_away(
     echo(&mut client, b"before");
     let other = Origin::start();
     for config in [to(&origin), to(&other), Config::to(&other).route("respond = { status = 200, body = \"x\" }")] {
-        reload(&gateway, &config);
+        gateway.reload(&config);
         assert_eq!(gateway.get("/").status, 200);
         echo(&mut client, b"after a reload");
     }
     let address = gateway.addr("web");
-    reload(&gateway, &to(&other).listener("bind = \"unix:{place}/web.sock\""));
+    gateway.reload(&to(&other).listener("bind = \"unix:{place}/web.sock\""));
     eventually("its listener is gone", || Stream::connect(&address).is_err().then_some(()));
     echo(&mut client, b"without a listener");
     client.finish();

@@ -134,13 +134,6 @@ fn objects_are_on_both_shelves() {
     assert_eq!(app.requests().len(), 2);
 }
 
-fn reload(gateway: &Gateway, config: &Config) {
-    let before = gateway.log_count("\"reloaded\"");
-    gateway.rewrite_config(config);
-    gateway.signal(Signal::Reload);
-    eventually("the new config holds", || (gateway.log_count("\"reloaded\"") > before).then_some(()));
-}
-
 #[test]
 fn a_cache_that_is_taken_away_and_comes_back_has_what_it_had() {
     let (store, app) = (Store::fresh(), lengths());
@@ -152,9 +145,9 @@ fn a_cache_that_is_taken_away_and_comes_back_has_what_it_had() {
     get(&mut gateway.client(), "/a/20000");
     store.holds(1);
     for round in 1..4 {
-        reload(&gateway, &without);
+        gateway.reload(&without);
         assert_eq!(get(&mut gateway.client(), "/a/20000"), "");
-        reload(&gateway, &with);
+        gateway.reload(&with);
         eventually("it is found again", || (only_stored(&gateway, "/a/20000").status == 200).then_some(()));
         assert_eq!(app.count("/a/20000"), 1 + round);
     }
