@@ -245,8 +245,9 @@ impl Growing {
             state.feed.written += written;
             self.pay(&mut state, written);
             self.trim(&mut state);
-            state.feed.is_busy = false;
             let is_whole = state.feed.is_wanted && state.end == End::Whole && state.feed.written == state.length;
+            // Whoever says that it is whole a moment later must not begin another file in the place of this one.
+            state.feed.is_busy = is_whole;
             if state.feed.is_wanted && !is_whole {
                 state.feed.spool = Some(spool);
                 let unwritten = state.length - state.feed.written;
