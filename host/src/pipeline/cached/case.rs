@@ -253,7 +253,12 @@ impl Case<'_> {
         let Some(leader) = leader else { return };
         let failure = || Failure::of(kind, "another exchange asked for the same");
         match kind {
-            Kind::ConnectRefused | Kind::ConnectTimeout | Kind::TlsFailed | Kind::NoMember | Kind::PoolFull => {
+            Kind::ConnectRefused
+            | Kind::ConnectTimeout
+            | Kind::TlsFailed
+            | Kind::NoMember
+            | Kind::PoolFull
+            | Kind::OutOfDescriptors => {
                 leader.failed(&failure(), 1, clock::now());
             }
             Kind::ResponseTimeout | Kind::UpstreamStalled => leader.failed(&failure(), 1, clock::now()),
