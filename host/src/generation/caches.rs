@@ -106,7 +106,8 @@ impl Stores {
         let examined = plan.disk.as_ref().filter(|_| self.is_dry).map(|disk| Shelf::examine(&disk.path));
         let store = examined.unwrap_or(Ok(())).and_then(|()| Store::open(sizes, tally)).map_err(|error| {
             let path = plan.disk.as_ref().map(|disk| disk.path.display().to_string()).unwrap_or_default();
-            Problem::at(&plan.place, format!("cache \"{}\": {path}: {error}", plan.name))
+            let place = plan.disk.as_ref().map_or(&plan.place, |disk| &disk.place);
+            Problem::at(place, format!("cache \"{}\": disk: {path}: {error}", plan.name))
         })?;
         let store = Arc::new(store);
         known.entry(plan.name.clone()).or_default().push(Arc::downgrade(&store));
@@ -312,7 +313,7 @@ mod tests {
         second[0].store.settle(&of("a", "32MiB").caches[0]);
         assert_eq!(first[0].store.capacities().1, Some(32 << 20));
         let other = stores.open(&of("b", "16MiB")).err().unwrap();
-        assert!(other[0].to_string().starts_with("weir.toml:5:1: cache \"b\": "), "{}", other[0]);
+        assert!(other[0].to_string().starts_with("weir.toml:6:17: cache \"b\": disk: "), "{}", other[0]);
         assert!(Stores::dry().open(&of("b", "16MiB")).is_ok());
     }
 

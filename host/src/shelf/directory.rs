@@ -290,7 +290,7 @@ fn take_lock(root: &Path) -> io::Result<File> {
     let lock = File::open(path)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(io::Error::other("another gateway uses it")),
+        Err(TryLockError::WouldBlock) => Err(io::Error::other("another gateway uses it, or another cache of this one")),
         Err(TryLockError::Error(error)) => Err(error),
     }
 }

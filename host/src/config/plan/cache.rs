@@ -86,6 +86,8 @@ pub struct CacheDisk {
     pub size: u64,
     /// Files are on the disk itself before they count.
     pub sync: bool,
+    /// Where its path was written.
+    pub place: Place,
 }
 
 /// What answers are found by.
