@@ -8,7 +8,7 @@ use std::time::Duration;
 
 pub(super) use self::check::check_disks;
 use super::table::{Item, LONGEST, Table};
-use super::{Cache, CacheBypass, CacheDisk, CacheKey, CacheQuery, StoreCookies, condition, pool, whole};
+use super::{Cache, CacheDisk, CacheKey, CacheQuery, CacheWhen, StoreCookies, condition, pool, whole};
 use crate::message::{Name, OWN_SPACES, is_variable_name};
 
 pub(super) const COOKIES: [(&str, StoreCookies); 3] =
@@ -78,15 +78,16 @@ pub(super) fn read(name: &str, table: &Table<'_>) -> Cache {
     cache
 }
 
-/// `cache-bypass` of a route.
-pub(super) fn bypass(item: &Item<'_>) -> CacheBypass {
-    let Some(table) = item.inner_table() else { return CacheBypass::default() };
-    let bypass = CacheBypass { fields: condition::fields(&table), query: condition::query(&table) };
-    if bypass.fields.is_empty() && bypass.query.is_empty() {
-        table.problem("says nothing; conditions are header and query, as for a route");
+/// `cache-bypass` or `cache-refresh` of a route.
+pub(super) fn when(item: &Item<'_>) -> CacheWhen {
+    let Some(table) = item.inner_table() else { return CacheWhen::default() };
+    let (fields, cookies) = (condition::fields(&table), condition::cookies(&table));
+    let when = CacheWhen { fields, cookies, query: condition::query(&table) };
+    if when.is_empty() {
+        table.problem("says nothing; conditions are header and query, as for a route, and cookie");
     }
     table.finish();
-    bypass
+    when
 }
 
 /// A lifetime, or `"off"`: none is said.
@@ -276,7 +277,7 @@ fn words(item: Option<&Item<'_>>) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     for item in item.and_then(Item::list).unwrap_or_default() {
         let Some(word) = item.string() else { continue };
-        if !pool::is_token(word) {
+        if !pool::is_token(word) || word.contains('*') {
             item.wrong("a name");
         } else if words.iter().any(|known| known == word) {
             item.problem(format!("{word:?} is in the list already"));
