@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -72,10 +73,11 @@ pub struct Waiter {
 struct Shared {
     shards: Box<[Mutex<Shard>]>,
     hasher: RandomState,
-    /// Until when a key is nobody's flight.
+    /// Since when a key is nobody's flight.
     /// By a keyed hash: keys are as long as clients like, and where two meet, one is not waited for.
     alone: Cache<u64, Instant>,
-    remember: Duration,
+    /// Milliseconds for how long that is.
+    remember: AtomicU64,
     most: usize,
     bans: Arc<Bans>,
 }
@@ -113,13 +115,28 @@ impl Flights {
     pub(super) fn of(most: usize, remember: Duration, remembered: u64, bans: Arc<Bans>) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
         let alone = Cache::builder().max_capacity(remembered).eviction_policy(EvictionPolicy::lru()).build();
-        Self(Arc::new(Shared { shards, hasher: RandomState::new(), alone, remember, most, bans }))
+        let flights = Self(Arc::new(Shared {
+            shards,
+            hasher: RandomState::new(),
+            alone,
+            remember: AtomicU64::new(0),
+            most,
+            bans,
+        }));
+        flights.remember_for(remember);
+        flights
+    }
+
+    /// For how long it is remembered that nothing can be stored, from now on and of what is remembered already.
+    pub(super) fn remember_for(&self, remember: Duration) {
+        let milliseconds = u64::try_from(remember.as_millis()).unwrap_or(u64::MAX);
+        self.0.remember.store(milliseconds, Ordering::Relaxed);
     }
 
     /// Boards the flight of a key.
     #[must_use]
     pub fn board(&self, key: &Bytes, now: Instant) -> Boarding {
-        if self.0.alone.get(&self.0.hash(key)).is_some_and(|until| now < until) {
+        if self.0.is_alone(key, now) {
             return Boarding::Alone;
         }
         let mut shard = self.0.shard(key);
@@ -170,7 +187,7 @@ impl Flights {
 
     /// Nothing of this key could be stored: from now on, for a while, nobody waits for anybody.
     pub fn remember(&self, key: &Bytes, now: Instant) {
-        self.0.alone.insert(self.0.hash(key), now + self.0.remember);
+        self.0.alone.insert(self.0.hash(key), now);
     }
 
     /// How many there are.
@@ -192,7 +209,7 @@ impl Leader {
         if self.number == NOBODYS {
             return self.alone();
         }
-        self.flights.alone.insert(self.flights.hash(&self.key), now + self.flights.remember);
+        self.flights.alone.insert(self.flights.hash(&self.key), now);
         self.land(|| Landing::Uncacheable);
     }
 
@@ -354,6 +371,11 @@ impl Drop for Waiter {
 impl Shared {
     fn leader(self: &Arc<Self>, key: &Bytes, number: u64) -> Leader {
         Leader { flights: self.clone(), key: key.clone(), number, begun: self.bans.moment(), is_over: false }
+    }
+
+    fn is_alone(&self, key: &Bytes, now: Instant) -> bool {
+        let remember = Duration::from_millis(self.remember.load(Ordering::Relaxed));
+        self.alone.get(&self.hash(key)).is_some_and(|since| now.saturating_duration_since(since) < remember)
     }
 
     fn hash(&self, key: &Bytes) -> u64 {

@@ -45,6 +45,8 @@ pub(super) enum Question {
     Rest(Entry),
     /// All of what the client wants a part of.
     Fill,
+    /// All of it, whatever is stored or the client knows.
+    Anew,
     /// Which of these, that were for others, is for this client too, if one is (RFC 9111, section 4.1).
     Which(Vec<Entry>),
 }
@@ -273,6 +275,13 @@ impl Question {
                 request.fields.remove(header::IF_RANGE);
                 true
             }
+            Self::Anew => {
+                // What is about the origin's own state stays.
+                for name in [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE, header::IF_RANGE, header::RANGE] {
+                    request.fields.remove(name);
+                }
+                true
+            }
             Self::Whether(entry) => validate::ask(&mut request.fields, entry.stored()),
             Self::Which(entries) => validate::ask_variants(&mut request.fields, entries),
             Self::Rest(entry) => {
@@ -289,7 +298,7 @@ impl Question {
     /// Whether the answer says nothing about what was asked, so that the whole has to be asked for.
     fn is_unanswered(&self, head: &ResponseHead) -> bool {
         match self {
-            Self::Whole | Self::Fill => false,
+            Self::Whole | Self::Fill | Self::Anew => false,
             Self::Whether(entry) => head.status == Status::NOT_MODIFIED && !validate::is_meant(entry.stored(), head),
             Self::Which(entries) => head.status == Status::NOT_MODIFIED && validate::meant(entries, head).is_empty(),
             Self::Rest(entry) => match head.status {
@@ -302,7 +311,7 @@ impl Question {
 
     fn entry(&self) -> Option<&Entry> {
         match self {
-            Self::Whole | Self::Fill | Self::Which(_) => None,
+            Self::Whole | Self::Fill | Self::Anew | Self::Which(_) => None,
             Self::Whether(entry) | Self::Rest(entry) => Some(entry),
         }
     }
