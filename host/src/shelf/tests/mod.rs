@@ -5,6 +5,7 @@ mod kill;
 mod model;
 mod stampede;
 mod streams;
+mod variants;
 mod walks;
 
 use std::future::poll_fn;
