@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::header;
 
 use super::entry::Entry;
-use super::fetch::Question;
+use super::question::{CONDITIONS, Question};
 use super::tell::{self, Done};
 use super::{Answer, Desk, Exchange, card};
 use crate::body::Body;
@@ -33,7 +33,7 @@ pub(super) enum Turn {
     Answer(Answer),
     /// Look at the shelves again: somebody fetched it.
     Again,
-    /// This one, for all who wait; if said so, for all of it instead of a part.
+    /// This one, for all who wait; if said so, for everybody, whatever part its own client wants or has already.
     Lead(Leader, bool),
     /// This one, for itself.
     Alone,
@@ -42,13 +42,9 @@ pub(super) enum Turn {
     Failed(Option<Failure>),
 }
 
-/// The flights that an exchange may board, one after the other.
+/// The flights that an exchange may board, one after the other, and whether who leads one asks for everybody.
 #[derive(Default)]
-pub(super) struct Hope {
-    flights: VecDeque<Bytes>,
-    /// Whoever leads the first of them fetches all of it.
-    fills: bool,
-}
+pub(super) struct Hope(VecDeque<(Bytes, bool)>);
 
 /// A range that begins so far from what has come, or from the beginning, waits for nobody: at a hundred megabits in a second
 /// these come in a third of one.
@@ -67,53 +63,60 @@ impl Hope {
         why: Forward,
         entries: &[Entry],
     ) -> Self {
-        let Some((_, plan)) = desk.cache() else { return Self::default() };
+        let Some((cache, plan)) = desk.cache() else { return Self::default() };
         let fields = &request.fields;
         // Who wants nothing stored waits for nothing that is.
-        if plan.lock_timeout.is_zero() || request.method != Method::GET || why == Forward::Bypass {
+        if request.method != Method::GET || why == Forward::Bypass {
             return Self::default();
         }
-        let is_conditional = fields.contains(header::IF_NONE_MATCH) || fields.contains(header::IF_MODIFIED_SINCE);
+        let is_conditional = CONDITIONS.iter().any(|name| fields.contains(name));
         let takes_place = matches!(question, Question::Whether(entry) if entry.can_be_asked_about());
+        let waits = !plan.lock_timeout.is_zero();
         let whole = || name(key, request, entries.first().filter(|_| why == Forward::VaryMiss).map(Entry::stored));
-        let none = Self::default();
-        match (fields.contains(header::RANGE), question) {
+        let may_fill = plan.ranges_whole && plan.min_uses <= 1 && matches!(question, Question::Whole);
+        Self(match fields.contains(header::RANGE) {
             // Our own condition takes the place of the client's.
-            _ if takes_place => Self { flights: [whole()].into(), ..none },
-            _ if is_conditional => none,
-            (false, _) => Self { flights: [whole()].into(), ..none },
-            (true, Question::Whole) if plan.ranges_whole && plan.min_uses <= 1 && is_near(request) => {
-                Self { flights: [whole(), part(key, request)].into(), fills: true }
+            _ if takes_place && waits => [(whole(), false)].into(),
+            _ if takes_place => [].into(),
+            // What is not stored yet whatever comes is the client's affair alone.
+            _ if is_conditional && !(plan.conditions_whole && cache.store.will_be_used(key, plan.min_uses)) => {
+                [].into()
             }
-            (true, _) => Self { flights: [part(key, request)].into(), ..none },
-        }
+            false if is_conditional || waits => [(whole(), is_conditional)].into(),
+            true if waits && may_fill && is_near(request) && is_conditional => [(whole(), true)].into(),
+            true if waits && may_fill && is_near(request) => [(whole(), true), (part(key, request), false)].into(),
+            true if waits && !is_conditional => [(part(key, request), false)].into(),
+            _ => [].into(),
+        })
     }
 }
 
 /// Whose turn it is.
 pub(super) async fn turn(exchange: &mut Exchange, desk: &Desk, hope: Hope, why: Forward) -> Turn {
     let Some((cache, plan)) = desk.cache() else { return Turn::Alone };
-    let Hope { mut flights, mut fills } = hope;
+    let Hope(mut flights) = hope;
     for _ in 0..MOST_FLIGHTS {
-        let Some(flight) = flights.pop_front() else { break };
+        let Some((flight, is_for_all)) = flights.pop_front() else { break };
         match board(cache.store.shelf.flights(), &flight, plan.lock_timeout).await {
             None | Some(Landing::Uncacheable) => {}
             Some(Landing::Stored) => return Turn::Again,
-            Some(Landing::Leader(leader)) => return Turn::Lead(leader, fills),
+            Some(Landing::Leader(leader)) => return Turn::Lead(leader, is_for_all),
             Some(Landing::Failed(failure)) => return Turn::Failed(Some(failure)),
             Some(Landing::StandIn) => return Turn::Failed(None),
             Some(Landing::Follow(follow)) => match follow_up(exchange, desk, follow, why) {
                 Ok(answer) => return Turn::Answer(answer),
-                Err(other) => flights.extend(other.filter(|other| *other != flight)),
+                Err(other) => flights.extend(other.filter(|other| *other != flight).map(|other| (other, is_for_all))),
             },
         }
-        fills = false;
     }
     Turn::Alone
 }
 
 /// `None`: nobody else's answer would be for this one.
 async fn board(flights: &Flights, flight: &Bytes, patience: clock::Duration) -> Option<Landing> {
+    if patience.is_zero() {
+        return flights.aside(flight, clock::now()).map(Landing::Leader);
+    }
     match flights.board(flight, clock::now()) {
         Boarding::Alone => None,
         Boarding::Leader(leader) => Some(Landing::Leader(leader)),
@@ -138,7 +141,7 @@ fn follow_up(exchange: &mut Exchange, desk: &Desk, follow: Follow, why: Forward)
     let ttl = Some(stored.policy.ttl(now));
     let done = Done { is_collapsed: true, ttl, ..Done::forwarded(why) };
     tell::tell(exchange, plan, &mut head.fields, done);
-    Ok(Answer { head, body, upstream: None, said: None })
+    Ok(Answer { head, body, upstream: stored.version, said: None })
 }
 
 /// What is being written, as if it were whole. Without a length, its length only counts for what is said of it.
