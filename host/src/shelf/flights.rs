@@ -149,6 +149,21 @@ impl Flights {
         Boarding::Waiter(Waiter { flights: self.0.clone(), key: key.clone(), seat: number, landing })
     }
 
+    /// The same for who has no use for what is being written any more: it is nobody's flight from now on, and the first who
+    /// comes fetches for all again.
+    #[must_use]
+    pub fn board_after(&self, old: &Follow, key: &Bytes, now: Instant) -> Boarding {
+        let mut shard = self.0.shard(key);
+        if let Some(flight) = shard.flights.get_mut(key)
+            && let Some(&(writer, _)) = flight.written.as_ref().filter(|(_, written)| written.is_of(old))
+        {
+            flight.leave(writer);
+            shard.tidy(key);
+        }
+        drop(shard);
+        self.board(key, now)
+    }
+
     /// A flight of one's own, for whoever confirms what is stale while others use it. `None` if somebody does already.
     #[must_use]
     pub fn lead(&self, key: &Bytes, now: Instant) -> Option<Leader> {

@@ -103,10 +103,11 @@ async fn serve(
     key: Bytes,
 ) -> ControlFlow<Answer, Answer> {
     let shelf = &cache.store.shelf;
-    let (mut waits, mut waited) = (0, None);
+    let (mut waits, mut waited, since) = (0, None, clock::wall());
     let mut entries = entry::at_hand(shelf, &key, &cache.knobs);
     loop {
         let found = look(exchange, cache, &key, &mut entries).await;
+        let found = flight::as_it_came(found, &mut entries, &exchange.facts.request, &cache.knobs, since);
         if let Found::Use { at, is_stale, revalidate } = found
             && let Some(entry) = entries.get(at)
             && let Some(answer) = hit(exchange, desk, entry, is_stale || revalidate, waited)
