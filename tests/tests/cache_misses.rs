@@ -533,3 +533,34 @@ fn who_came_late_has_its_own_patience() {
     }
     assert_eq!(world.app.count("/a"), 2);
 }
+
+#[test]
+fn a_file_that_the_upstream_names_is_asked_for_by_what_the_client_has_and_wants() {
+    let place = weir_tests::Place::fresh();
+    std::fs::write(place.join("a.txt"), "0123456789").unwrap();
+    let file = place.join("a.txt").display().to_string();
+    let root = format!("[root.files]\npath = \"{}\"", place.path().display());
+    let world = World::with("", &root);
+    world.app.otherwise(behaviour::answers_with(200, &[("X-Sendfile", &file)], ""));
+    let tag = world.get("/first", &[]).expect(200).field("etag");
+    for (number, (fields, status)) in [
+        (&[("If-None-Match", tag.as_str())][..], 304),
+        (&[("Range", "bytes=2-3")], 206),
+        (&[("Range", "bytes=2-3"), ("If-None-Match", "\"other\"")], 206),
+        (&[], 200),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let target = format!("/{number}");
+        for _ in 0..2 {
+            let answer = world.get(&target, fields);
+            let expected = match status {
+                304 => "",
+                206 => "23",
+                _ => "0123456789",
+            };
+            assert_eq!((answer.status, answer.text().as_str()), (status, expected), "{fields:?}");
+        }
+    }
+}

@@ -195,7 +195,7 @@ fn is_near(request: &RequestHead) -> bool {
 /// The flight of a key, among those who have credentials, and for those who say the same where an answer varies.
 fn name(key: &Bytes, request: &RequestHead, answer: Option<&Stored>) -> Bytes {
     let has_credentials = request.fields.contains(header::AUTHORIZATION);
-    let selection = answer.and_then(|answer| Selection::of(&answer.head.fields, &request.fields));
+    let selection = answer.and_then(|answer| Selection::like(&answer.head.fields, &request.fields));
     match selection.filter(|selection| !selection.is_empty()) {
         None if !has_credentials => key.clone(),
         selection => beside(key, (has_credentials, selection)),
