@@ -30,7 +30,7 @@ use super::walk::After;
 use crate::kernel::Threads;
 
 /// What a shelf on a disk is told.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DiskSizes {
     /// Its directory; made if there is none.
     pub directory: PathBuf,
@@ -52,10 +52,13 @@ pub struct DiskSizes {
 #[derive(Debug)]
 pub(super) struct Disk {
     pub(super) directory: Directory,
-    pub(super) sizes: DiskSizes,
     /// What of the sizes may change while it is used.
     capacity: AtomicU64,
     most: AtomicU64,
+    in_index: AtomicU64,
+    is_synced: AtomicBool,
+    wants_sync: AtomicBool,
+    settling: Mutex<()>,
     pub(super) threads: Arc<Threads>,
     pub(super) bans: Arc<Bans>,
     pub(super) failures: AtomicU64,
@@ -101,7 +104,7 @@ impl Disk {
         threads: Arc<Threads>,
         now: SystemTime,
     ) -> io::Result<Arc<Self>> {
-        let directory = Directory::take(&sizes.directory, seconds(now))?;
+        let directory = Directory::take(&sizes.directory, sizes.sync, seconds(now))?;
         let open = Cache::builder()
             .max_capacity(sizes.open * u64::from(OPEN_WEIGHT))
             .weigher(|_: &u64, open: &Arc<Open>| open.weight())
@@ -112,7 +115,10 @@ impl Disk {
             directory,
             capacity: AtomicU64::new(sizes.capacity),
             most: AtomicU64::new(sizes.most),
-            sizes,
+            in_index: AtomicU64::new(sizes.index),
+            is_synced: AtomicBool::new(sizes.sync),
+            wants_sync: AtomicBool::new(sizes.sync),
+            settling: Mutex::new(()),
             bans,
             open,
             failures: AtomicU64::new(0),
@@ -162,7 +168,7 @@ impl Disk {
 
     /// Puts what was asked for more than once into memory too. It was found after that moment.
     fn raise(self: &Arc<Self>, open: &Arc<Open>, memory: &Arc<Memory>, begun: Moment) {
-        let is_worth_it = open.length <= memory.most() && self.threads.waiting() < BUSY;
+        let is_worth_it = memory.takes(open.length) && self.threads.waiting() < BUSY;
         if !is_worth_it || open.is_rising.swap(true, Ordering::Relaxed) {
             return;
         }
@@ -188,13 +194,38 @@ impl Disk {
     }
 
     /// Other sizes from now on. What has to leave for them leaves on a thread that may wait.
-    pub(super) fn resize(self: &Arc<Self>, capacity: u64, most: u64) {
-        self.capacity.store(capacity, Ordering::Relaxed);
-        self.most.store(most, Ordering::Relaxed);
+    pub(super) fn resize(self: &Arc<Self>, sizes: &DiskSizes) {
+        self.capacity.store(sizes.capacity, Ordering::Relaxed);
+        self.most.store(sizes.most, Ordering::Relaxed);
+        self.in_index.store(sizes.index, Ordering::Relaxed);
+        self.wants_sync.store(sizes.sync, Ordering::Release);
         let disk = self.clone();
         self.threads.give(move || {
+            disk.settle_sync();
             disk.reserve(0);
         });
+    }
+
+    /// Whether what is written and what is forgotten is on the disk itself before it counts.
+    pub(super) fn is_synced(&self) -> bool {
+        self.is_synced.load(Ordering::Acquire)
+    }
+
+    /// Until it is as wanted, whatever was wanted last meanwhile. Waits for the disk.
+    fn settle_sync(&self) {
+        let _one = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = self.wants_sync.load(Ordering::Acquire);
+        if wanted == self.is_synced() {
+            return;
+        }
+        // Whoever asks does so behind his work: who is told that nothing has to be synced has done what this finds.
+        self.is_synced.store(true, Ordering::Release);
+        let settled = if wanted { self.directory.tighten() } else { self.directory.loosen() };
+        match settled {
+            Ok(()) => self.is_synced.store(wanted, Ordering::Release),
+            // More is synced than has to be, which harms nobody.
+            Err(error) => self.troubled(Doing::Write, &error),
+        }
     }
 
     /// Whether so much more can be written now, and ever.
@@ -263,7 +294,7 @@ impl Disk {
                 Purge::Hard => self.discard(*number),
             }
         }
-        if self.sizes.sync && purge == Purge::Hard {
+        if self.is_synced() && purge == Purge::Hard {
             let synced = self.directory.sync(numbers.iter().copied());
             let _ = synced.inspect_err(|error| self.troubled(Doing::Remove, error));
         }
@@ -314,7 +345,7 @@ impl Disk {
         loop {
             let mut index = self.index();
             if index.bytes + index.reserved + bytes <= self.capacity.load(Ordering::Relaxed)
-                && index.memory <= self.sizes.index
+                && index.memory <= self.in_index.load(Ordering::Relaxed)
             {
                 index.reserved += bytes;
                 return true;
@@ -408,7 +439,7 @@ impl Disk {
             let changed = file.metadata()?.modified()?;
             let is_written = format::amend(&file, sequence, label, is_stale)?;
             file.set_modified(changed)?;
-            if self.sizes.sync {
+            if self.is_synced() {
                 file.sync_data()?;
             }
             Ok(is_written)

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -74,10 +75,11 @@ pub struct Waiter {
 struct Shared {
     shards: Box<[Mutex<Shard>]>,
     hasher: RandomState,
-    /// Until when a key is nobody's flight.
+    /// Since when a key is nobody's flight.
     /// By a keyed hash: keys are as long as clients like, and where two meet, one is not waited for.
     alone: Cache<u64, Instant>,
-    remember: Duration,
+    /// Milliseconds for how long that is.
+    remember: AtomicU64,
     most: usize,
     bans: Arc<Bans>,
 }
@@ -97,13 +99,28 @@ impl Flights {
     pub(super) fn of(most: usize, remember: Duration, remembered: u64, bans: Arc<Bans>) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
         let alone = Cache::builder().max_capacity(remembered).eviction_policy(EvictionPolicy::lru()).build();
-        Self(Arc::new(Shared { shards, hasher: RandomState::new(), alone, remember, most, bans }))
+        let flights = Self(Arc::new(Shared {
+            shards,
+            hasher: RandomState::new(),
+            alone,
+            remember: AtomicU64::new(0),
+            most,
+            bans,
+        }));
+        flights.remember_for(remember);
+        flights
+    }
+
+    /// For how long it is remembered that nothing can be stored, from now on and of what is remembered already.
+    pub(super) fn remember_for(&self, remember: Duration) {
+        let milliseconds = u64::try_from(remember.as_millis()).unwrap_or(u64::MAX);
+        self.0.remember.store(milliseconds, Ordering::Relaxed);
     }
 
     /// Boards the flight of a key.
     #[must_use]
     pub fn board(&self, key: &Bytes, now: Instant) -> Boarding {
-        if self.is_remembered(key, now) {
+        if self.0.is_alone(key, now) {
             return Boarding::Alone;
         }
         let mut shard = self.0.shard(key);
@@ -132,6 +149,21 @@ impl Flights {
         Boarding::Waiter(Waiter { flights: self.0.clone(), key: key.clone(), seat: number, landing })
     }
 
+    /// The same for who has no use for what is being written any more: it is nobody's flight from now on, and the first who
+    /// comes fetches for all again.
+    #[must_use]
+    pub fn board_after(&self, old: &Follow, key: &Bytes, now: Instant) -> Boarding {
+        let mut shard = self.0.shard(key);
+        if let Some(flight) = shard.flights.get_mut(key)
+            && let Some(&(writer, _)) = flight.written.as_ref().filter(|(_, written)| written.is_of(old))
+        {
+            flight.leave(writer);
+            shard.tidy(key);
+        }
+        drop(shard);
+        self.board(key, now)
+    }
+
     /// A flight of one's own, for whoever confirms what is stale while others use it. `None` if somebody does already.
     #[must_use]
     pub fn lead(&self, key: &Bytes, now: Instant) -> Option<Leader> {
@@ -157,11 +189,7 @@ impl Flights {
     /// For who fetches what others could use, where nobody waits; `None` where it is known that nothing of it can be stored.
     #[must_use]
     pub fn aside(&self, key: &Bytes, now: Instant) -> Option<Leader> {
-        (!self.is_remembered(key, now)).then(|| self.0.leader(key, NOBODYS))
-    }
-
-    fn is_remembered(&self, key: &Bytes, now: Instant) -> bool {
-        self.0.alone.get(&self.0.hash(key)).is_some_and(|until| now < until)
+        (!self.0.is_alone(key, now)).then(|| self.0.leader(key, NOBODYS))
     }
 
     /// How many there are.
@@ -183,7 +211,7 @@ impl Leader {
         if !self.is_heard {
             return self.alone();
         }
-        self.flights.alone.insert(self.flights.hash(&self.key), now + self.flights.remember);
+        self.flights.alone.insert(self.flights.hash(&self.key), now);
         self.land(|| Landing::Uncacheable);
     }
 
@@ -366,6 +394,11 @@ impl Shared {
     fn leader(self: &Arc<Self>, key: &Bytes, number: u64) -> Leader {
         let begun = self.bans.moment();
         Leader { flights: self.clone(), key: key.clone(), number, begun, is_heard: true, is_over: false }
+    }
+
+    fn is_alone(&self, key: &Bytes, now: Instant) -> bool {
+        let remember = Duration::from_millis(self.remember.load(Ordering::Relaxed));
+        self.alone.get(&self.hash(key)).is_some_and(|since| now.saturating_duration_since(since) < remember)
     }
 
     fn hash(&self, key: &Bytes) -> u64 {

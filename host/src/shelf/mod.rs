@@ -15,11 +15,13 @@ mod format;
 mod growing;
 mod growth;
 mod index;
+mod known;
 mod memory;
 mod object;
 mod opened;
 mod seal;
 mod sweep;
+mod tables;
 mod tags;
 mod target;
 mod trouble;
@@ -49,9 +51,9 @@ use self::{bans::Bans, disk::Disk, memory::Memory, walk::Walk, writing::Takes};
 use crate::kernel::Threads;
 
 /// What a shelf is told.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sizes {
-    /// Objects in memory, if there are to be any.
+    /// Objects in memory, if there are ever to be any.
     pub memory: Option<MemorySizes>,
     /// Objects on a disk, if there are to be any.
     pub disk: Option<DiskSizes>,
@@ -60,16 +62,16 @@ pub struct Sizes {
 }
 
 /// Of the shelf in memory.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemorySizes {
-    /// Bytes of all objects with their labels at most; what is being written may take a quarter of it in addition.
+    /// Bytes of all objects with their labels at most, zero for none; what is being written may take a quarter of it in addition.
     pub capacity: u64,
     /// The longest content.
     pub most: u64,
 }
 
 /// Of flights.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FlightSizes {
     /// How many may wait for one.
     pub waiters: usize,
@@ -172,7 +174,7 @@ impl Shelf {
         leader: Option<Leader>,
     ) -> Result<Writing, Option<Leader>> {
         let length = expected.unwrap_or(0);
-        let memory = self.memory.as_ref().is_some_and(|memory| length <= memory.most());
+        let memory = self.memory.as_ref().is_some_and(|memory| memory.takes(length));
         let disk = self.disk.as_ref().is_some_and(|disk| disk.takes(&label, length));
         if !label.is_storable() || !memory && !disk {
             let number = self.number();
@@ -236,11 +238,15 @@ impl Shelf {
         self.numbers.fetch_add(1, Ordering::AcqRel)
     }
 
-    /// Another longest content, and another capacity of the disk, from now on. What has to leave leaves in the background.
-    pub fn resize(&self, most: u64, disk: Option<u64>) {
-        self.memory.iter().for_each(|memory| memory.resize(most));
-        if let (Some(disk), Some(capacity)) = (&self.disk, disk) {
-            disk.resize(capacity, most);
+    /// Other sizes from now on, of the same shelves in the same directory. What has to leave, and what is carried over into a
+    /// memory of another size, does so in the background.
+    pub fn resize(&self, sizes: &Sizes) {
+        self.flights.remember_for(sizes.flights.remember);
+        if let (Some(memory), Some(sizes)) = (&self.memory, &sizes.memory) {
+            memory.resize(sizes.capacity, sizes.most, &self.threads);
+        }
+        if let (Some(disk), Some(sizes)) = (&self.disk, &sizes.disk) {
+            disk.resize(sizes);
         }
     }
 

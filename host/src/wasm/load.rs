@@ -130,7 +130,7 @@ fn configured(mut inner: Inner, world: World) -> Result<Filter, LoadError> {
                 .build()
                 .map_err(|error| LoadError::Failed(error.to_string()))?;
             let activity = filter.0.engine.activity();
-            let live = Live::make(&filter, FIRST_CONFIGURE, &activity);
+            let live = Live::make(&filter, FIRST_CONFIGURE, &activity, None);
             runtime.block_on(live).map(|(_, answer)| answer).map_err(|failure| LoadError::Failed(failure.detail))
         });
         asked.join().unwrap_or_else(|_| Err(LoadError::Failed("the gateway failed while configuring it".to_owned())))

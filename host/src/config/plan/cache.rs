@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{FieldMatch, Network, QueryMatch};
+use super::{CookieMatch, FieldMatch, Network, QueryMatch};
 use crate::config::Place;
 use crate::message::Name;
 
@@ -88,6 +88,8 @@ pub struct CacheDisk {
     pub size: u64,
     /// Files are on the disk itself before they count.
     pub sync: bool,
+    /// Where its path was written.
+    pub place: Place,
 }
 
 /// What answers are found by.
@@ -135,11 +137,21 @@ pub enum StoreCookies {
     Always,
 }
 
-/// When a request goes past its route's cache: when any of these holds.
+/// Which requests a route's cache treats otherwise: those of which any of these holds.
 #[derive(Debug, Clone, Default)]
-pub struct CacheBypass {
+pub struct CacheWhen {
     /// On header fields.
     pub fields: Vec<FieldMatch>,
+    /// On cookies.
+    pub cookies: Vec<CookieMatch>,
     /// On the query.
     pub query: Vec<QueryMatch>,
+}
+
+impl CacheWhen {
+    /// Whether it is about none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty() && self.cookies.is_empty() && self.query.is_empty()
+    }
 }

@@ -4,7 +4,7 @@ use super::keys::Keys;
 use super::{Writer, condition, key, list, networks, path_text, text};
 use crate::config::cache::{COOKIES, FETCHED};
 use crate::config::value::{write_duration, write_size};
-use crate::config::{Cache, CacheBypass, CacheKey, CacheQuery, whole};
+use crate::config::{Cache, CacheKey, CacheQuery, CacheWhen, whole};
 use crate::message::Name;
 
 pub(super) fn write(out: &mut Writer, cache: &Cache) {
@@ -54,14 +54,17 @@ pub(super) fn write(out: &mut Writer, cache: &Cache) {
     out.key("x-cache", cache.x_cache);
 }
 
-/// `cache-bypass` of a route.
-pub(super) fn bypass(bypass: &CacheBypass) -> String {
+/// `cache-bypass` or `cache-refresh` of a route.
+pub(super) fn when(when: &CacheWhen) -> String {
     let mut keys = Keys::default();
-    if !bypass.fields.is_empty() {
-        keys.key("header", list(bypass.fields.iter().map(|field| condition(field.name.as_str(), &field.test))));
+    if !when.fields.is_empty() {
+        keys.key("header", list(when.fields.iter().map(|field| condition(field.name.as_str(), &field.test))));
     }
-    if !bypass.query.is_empty() {
-        keys.key("query", list(bypass.query.iter().map(|query| condition(&query.name, &query.test))));
+    if !when.query.is_empty() {
+        keys.key("query", list(when.query.iter().map(|query| condition(&query.name, &query.test))));
+    }
+    if !when.cookies.is_empty() {
+        keys.key("cookie", list(when.cookies.iter().map(|cookie| condition(&cookie.name, &cookie.test))));
     }
     keys.table()
 }

@@ -132,7 +132,12 @@ impl Case<'_> {
         // Who has waited for half of that time would wait for half as long again.
         let since = now.checked_sub(took / 2).unwrap_or(now);
         match kind {
-            Kind::ConnectRefused | Kind::ConnectTimeout | Kind::TlsFailed | Kind::NoMember | Kind::PoolFull => {
+            Kind::ConnectRefused
+            | Kind::ConnectTimeout
+            | Kind::TlsFailed
+            | Kind::NoMember
+            | Kind::PoolFull
+            | Kind::OutOfDescriptors => {
                 leader.failed(&failure(), 1, now);
             }
             Kind::ResponseTimeout | Kind::UpstreamStalled => leader.overdue(&failure(), since, now),

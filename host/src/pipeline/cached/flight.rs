@@ -23,9 +23,10 @@ use crate::cache::vary::Selection;
 use crate::cache::{Knobs, Stored};
 use crate::clock;
 use crate::failure::Failure;
+use crate::generation::Cache;
 use crate::message::ranges::{self, Piece};
 use crate::message::{Method, RequestHead, ResponseHead, Status, Value};
-use crate::shelf::{Boarding, Flights, Follow, Landing, Leader};
+use crate::shelf::{Boarding, Follow, Landing, Leader};
 
 /// Who asks the origin, if anybody has to.
 pub(super) enum Turn {
@@ -95,15 +96,16 @@ impl Hope {
 pub(super) async fn turn(exchange: &mut Exchange, desk: &Desk, hope: Hope, why: Forward) -> Turn {
     let Some((cache, plan)) = desk.cache() else { return Turn::Alone };
     let Hope(mut flights) = hope;
+    let since = clock::wall();
     for _ in 0..MOST_FLIGHTS {
         let Some((flight, is_for_all)) = flights.pop_front() else { break };
-        match board(cache.store.shelf.flights(), &flight, plan.lock_timeout).await {
+        match board(cache, &flight, plan.lock_timeout, since).await {
             None | Some(Landing::Uncacheable) => {}
             Some(Landing::Stored) => return Turn::Again,
             Some(Landing::Leader(leader)) => return Turn::Lead(leader, is_for_all),
             Some(Landing::Failed(failure)) => return Turn::Failed(Some(failure)),
             Some(Landing::StandIn) => return Turn::Failed(None),
-            Some(Landing::Follow(follow)) => match follow_up(exchange, desk, follow, why) {
+            Some(Landing::Follow(follow)) => match follow_up(exchange, desk, follow, why, since) {
                 Ok(answer) => return Turn::Answer(answer),
                 Err(other) => flights.extend(other.filter(|other| *other != flight).map(|other| (other, is_for_all))),
             },
@@ -113,22 +115,73 @@ pub(super) async fn turn(exchange: &mut Exchange, desk: &Desk, hope: Hope, why: 
 }
 
 /// `None`: nobody else's answer would be for this one.
-async fn board(flights: &Flights, flight: &Bytes, patience: clock::Duration) -> Option<Landing> {
+async fn board(cache: &Cache, flight: &Bytes, patience: clock::Duration, since: SystemTime) -> Option<Landing> {
+    let flights = cache.store.shelf.flights();
     if patience.is_zero() {
         return flights.aside(flight, clock::now()).map(Landing::Leader);
     }
-    match flights.board(flight, clock::now()) {
+    let landing = land(flights.board(flight, clock::now()), patience).await;
+    match landing {
+        Some(Landing::Follow(old)) if is_over(&old, &cache.knobs, since) => {
+            land(flights.board_after(&old, flight, clock::now()), patience).await
+        }
+        landing => landing,
+    }
+}
+
+async fn land(boarding: Boarding, patience: clock::Duration) -> Option<Landing> {
+    match boarding {
         Boarding::Alone => None,
         Boarding::Leader(leader) => Some(Landing::Leader(leader)),
         Boarding::Waiter(waiter) => Some(waiter.wait(patience).await),
     }
 }
 
+/// Whether what is being written was fresh when it came, and is not for who asks since then.
+fn is_over(follow: &Follow, knobs: &Knobs, since: SystemTime) -> bool {
+    let policy = card::read(&follow.label().head, None, knobs).map(|stored| stored.policy);
+    policy.is_some_and(|policy| policy.answered < since && policy.came_fresh() && !policy.is_fresh(since))
+}
+
+/// What is stored, as who has waited for it sees it: it was not there when that one asked.
+pub(super) fn as_it_came(
+    found: Found,
+    entries: &mut [Entry],
+    request: &RequestHead,
+    knobs: &Knobs,
+    since: SystemTime,
+) -> Found {
+    let Found::Validate { at, why: Forward::Stale } = found else { return found };
+    let Some(entry) = entries.get_mut(at) else { return found };
+    let policy = entry.stored().policy.clone();
+    if policy.answered < since || !policy.came_fresh() {
+        return found;
+    }
+    let seen = Stored { policy: policy.as_it_came(), ..entry.stored().clone() };
+    let now = clock::wall();
+    match lookup::look(&[&seen], request, now, knobs) {
+        Found::Use { is_stale, revalidate, .. } => {
+            *entry = entry.with(seen);
+            Found::Use { at, is_stale, revalidate }
+        }
+        _ => found,
+    }
+}
+
 /// An answer from what another exchange is fetching, if it is for this request, too; or another flight that may be.
-fn follow_up(exchange: &mut Exchange, desk: &Desk, follow: Follow, why: Forward) -> Result<Answer, Option<Bytes>> {
+fn follow_up(
+    exchange: &mut Exchange,
+    desk: &Desk,
+    follow: Follow,
+    why: Forward,
+    since: SystemTime,
+) -> Result<Answer, Option<Bytes>> {
     let (cache, plan) = desk.cache().ok_or(None)?;
     let now = clock::wall();
-    let stored = stored(&follow, &cache.knobs).ok_or(None)?;
+    let mut stored = stored(&follow, &cache.knobs).ok_or(None)?;
+    if since <= stored.policy.answered {
+        stored.policy = stored.policy.as_it_came();
+    }
     let request = &exchange.facts.request;
     match lookup::look(&[&stored], request, now, &cache.knobs) {
         Found::Use { revalidate: false, .. } => {}

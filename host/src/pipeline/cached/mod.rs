@@ -21,6 +21,7 @@ mod tee;
 mod tell;
 mod words;
 
+use std::borrow::Cow;
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::rc::Rc;
 
@@ -34,13 +35,14 @@ use self::question::{Errand, Question};
 use self::tell::Done;
 use super::route::Routed;
 use super::{Answer, Exchange};
-use crate::cache::key::Key;
+use crate::cache::key::{self, Key};
 use crate::cache::lookup::{self, Found};
 use crate::cache::status::Forward;
+use crate::cache::storable;
 use crate::clock;
-use crate::config;
+use crate::config::{self, CacheWhen};
 use crate::generation::{Cache, Local, Outcome, RouteKey};
-use crate::message::{Facts, Status, query};
+use crate::message::{Facts, RequestHead, Status, query};
 
 /// The cache of an exchange's route.
 #[derive(Clone)]
@@ -84,6 +86,11 @@ pub(super) async fn act(exchange: &mut Exchange, mut routed: Routed) -> ControlF
         let errand = Errand { key, question, why, leader: None, is_for_all: false, keeps: false };
         return fetch::fetch(exchange, routed, &desk, errand).await;
     }
+    if desk.is_refreshed(&exchange.facts) && storable::is_looked_up(&exchange.facts.request.method, &cache.knobs) {
+        let question = Question::Whole.for_all(&exchange.facts.request);
+        let errand = Errand { key, question, why: Forward::Bypass, leader: None, is_for_all: true, keeps: true };
+        return fetch::fetch(exchange, routed, &desk, errand).await;
+    }
     serve(exchange, routed, &desk, cache, key).await
 }
 
@@ -96,10 +103,11 @@ async fn serve(
     key: Bytes,
 ) -> ControlFlow<Answer, Answer> {
     let shelf = &cache.store.shelf;
-    let (mut waits, mut waited) = (0, None);
+    let (mut waits, mut waited, since) = (0, None, clock::wall());
     let mut entries = entry::at_hand(shelf, &key, &cache.knobs);
     loop {
         let found = look(exchange, cache, &key, &mut entries).await;
+        let found = flight::as_it_came(found, &mut entries, &exchange.facts.request, &cache.knobs, since);
         if let Found::Use { at, is_stale, revalidate } = found
             && let Some(entry) = entries.get(at)
             && let Some(answer) = hit(exchange, desk, entry, is_stale || revalidate, waited)
@@ -171,7 +179,7 @@ impl Desk {
 
     fn key(&self, facts: &Facts, content: Option<&str>) -> Key {
         let Some((cache, plan)) = self.cache() else { return Key::of(&facts.request, &Default::default(), &[]) };
-        let apart = self.local.generation.route(self.route).and_then(apart::of_route);
+        let apart = self.plan().and_then(apart::of_route);
         let mut parts = words::parts(&facts.variables, &plan.key.variables);
         parts.extend(apart::of_claims(&facts.request, &plan.key));
         parts.extend(apart.as_deref().map(|apart| (ROUTE, apart)));
@@ -207,15 +215,30 @@ impl Desk {
     }
 
     fn is_bypassed(&self, facts: &Facts) -> bool {
-        let by_filter = words::is_bypass(&facts.variables);
-        let Some(route) = self.local.generation.route(self.route) else { return by_filter };
-        let (bypass, request) = (&route.cache_bypass, &facts.request);
-        by_filter
-            || bypass.fields.iter().any(|condition| condition.test.holds_for(request.fields.lines(&condition.name)))
-            || bypass.query.iter().any(|condition| {
-                condition.test.holds(query::values(request.query().unwrap_or_default(), &condition.name))
-            })
+        words::is_bypass(&facts.variables)
+            || self.plan().is_some_and(|route| is_meant(&route.cache_bypass, &facts.request))
     }
+
+    fn is_refreshed(&self, facts: &Facts) -> bool {
+        self.plan().is_some_and(|route| is_meant(&route.cache_refresh, &facts.request))
+    }
+
+    fn plan(&self) -> Option<&config::Route> {
+        self.local.generation.route(self.route)
+    }
+}
+
+/// Whether any of the conditions holds.
+fn is_meant(when: &CacheWhen, request: &RequestHead) -> bool {
+    when.fields.iter().any(|condition| condition.test.holds_for(request.fields.lines(&condition.name)))
+        || when
+            .query
+            .iter()
+            .any(|condition| condition.test.holds(query::values(request.query().unwrap_or_default(), &condition.name)))
+        || when.cookies.iter().any(|condition| {
+            let values = key::cookies(&request.fields, &condition.name);
+            condition.test.holds(values.map(|value| Cow::Borrowed(str::from_utf8(value).unwrap_or("\u{fffd}"))))
+        })
 }
 
 /// Tells what the route's filters said of an answer to its cache when it was too late.
