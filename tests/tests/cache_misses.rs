@@ -317,6 +317,7 @@ fn what_is_gone_or_not_to_be_stored_any_more_stands_in_for_nothing() {
     for (number, (status, fields, asks, after)) in [
         (404, &[][..], &[][..], 503),
         (410, &[("Set-Cookie", "a=1")], &[], 503),
+        (404, &[], &[("If-Match", "\"one\"")], 503),
         (200, &[("Cache-Control", "no-store")], &[], 503),
         (301, &[("Cache-Control", "no-store"), ("Location", "/x")], &[], 503),
         // These are about who asked, or for once.

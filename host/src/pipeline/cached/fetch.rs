@@ -128,7 +128,7 @@ async fn ask(
             match case.try_keep(exchange, answer, leader) {
                 Kept::Yes(answer) => answer,
                 Kept::No(answer, detail) => {
-                    question.entry().into_iter().for_each(|entry| case.supersede(entry, &answer.head, detail));
+                    Box::pin(case.supersede(&question, &answer.head, detail)).await;
                     case.pass(exchange, answer, detail)
                 }
             }
