@@ -130,8 +130,12 @@ pub fn named(response: &Fields) -> Option<Vec<Name>> {
 /// Whether a request has a value.
 fn is_same(name: &Name, value: Option<&[u8]>, request: &Fields) -> bool {
     // What is in no coding can be read by everybody, and this is asked of what is stored.
-    codings(name, request, b"").is_some_and(|codings| Some(&*codings) == value)
-        || normal(name, request).as_deref() == value
+    if codings(name, request, b"").is_some_and(|codings| Some(&*codings) == value) {
+        return true;
+    }
+    // Then another form of the same says nothing else.
+    let is_known = *name == header::ACCEPT_ENCODING && value.is_some_and(weights::are_known);
+    !is_known && normal(name, request).as_deref() == value
 }
 
 /// Of `Accept-Encoding`, what is said of known codings, if that is enough to read what is in these.
