@@ -417,6 +417,22 @@ fn who_waited_is_told_and_counted_as_such_however_it_got_it() {
 }
 
 #[test]
+fn who_waited_in_vain_is_told_that_too() {
+    let world = World::start();
+    let gate = Gate::closed();
+    let own = behaviour::answers_with(200, &[("Cache-Control", "no-store")], "own");
+    world.app.on("/a", behaviour::waits_for(&gate, own));
+    let clients: Vec<Client> = (0..20).map(|_| world.asks("/a", "")).collect();
+    world.app.await_requests(1);
+    world.settle();
+    gate.open();
+    let said: Vec<String> = clients.into_iter().map(|mut client| client.response().cache_status()).collect();
+    let in_vain = said.iter().filter(|said| *said == "weir;fwd=uri-miss;collapsed=?0;detail=no-store").count();
+    assert_eq!(in_vain, 19, "{said:?}");
+    assert_eq!(world.get("/a", &[]).cache_status(), "weir;fwd=uri-miss;detail=no-store");
+}
+
+#[test]
 fn codings_that_anybody_can_make_up_make_no_variants() {
     let world = World::start();
     world.app.on(
