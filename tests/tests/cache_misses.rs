@@ -317,6 +317,7 @@ fn what_is_gone_or_not_to_be_stored_any_more_stands_in_for_nothing() {
     for (number, (status, fields, asks, after)) in [
         (404, &[][..], &[][..], 503),
         (410, &[("Set-Cookie", "a=1")], &[], 503),
+        (404, &[], &[("If-Match", "\"one\"")], 503),
         (200, &[("Cache-Control", "no-store")], &[], 503),
         (301, &[("Cache-Control", "no-store"), ("Location", "/x")], &[], 503),
         // These are about who asked, or for once.
@@ -413,6 +414,22 @@ fn who_waited_is_told_and_counted_as_such_however_it_got_it() {
         let collapsed = said.iter().filter(|said| **said == format!("weir;fwd={why};collapsed")).count();
         assert_eq!((collapsed, world.app.count("/a")), (29, before + 1), "{said:?}");
     }
+}
+
+#[test]
+fn who_waited_in_vain_is_told_that_too() {
+    let world = World::start();
+    let gate = Gate::closed();
+    let own = behaviour::answers_with(200, &[("Cache-Control", "no-store")], "own");
+    world.app.on("/a", behaviour::waits_for(&gate, own));
+    let clients: Vec<Client> = (0..20).map(|_| world.asks("/a", "")).collect();
+    world.app.await_requests(1);
+    world.settle();
+    gate.open();
+    let said: Vec<String> = clients.into_iter().map(|mut client| client.response().cache_status()).collect();
+    let in_vain = said.iter().filter(|said| *said == "weir;fwd=uri-miss;collapsed=?0;detail=no-store").count();
+    assert_eq!(in_vain, 19, "{said:?}");
+    assert_eq!(world.get("/a", &[]).cache_status(), "weir;fwd=uri-miss;detail=no-store");
 }
 
 #[test]
@@ -532,4 +549,35 @@ fn who_came_late_has_its_own_patience() {
         assert_eq!(client.response().expect(200).text(), "late, but here");
     }
     assert_eq!(world.app.count("/a"), 2);
+}
+
+#[test]
+fn a_file_that_the_upstream_names_is_asked_for_by_what_the_client_has_and_wants() {
+    let place = weir_tests::Place::fresh();
+    std::fs::write(place.join("a.txt"), "0123456789").unwrap();
+    let file = place.join("a.txt").display().to_string();
+    let root = format!("[root.files]\npath = \"{}\"", place.path().display());
+    let world = World::with("", &root);
+    world.app.otherwise(behaviour::answers_with(200, &[("X-Sendfile", &file)], ""));
+    let tag = world.get("/first", &[]).expect(200).field("etag");
+    for (number, (fields, status)) in [
+        (&[("If-None-Match", tag.as_str())][..], 304),
+        (&[("Range", "bytes=2-3")], 206),
+        (&[("Range", "bytes=2-3"), ("If-None-Match", "\"other\"")], 206),
+        (&[], 200),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let target = format!("/{number}");
+        for _ in 0..2 {
+            let answer = world.get(&target, fields);
+            let expected = match status {
+                304 => "",
+                206 => "23",
+                _ => "0123456789",
+            };
+            assert_eq!((answer.status, answer.text().as_str()), (status, expected), "{fields:?}");
+        }
+    }
 }

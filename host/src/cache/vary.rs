@@ -33,11 +33,20 @@ impl Selection {
     /// What chose this response to that request. `None` if nothing can choose it again: `*`, or what is no list of names.
     #[must_use]
     pub fn of(response: &Fields, request: &Fields) -> Option<Self> {
+        Self::in_codings(response, request, &response.joined(header::CONTENT_ENCODING).unwrap_or_default())
+    }
+
+    /// The same for another response that varies as this one does, whose coding nobody knows yet.
+    #[must_use]
+    pub fn like(response: &Fields, request: &Fields) -> Option<Self> {
+        Self::in_codings(response, request, b"")
+    }
+
+    fn in_codings(response: &Fields, request: &Fields, coded: &[u8]) -> Option<Self> {
         if !response.contains(header::VARY) {
             return Some(Self::default());
         }
-        let coded = response.joined(header::CONTENT_ENCODING).unwrap_or_default();
-        let value = |name: &Name| match codings(name, request, &coded) {
+        let value = |name: &Name| match codings(name, request, coded) {
             Some(codings) => Some(codings),
             None => normal(name, request),
         };
@@ -121,14 +130,18 @@ pub fn named(response: &Fields) -> Option<Vec<Name>> {
 /// Whether a request has a value.
 fn is_same(name: &Name, value: Option<&[u8]>, request: &Fields) -> bool {
     // What is in no coding can be read by everybody, and this is asked of what is stored.
-    codings(name, request, b"").is_some_and(|codings| Some(&*codings) == value)
-        || normal(name, request).as_deref() == value
+    if codings(name, request, b"").is_some_and(|codings| Some(&*codings) == value) {
+        return true;
+    }
+    // Then another form of the same says nothing else.
+    let is_known = *name == header::ACCEPT_ENCODING && value.is_some_and(weights::are_known);
+    !is_known && normal(name, request).as_deref() == value
 }
 
 /// Of `Accept-Encoding`, what is said of known codings, if that is enough to read what is in these.
 fn codings(name: &Name, request: &Fields, coded: &[u8]) -> Option<Box<[u8]>> {
     let value = (*name == header::ACCEPT_ENCODING).then(|| request.joined(name)).flatten()?;
-    weights::suits(&value, coded).then(|| weights::codings(&value).into())
+    (coded.is_empty() || weights::suits(&value, coded)).then(|| weights::codings(&value).into())
 }
 
 /// The value that is compared; `None` where the field is absent, which is not the same as empty.

@@ -16,6 +16,16 @@ pub(super) fn codings(value: &[u8]) -> Vec<u8> {
     written(&known)
 }
 
+/// Whether nothing but known codings is in what `codings` or `normal` has made.
+#[must_use]
+pub(super) fn are_known(written: &[u8]) -> bool {
+    words(written).all(|word| {
+        let (word, weight) = word.split_at(word.iter().position(|&byte| byte == b';').unwrap_or(word.len()));
+        let is_weight = weight.iter().skip(1).all(u8::is_ascii_digit);
+        is_weight && CODINGS.iter().any(|coding| coding.as_bytes() == word)
+    })
+}
+
 /// Whether a content in these codings is understood for what a list says of known codings.
 #[must_use]
 pub(super) fn suits(value: &[u8], codings: &[u8]) -> bool {
@@ -170,6 +180,11 @@ mod tests {
             assert_eq!(String::from_utf8(codings(value.as_bytes())).unwrap(), expected, "{value}");
         }
         assert_eq!(codings(b"\xff, br"), b"br");
+        for (written, expected) in
+            [("br,gzip;500", true), ("", true), ("br,x-1", false), ("br,x;1", false), ("br;q=2", false), ("B R", false)]
+        {
+            assert_eq!(are_known(written.as_bytes()), expected, "{written}");
+        }
         assert_eq!(codings(&b"gzip;q=0.1,x,br,".repeat(10_000)), b"br,gzip;100");
         for (value, coded, expected) in [
             ("gzip", "", true),

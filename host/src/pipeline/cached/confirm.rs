@@ -3,8 +3,11 @@
 use super::super::{Answer, Exchange, passage};
 use super::case::{Case, Keeps, let_go};
 use super::entry::{self, Entry};
+use super::question::Question;
 use super::tee;
 use super::tell::{self, Done};
+use crate::cache::lookup;
+use crate::cache::status::Forward;
 use crate::cache::storable::Refusal;
 use crate::cache::validate::{self, Freshened, Seen};
 use crate::failure::Kind;
@@ -117,22 +120,35 @@ impl Case<'_> {
         }
     }
 
-    /// An answer that is not stored takes the place of what was asked about all the same, if it is one to everybody: what the
+    /// An answer that is not stored takes the place of what is stored for the same request, if it is one to everybody: what the
     /// origin has taken back, or does not want to be stored any more, stands in for no failure later (RFC 9111, section 4.3.3).
-    pub(super) fn supersede(&self, entry: &Entry, head: &ResponseHead, detail: Option<&'static str>) {
-        let is_gone = matches!(head.status, Status::NOT_FOUND | Status::GONE);
-        let of_one = match is_gone {
-            true => &OF_ONE[..3],
-            // That something is gone is no less true for a cookie beside it.
-            false => &OF_ONE[..],
+    pub(super) async fn supersede(&self, question: &Question, head: &ResponseHead, detail: Option<&'static str>) {
+        if !self.is_for_everybody(head, detail) {
+            return;
+        }
+        let shelf = &self.cache.store.shelf;
+        let found = match self.why {
+            // Nobody looked, or what was found was not asked about.
+            Forward::Bypass | Forward::Partial if question.entry().is_none() => {
+                entry::find(shelf, self.key, self.times.answered, &self.cache.knobs).await
+            }
+            _ => question.entry().cloned().into_iter().collect(),
         };
-        let is_of_one = of_one.iter().any(|refusal| Some(refusal.word()) == detail);
+        let at = lookup::select(&found, self.client, &self.cache.knobs);
+        // What came since then knows better.
+        let old = at.and_then(|at| found.get(at)).filter(|old| old.stored().times.answered <= self.times.asked);
+        old.into_iter().for_each(|old| shelf.set_aside(&old.object, Purge::Hard));
+    }
+
+    fn is_for_everybody(&self, head: &ResponseHead, detail: Option<&'static str>) -> bool {
+        let is_gone = matches!(head.status, Status::NOT_FOUND | Status::GONE);
         // What `HEAD` says of it is seen elsewhere.
         let is_whole = self.client.method != Method::HEAD && OF_ALL.contains(&head.status.as_u16());
-        let may = matches!(self.keeps, Keeps::Perhaps | Keeps::Nothing);
-        if may && !is_of_one && (is_gone || is_whole) {
-            self.cache.store.shelf.set_aside(&entry.object, Purge::Hard);
-        }
+        // That something is gone is no less true for a cookie beside it.
+        let of_one = if is_gone { &OF_ONE[..3] } else { &OF_ONE[..] };
+        matches!(self.keeps, Keeps::Perhaps | Keeps::Nothing)
+            && (is_gone || is_whole)
+            && of_one.iter().all(|refusal| Some(refusal.word()) != detail)
     }
 }
 

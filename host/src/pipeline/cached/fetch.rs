@@ -4,12 +4,11 @@ use std::ops::ControlFlow::{self, Break, Continue};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::header;
 
 use super::super::route::{self, Bound, Goal, Routed};
 use super::super::{Answer, Exchange, files, passage};
 use super::case::{Case, Keeps, Kept, let_go};
-use super::question::{CONDITIONS, Errand, Question};
+use super::question::{Errand, Question, give_back};
 use super::tell::Done;
 use super::words::Words;
 use super::{Desk, join};
@@ -65,7 +64,7 @@ async fn ask(
         };
     }
     let times = Times { asked, answered: clock::wall() };
-    answer = match said(exchange, &mut bound, answer, times.answered).await {
+    answer = match said(exchange, &mut bound, answer, (times.answered, client)).await {
         Continue(answer) => answer,
         // What leads elsewhere is not stored: files lie on a disk, and the other route may have its own cache.
         Break(answer) => {
@@ -129,7 +128,7 @@ async fn ask(
             match case.try_keep(exchange, answer, leader) {
                 Kept::Yes(answer) => answer,
                 Kept::No(answer, detail) => {
-                    question.entry().into_iter().for_each(|entry| case.supersede(entry, &answer.head, detail));
+                    Box::pin(case.supersede(&question, &answer.head, detail)).await;
                     case.pass(exchange, answer, detail)
                 }
             }
@@ -145,15 +144,11 @@ async fn part(
     heard: usize,
     may_keep: bool,
 ) -> ControlFlow<Answer, Answer> {
-    for name in [header::RANGE, header::IF_RANGE].iter().chain(&CONDITIONS) {
-        let request = &mut exchange.facts.request.fields;
-        request.remove(name);
-        case.client.fields.lines(name).for_each(|line| request.append(name.clone(), line.clone()));
-    }
+    give_back(&mut exchange.facts.request, case.client);
     let (asked, leader) = (clock::wall(), case.cache.store.shelf.flights().alone(case.key));
     let answer = origin(exchange, &mut bound).await;
     let times = Times { asked, answered: clock::wall() };
-    let mut answer = said(exchange, &mut bound, answer, times.answered).await?;
+    let mut answer = said(exchange, &mut bound, answer, (times.answered, case.client)).await?;
     let words = Words::of(&exchange.facts, heard);
     words.put(&mut answer.head.fields);
     let may_keep = may_keep && exchange.record.failure.is_none();
@@ -201,13 +196,17 @@ async fn said(
     exchange: &mut Exchange,
     bound: &mut Option<Bound>,
     mut answer: Answer,
-    now: SystemTime,
+    (now, client): (SystemTime, &RequestHead),
 ) -> ControlFlow<Answer, Answer> {
     let Some(said) = answer.said.take() else { return Continue(answer) };
     let Some(bound) = bound.take() else { return Continue(answer) };
     let leads = said.lead.is_some();
     if let Some(expires) = said.expires {
         answer.head.fields.set(WEIR_CACHE_CONTROL, until(expires, now));
+    }
+    if leads {
+        // What it leads to is for this client alone, and is asked for by what it has and wants.
+        give_back(&mut exchange.facts.request, client);
     }
     let answer = Box::pin(super::super::heed(exchange, bound, *said, answer)).await;
     if leads { Break(answer) } else { Continue(answer) }

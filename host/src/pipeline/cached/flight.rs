@@ -99,7 +99,7 @@ pub(super) async fn turn(exchange: &mut Exchange, desk: &Desk, hope: Hope, why: 
     let since = clock::wall();
     for _ in 0..MOST_FLIGHTS {
         let Some((flight, is_for_all)) = flights.pop_front() else { break };
-        match board(cache, &flight, plan.lock_timeout, since).await {
+        match board(exchange, cache, &flight, (plan.lock_timeout, since)).await {
             None | Some(Landing::Uncacheable) => {}
             Some(Landing::Stored) => return Turn::Again,
             Some(Landing::Leader(leader)) => return Turn::Lead(leader, is_for_all),
@@ -115,25 +115,33 @@ pub(super) async fn turn(exchange: &mut Exchange, desk: &Desk, hope: Hope, why: 
 }
 
 /// `None`: nobody else's answer would be for this one.
-async fn board(cache: &Cache, flight: &Bytes, patience: clock::Duration, since: SystemTime) -> Option<Landing> {
+async fn board(
+    exchange: &mut Exchange,
+    cache: &Cache,
+    flight: &Bytes,
+    (patience, since): (clock::Duration, SystemTime),
+) -> Option<Landing> {
     let flights = cache.store.shelf.flights();
     if patience.is_zero() {
         return flights.aside(flight, clock::now()).map(Landing::Leader);
     }
-    let landing = land(flights.board(flight, clock::now()), patience).await;
+    let landing = land(exchange, flights.board(flight, clock::now()), patience).await;
     match landing {
         Some(Landing::Follow(old)) if is_over(&old, &cache.knobs, since) => {
-            land(flights.board_after(&old, flight, clock::now()), patience).await
+            land(exchange, flights.board_after(&old, flight, clock::now()), patience).await
         }
         landing => landing,
     }
 }
 
-async fn land(boarding: Boarding, patience: clock::Duration) -> Option<Landing> {
+async fn land(exchange: &mut Exchange, boarding: Boarding, patience: clock::Duration) -> Option<Landing> {
     match boarding {
         Boarding::Alone => None,
         Boarding::Leader(leader) => Some(Landing::Leader(leader)),
-        Boarding::Waiter(waiter) => Some(waiter.wait(patience).await),
+        Boarding::Waiter(waiter) => {
+            exchange.has_waited = true;
+            Some(waiter.wait(patience).await)
+        }
     }
 }
 
@@ -248,7 +256,7 @@ fn is_near(request: &RequestHead) -> bool {
 /// The flight of a key, among those who have credentials, and for those who say the same where an answer varies.
 fn name(key: &Bytes, request: &RequestHead, answer: Option<&Stored>) -> Bytes {
     let has_credentials = request.fields.contains(header::AUTHORIZATION);
-    let selection = answer.and_then(|answer| Selection::of(&answer.head.fields, &request.fields));
+    let selection = answer.and_then(|answer| Selection::like(&answer.head.fields, &request.fields));
     match selection.filter(|selection| !selection.is_empty()) {
         None if !has_credentials => key.clone(),
         selection => beside(key, (has_credentials, selection)),

@@ -78,7 +78,7 @@ pub(super) async fn act(exchange: &mut Exchange, mut routed: Routed) -> ControlF
     if purge::is_asked(exchange, plan) {
         return Break(purge::answer(exchange, cache, plan).await);
     }
-    exchange.asked = Some(desk.route);
+    (exchange.asked, exchange.has_waited) = (Some(desk.route), false);
     words::hear(&exchange.facts);
     let Asked { key, is_bypassed } = desk.read(exchange, &mut routed).await?;
     if is_bypassed {

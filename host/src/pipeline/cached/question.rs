@@ -45,6 +45,14 @@ pub(super) enum Question {
 /// What a client says of what it has. What it says of what there must be is for the origin.
 pub(super) const CONDITIONS: [Name; 2] = [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE];
 
+/// Of a client's request, what was changed into a question becomes again what it said.
+pub(super) fn give_back(request: &mut RequestHead, client: &RequestHead) {
+    for name in [header::RANGE, header::IF_RANGE].iter().chain(&CONDITIONS) {
+        request.fields.remove(name);
+        client.fields.lines(name).for_each(|line| request.fields.append(name.clone(), line.clone()));
+    }
+}
+
 impl Errand {
     /// Changes the request into what is asked; whether that is another thing then.
     pub(super) fn put(&self, request: &mut RequestHead) -> bool {
