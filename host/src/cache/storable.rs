@@ -168,7 +168,7 @@ fn permission(request: &RequestHead, status: Status, directives: &Directives, kn
 
 /// The last item of section 3: a lifetime, `public`, a status that may be guessed about, or the operator's word.
 fn is_stated(response: &ResponseHead, directives: &Directives, knobs: &Knobs) -> bool {
-    let by_operator = knobs.status_ttl.iter().any(|(known, _)| *known == response.status.as_u16());
+    let by_operator = knobs.status_ttl(response.status).is_some();
     let is_said = is_explicit(&response.fields, directives) || directives.ruled.is_some();
     is_said || (may_guess(response.status, directives) || by_operator) && !may_be_endless(&response.fields)
 }
