@@ -1,5 +1,5 @@
 //! Caches: what a plan says of one as its rules take it, and the shelves it keeps answers on, which go on over reloads by
-//! the cache's name.
+//! the cache's name, and by its directory where that has another name now.
 //!
 //! Invariant: as long as a cache with a directory is in use, nobody opens that directory a second time.
 
@@ -111,7 +111,8 @@ impl Stores {
         let made_of = MadeOf { memory: plan.memory, most: plan.max_object, disk };
         let held = known.get(&plan.name).and_then(|stores| stores.iter().rev().find_map(Weak::upgrade));
         let tally = held.as_ref().map(|store| store.tally.clone()).unwrap_or_default();
-        if let Some(store) = held.filter(|store| store.serves_for(&made_of)) {
+        let held = held.filter(|store| store.serves_for(&made_of));
+        if let Some(store) = held.or_else(|| renamed(known, &made_of, &plan.name)) {
             if !store.made_of.is_as(&made_of) {
                 let text = "its memory and sync change at the next start: its directory is in use";
                 tracing::warn!(cache = &*plan.name, "{text}");
@@ -127,6 +128,16 @@ impl Stores {
         known.entry(plan.name.clone()).or_default().push(Arc::downgrade(&store));
         Ok(store)
     }
+}
+
+/// Whoever has the directory has it as long as anybody uses that: a cache of another name goes on with what is there.
+fn renamed(known: &mut HashMap<Arc<str>, Vec<Weak<Store>>>, made_of: &MadeOf, name: &Arc<str>) -> Option<Arc<Store>> {
+    let directory = made_of.disk.as_ref()?;
+    let stores = known.values().flatten().filter_map(Weak::upgrade);
+    let has_it = |store: &Arc<Store>| store.made_of.disk.as_ref().is_some_and(|disk| disk.path == directory.path);
+    let store = stores.filter(has_it).next()?;
+    known.entry(name.clone()).or_default().push(Arc::downgrade(&store));
+    Some(store)
 }
 
 impl MadeOf {
@@ -309,10 +320,16 @@ mod tests {
         assert_eq!(first[0].store.capacities().1, Some(16 << 20));
         second[0].store.settle(&of("a", "32MiB").caches[0]);
         assert_eq!(first[0].store.capacities().1, Some(32 << 20));
-        let other = stores.open(&of("b", "16MiB")).err().unwrap();
+        // Under another name, too, and there it stays.
+        let renamed = stores.open(&of("b", "16MiB")).unwrap();
+        assert!(Arc::ptr_eq(&first[0].store, &renamed[0].store));
+        drop((first, second));
+        let again = stores.open(&of("b", "16MiB")).unwrap();
+        assert!(Arc::ptr_eq(&again[0].store, &renamed[0].store));
+        let other = Stores::default().open(&of("b", "16MiB")).err().unwrap();
         assert!(other[0].to_string().starts_with("weir.toml:5:1: cache \"b\": "), "{}", other[0]);
         assert!(Stores::dry().open(&of("b", "16MiB")).is_ok());
-        drop((first, second));
+        drop((renamed, again));
         std::fs::remove_dir_all(path).unwrap();
     }
 
