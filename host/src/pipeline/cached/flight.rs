@@ -68,10 +68,13 @@ impl Hope {
         why: Forward,
         entries: &[Entry],
     ) -> Self {
-        let Some((_, plan)) = desk.cache() else { return Self::default() };
+        let Some((cache, plan)) = desk.cache() else { return Self::default() };
         let fields = &request.fields;
+        if plan.lock_timeout.is_zero() || request.method != Method::GET {
+            return Self::default();
+        }
         // Who wants nothing stored waits for nothing that is.
-        if plan.lock_timeout.is_zero() || request.method != Method::GET || why == Forward::Bypass {
+        if lookup::is_for_itself(request, &cache.knobs) {
             return Self::default();
         }
         let is_conditional = fields.contains(header::IF_NONE_MATCH) || fields.contains(header::IF_MODIFIED_SINCE);
