@@ -166,8 +166,8 @@ fn who_wants_what_is_not_stored_asks_whether_it_has_it_for_itself() {
         let first = &world.app.requests()[0];
         assert_eq!(first.fields.get("if-none-match"), None);
         assert_eq!(world.told(), [false, true], "{cache} {detail}");
-        let answer =
-            world.get("/a", &[("If-None-Match", "\"two\""), fields[fields.len() - 1]][..fields.len()].as_ref());
+        let other = [("If-None-Match", "\"two\""), fields[fields.len() - 1]];
+        let answer = world.get("/a", &other[..fields.len()]);
         assert_eq!(answer.expect(200).cache_status(), format!("weir;fwd=uri-miss;detail={detail}"));
     }
     // Nobody takes up what is not known to be the same.
