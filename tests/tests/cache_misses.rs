@@ -152,6 +152,24 @@ fn everybody_who_waits_is_answered_by_what_it_has_itself() {
 }
 
 #[test]
+fn a_part_of_what_is_not_stored_is_for_who_does_not_have_it() {
+    for (fields, status, body) in [
+        (&[HAS_ONE, ("Range", "bytes=1-2")][..], 304, ""),
+        (&[("If-None-Match", "\"two\""), ("Range", "bytes=1-2")], 206, "od"),
+        (&[("If-None-Match", "\"two\""), ("Range", "bytes=1-2"), ("If-Range", "\"one\"")], 206, "od"),
+        (&[("If-None-Match", "\"two\""), ("Range", "bytes=1-2"), ("If-Range", "\"two\"")], 200, "body"),
+    ] {
+        let world = World::start();
+        world.app.on("/a", knows_conditions(&[FRESH, ONE], "body"));
+        for _ in 0..2 {
+            assert_eq!(world.get("/a", fields).expect(status).text(), body, "{fields:?}");
+        }
+        assert_eq!(world.told(), [false]);
+        assert_eq!(world.app.request("/a").fields.get("range"), None);
+    }
+}
+
+#[test]
 fn who_wants_what_is_not_stored_asks_whether_it_has_it_for_itself() {
     for (cache, fields, of_answer, detail) in [
         ("", &[HAS_ONE][..], &[("Cache-Control", "private, max-age=60"), ONE][..], "private"),
