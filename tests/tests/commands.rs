@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use weir_tests::{Config, Gateway, PATIENCE, Place, filter_file, weir};
+use weir_tests::{Config, Gateway, PATIENCE, Place, filter_file, weir, weir_within};
 
 const GOOD: &str = r#"
 [listener.web]
@@ -226,5 +226,20 @@ fn a_config_may_come_through_a_pipe() {
         let ended = weir(&place, &["check", "-c", "pipe"]);
         assert_eq!(ended.code, Some(code), "{ended:?}");
         writer.join().unwrap();
+    }
+}
+
+#[test]
+fn address_space_is_asked_for_by_filters_alone() {
+    let plain = place(GOOD);
+    let ended = weir_within("-v 1000000", &plain, &["check", "-c", "weir.toml"]);
+    assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{ended:?}");
+    let module = filter_file("url-rewrite");
+    for instances in ["reuse", "per-request"] {
+        let filter = format!("{GOOD}\n[filter.a]\nmodule = {module:?}\ninstances = \"{instances}\"\n");
+        let ended = weir_within("-v 1000000", &place(&filter), &["check", "-c", "weir.toml"]);
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.err.starts_with("weir.toml:15:1: filter \"a\": filters need "), "{ended:?}");
+        assert!(ended.err.contains("`ulimit -v` allows 0 GiB"), "{ended:?}");
     }
 }

@@ -275,8 +275,7 @@ fn stated(fields: &Fields, directives: &Directives, date: SystemTime, now: Syste
 }
 
 fn operators(status: Status, knobs: &Knobs) -> Option<(Duration, Source)> {
-    let known = knobs.status_ttl.iter().find(|(known, _)| *known == status.as_u16());
-    known.map(|(_, ttl)| (*ttl, Source::Default))
+    knobs.status_ttl(status).map(|ttl| (ttl, Source::Default))
 }
 
 /// A part of the time since `Last-Modified` (section 4.2.2).

@@ -104,13 +104,17 @@ fn ttl(table: &Table<'_>, key: &'static str) -> Option<Duration> {
     }
 }
 
-/// `{ 404 = "10s" }`
+/// `{ 404 = "10s", 5xx = "1s" }`: classes by their first digit.
 fn status_ttl(item: &Item<'_>) -> Vec<(u16, Duration)> {
     let mut found: Vec<(u16, Duration)> = Vec::new();
     for item in item.inner_table().iter().flat_map(Table::items) {
-        let status = item.key.parse().ok().filter(|status| (200..=599).contains(status));
+        let class = item.key.strip_suffix("xx").and_then(|class| class.parse().ok());
+        let class = class.filter(|class| (2..=5).contains(class));
+        let status = class.or_else(|| item.key.parse().ok().filter(|status| (200..=599).contains(status)));
         match (status, item.duration(&(Duration::ZERO..=LONGEST))) {
-            (None, _) => item.say(format!("{:?} is not a status from 200 to 599", item.key)),
+            (None, _) => {
+                item.say(format!("{:?} is neither a status from 200 to 599 nor a class such as \"4xx\"", item.key))
+            }
             (Some(status), Some(ttl)) => found.push((status, ttl)),
             (Some(_), None) => {}
         }

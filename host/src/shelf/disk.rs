@@ -68,7 +68,10 @@ pub(super) struct Disk {
     pub(super) backlog: AtomicU64,
     index: Mutex<Index>,
     pub(super) open: Cache<u64, Arc<Open>>,
+    stores: AtomicU64,
     evictions: AtomicU64,
+    purged: AtomicU64,
+    pub(super) unread: AtomicU64,
     /// Later labels are written one after the other: a slot has one writer.
     pub(super) amending: Mutex<()>,
     /// Held for reading while a file gets its name: who purges waits for those who do not know of it.
@@ -124,7 +127,10 @@ impl Disk {
             failures: AtomicU64::new(0),
             spools: AtomicU64::new(0),
             backlog: AtomicU64::new(0),
+            stores: AtomicU64::new(0),
             evictions: AtomicU64::new(0),
+            purged: AtomicU64::new(0),
+            unread: AtomicU64::new(0),
             amending: Mutex::new(()),
             publishing: RwLock::new(()),
             troubles: Troubles::default(),
@@ -280,6 +286,7 @@ impl Disk {
     ) -> (Vec<u64>, Option<After>) {
         let mut index = self.index();
         let (numbers, next) = index.select(meant, at, after.as_ref());
+        self.purged.fetch_add(numbers.len() as u64, Ordering::Relaxed);
         for number in &numbers {
             index.set_aside(*number, purge);
         }
@@ -319,8 +326,11 @@ impl Disk {
         Count {
             objects: index.count() as u64,
             bytes: index.bytes + index.reserved,
+            stores: self.stores.load(Ordering::Relaxed),
             evictions: self.evictions.load(Ordering::Relaxed),
+            purged: self.purged.load(Ordering::Relaxed),
             failures: self.failures.load(Ordering::Relaxed),
+            unread: self.unread.load(Ordering::Relaxed),
         }
     }
 
@@ -379,6 +389,8 @@ impl Disk {
         };
         left.iter().for_each(|card| self.discard(card.sequence));
         let is_here = left.iter().all(|card| card.sequence != file.sequence);
+        // What an earlier run left was there before.
+        self.stores.fetch_add(u64::from(is_here && file.used.is_none()), Ordering::Relaxed);
         if is_here && purge == Some(Purge::Soft) && !was_stale {
             self.amend_stale(file.sequence);
         }

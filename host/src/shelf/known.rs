@@ -30,6 +30,8 @@ pub(super) struct Known {
     keys: Mutex<Keys>,
     versions: AtomicU64,
     pub(super) evictions: AtomicU64,
+    pub(super) stores: AtomicU64,
+    pub(super) purged: AtomicU64,
 }
 
 #[derive(Debug, Default)]

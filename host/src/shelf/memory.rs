@@ -169,6 +169,7 @@ impl Memory {
             }
             // What is purged from now on waits for this lock, and finds it.
             let purge = bans.since(begun, object.label());
+            self.known.stores.fetch_add(u64::from(purge != Some(Purge::Hard)), Ordering::Relaxed);
             let object = object.clone().stale(object.is_stale() || purge == Some(Purge::Soft));
             let others = held.iter().filter(|held| !held.label().is_same(object.label()));
             let mut others: Vec<_> = others.collect();
@@ -220,13 +221,24 @@ impl Memory {
     ) -> (u64, Option<Bytes>) {
         let (keys, next) = self.known.keys().select(meant, at, after);
         let is_own = |object: &Object| object.number() < before && meant.target_of(&**object.label()) == Some(at);
-        (keys.iter().map(|key| self.forget(key, purge, is_own)).sum(), next)
+        let count = keys.iter().map(|key| self.forget(key, purge, is_own)).sum();
+        self.known.purged.fetch_add(count, Ordering::Relaxed);
+        (count, next)
     }
 
     pub(super) fn count(&self) -> Count {
         let (objects, bytes) = self.tables.count();
-        let evictions = self.known.evictions.load(Ordering::Relaxed);
-        Count { objects, bytes, evictions, failures: 0 }
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let Known { evictions, stores, purged, .. } = &*self.known;
+        Count {
+            objects,
+            bytes,
+            stores: of(stores),
+            evictions: of(evictions),
+            purged: of(purged),
+            failures: 0,
+            unread: 0,
+        }
     }
 
     /// An object with this label exists that is not here: earlier ones are of no use any more.

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::SystemTime;
 
@@ -79,10 +79,14 @@ impl Disk {
                 self.open.insert(sequence, open.clone());
                 Some(open)
             }
-            Ok(None) => self.lost(sequence),
+            Ok(None) => {
+                self.unread.fetch_add(1, Ordering::Relaxed);
+                self.lost(sequence)
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.lost(sequence),
             // Too many open files, for one: it may be had later.
             Err(error) => {
+                self.unread.fetch_add(1, Ordering::Relaxed);
                 self.troubled(Doing::Read, &error);
                 None
             }

@@ -87,7 +87,7 @@ fn statuses_that_may_be_guessed_about() {
 fn the_operators_say() {
     let knobs = Knobs {
         default_ttl: Some(secs(60)),
-        status_ttl: vec![(404, secs(10)), (403, secs(5))],
+        status_ttl: vec![(4, secs(7)), (404, secs(10)), (403, secs(5))],
         min_ttl: secs(2),
         max_ttl: Some(secs(100)),
         heuristic: super::super::PerMille(500),
@@ -99,6 +99,7 @@ fn the_operators_say() {
         (500, &[], secs(0), Source::Nowhere),
         (404, &[("last-modified", date(-86_400))], secs(10), Source::Default),
         (403, &[], secs(5), Source::Default),
+        (451, &[], secs(7), Source::Default),
         (403, &[("cache-control", "max-age=7")], secs(7), Source::MaxAge),
         (200, &[("cache-control", "max-age=0")], secs(2), Source::MaxAge),
         (200, &[("cache-control", "max-age=1000")], secs(100), Source::MaxAge),

@@ -51,7 +51,7 @@ fn lifetimes(table: &Table<'_>, cache: &Cache) {
     }
     for (status, ttl) in &cache.status_ttl {
         if let (Some(item), Some(text)) = (table.item("status-ttl"), beyond(*ttl)) {
-            item.problem(format!("{status} {text}"));
+            item.problem(format!("{} {text}", written(*status)));
         }
     }
 }
@@ -60,12 +60,18 @@ fn statuses(table: &Table<'_>, cache: &Cache) {
     let listed = cache.statuses.iter().flatten().map(|status| ("statuses", *status));
     for (key, status) in listed.chain(cache.status_ttl.iter().map(|(status, _)| ("status-ttl", *status))) {
         let Some(item) = table.item(key) else { continue };
+        let is_listed = |listed: &u16| *listed == status || listed / 100 == status;
         if NEVER_STORED.contains(&status) {
             item.problem(format!("{status} is about one request and never stored"));
-        } else if cache.statuses.as_ref().is_some_and(|statuses| !statuses.contains(&status)) {
-            item.problem(format!("{status} is not among statuses, so it is not stored"));
+        } else if cache.statuses.as_ref().is_some_and(|statuses| !statuses.iter().any(is_listed)) {
+            item.problem(format!("{} is not among statuses, so it is not stored", written(status)));
         }
     }
+}
+
+/// A status, or a class of them.
+fn written(status: u16) -> String {
+    if status < 100 { format!("{status}xx") } else { status.to_string() }
 }
 
 fn fields(table: &Table<'_>, cache: &Cache) {

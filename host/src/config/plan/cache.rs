@@ -19,7 +19,7 @@ pub struct Cache {
     pub min_ttl: Duration,
     /// No lifetime is longer.
     pub max_ttl: Option<Duration>,
-    /// Lifetimes of single statuses that say nothing of theirs.
+    /// Lifetimes of single statuses that say nothing of theirs, and of classes of them by their first digit.
     pub status_ttl: Vec<(u16, Duration)>,
     /// Thousandths of the time since `Last-Modified` that a guessed lifetime is.
     pub last_modified_factor: u32,

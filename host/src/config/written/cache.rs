@@ -14,7 +14,8 @@ pub(super) fn write(out: &mut Writer, cache: &Cache) {
     out.text("max-ttl", &cache.max_ttl.map_or_else(|| whole::OFF.to_owned(), write_duration));
     let mut statuses = Keys::default();
     for (status, ttl) in &cache.status_ttl {
-        statuses.text(&status.to_string(), &write_duration(*ttl));
+        let class = if *status < 100 { "xx" } else { "" };
+        statuses.text(&format!("{status}{class}"), &write_duration(*ttl));
     }
     out.key("status-ttl", statuses.table());
     out.key("last-modified-factor", factor(cache.last_modified_factor));
