@@ -128,10 +128,12 @@ async fn serve(
             true => Hope::of(desk, &key, &exchange.facts.request, &question, why, &entries),
             false => Hope::default(),
         };
-        let (question, leader, is_for_all) = match flight::turn(exchange, desk, hope, why).await {
+        let turn = flight::turn(exchange, desk, hope, why).await;
+        waited = exchange.has_waited.then_some(why);
+        let (question, leader, is_for_all) = match turn {
             Turn::Answer(answer) => return Continue(answer),
             Turn::Again => {
-                (waits, waited) = (waits + 1, Some(why));
+                waits += 1;
                 entries = entry::at_hand(shelf, &key, &cache.knobs);
                 continue;
             }
