@@ -588,7 +588,7 @@ fn conditions_send_requests_past_the_cache_or_have_it_ask_anew() {
     assert_eq!(ask("/past", &[]), is(200, "one", "weir;hit"));
     // Whatever the client and the cache know already, all of it is asked for and stored.
     let fields = [("X-Refresh", "1"), ("If-None-Match", "\"same\"")];
-    assert_eq!(ask("/anew", &fields), is(200, "two", "weir;fwd=bypass;stored"));
+    assert_eq!(ask("/anew", &fields), is(304, "", "weir;fwd=bypass;fwd-status=200;stored"));
     assert_eq!(app.requests().last().unwrap().fields.get("if-none-match"), None);
     assert_eq!(ask("/anew", &[("X-Refresh", "2")]), is(200, "two", "weir;hit"));
     says("/anew", "three");

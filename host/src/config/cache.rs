@@ -14,8 +14,8 @@ use crate::message::{Name, OWN_SPACES, is_variable_name};
 pub(super) const COOKIES: [(&str, StoreCookies); 3] =
     [("never", StoreCookies::Never), ("stated", StoreCookies::Stated), ("always", StoreCookies::Always)];
 
-/// What a range of something that is not stored has fetched; whether that is the whole.
-pub(super) const RANGES: [(&str, bool); 2] = [("whole", true), ("own", false)];
+/// What a range of something that is not stored has fetched, or a condition on it; whether that is the whole.
+pub(super) const FETCHED: [(&str, bool); 2] = [("whole", true), ("own", false)];
 
 /// Methods whose answers can be stored, or answered with what is stored.
 const METHODS: [&str; 3] = ["GET", "HEAD", "QUERY"];
@@ -59,7 +59,8 @@ pub(super) fn read(name: &str, table: &Table<'_>) -> Cache {
         max_object: table.item("max-object").and_then(|item| item.size(&(1..=MOST))).unwrap_or(16 << 20),
         memory: table.item("memory").and_then(|item| memory(&item)).unwrap_or(MEMORY),
         disk: table.item("disk").and_then(|item| disk(&item)),
-        ranges_whole: table.choice("ranges", true, &RANGES),
+        ranges_whole: table.choice("ranges", true, &FETCHED),
+        conditions_whole: table.choice("conditions", true, &FETCHED),
         lock_timeout: table.duration_or_none("lock-timeout", Duration::from_secs(5)),
         uncacheable_ttl: table.duration_or_none("uncacheable-ttl", Duration::from_secs(10)),
         purge: table

@@ -154,6 +154,12 @@ impl Store {
     pub fn is_used(&self, key: &[u8], least: u32) -> bool {
         least <= 1 || self.uses.count(key) >= least
     }
+
+    /// Whether it will have been when it is asked for now.
+    #[must_use]
+    pub fn will_be_used(&self, key: &[u8], least: u32) -> bool {
+        least <= 1 || self.uses.so_far(key) + 1 >= least
+    }
 }
 
 impl Uses {
@@ -162,8 +168,16 @@ impl Uses {
         Self { counts, asked: AtomicUsize::new(0), hasher: RandomState::new() }
     }
 
+    fn so_far(&self, key: &[u8]) -> u32 {
+        self.counts.get(self.at(key)).map_or(0, |count| count.load(Ordering::Relaxed).into())
+    }
+
+    fn at(&self, key: &[u8]) -> usize {
+        usize::try_from(self.hasher.hash_one(key) % USES as u64).unwrap_or(0)
+    }
+
     fn count(&self, key: &[u8]) -> u32 {
-        let at = usize::try_from(self.hasher.hash_one(key) % USES as u64).unwrap_or(0);
+        let at = self.at(key);
         if self.asked.fetch_add(1, Ordering::Relaxed) % AGE == AGE - 1 {
             let halve = |place: &AtomicU8| place.store(place.load(Ordering::Relaxed) / 2, Ordering::Relaxed);
             self.counts.iter().for_each(halve);

@@ -234,6 +234,15 @@ impl Disk {
         }
     }
 
+    /// One object goes, or is stale from now on.
+    pub(super) fn set_aside(self: &Arc<Self>, object: &Object, purge: Purge) {
+        let number = object.number();
+        if self.index().set_aside(number, purge) {
+            let disk = self.clone();
+            self.threads.give(move || disk.purge_files(&[number], purge));
+        }
+    }
+
     /// Forgets what is meant, as far as the index goes: of one target, a piece of what comes after what was seen. Whose files
     /// are to follow, and where to go on, unless that was the last piece.
     pub(super) fn purge_some(
@@ -247,10 +256,7 @@ impl Disk {
         let (numbers, next) = index.select(meant, at, after.as_ref());
         self.happened.purged.add(numbers.len() as u64);
         for number in &numbers {
-            match purge {
-                Purge::Soft => index.stale(*number),
-                Purge::Hard => drop(index.remove(*number)),
-            }
+            index.set_aside(*number, purge);
         }
         (numbers, next)
     }

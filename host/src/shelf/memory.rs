@@ -37,7 +37,7 @@ struct Block {
     held: Arc<AtomicU64>,
 }
 
-/// Objects of one key: more are other values of a field that nobody should vary by.
+/// Objects of one key: more are other values of a field that nobody should vary by. The one used longest ago leaves.
 const MOST_VARIANTS: usize = 64;
 
 /// Contents that left the table are let go by it a while later: this much of them, and as much again as the shelf has, is
@@ -172,8 +172,13 @@ impl Memory {
             self.known.happened.stores.add(u64::from(purge != Some(Purge::Hard)));
             let object = object.clone().stale(object.is_stale() || purge == Some(Purge::Soft));
             let others = held.iter().filter(|held| !held.label().is_same(object.label()));
-            let all = Some(&object).filter(|_| purge != Some(Purge::Hard)).into_iter();
-            let all = all.chain(others).take(MOST_VARIANTS);
+            let mut others: Vec<_> = others.collect();
+            while others.len() >= MOST_VARIANTS
+                && let Some((at, _)) = others.iter().enumerate().min_by_key(|(_, held)| held.last_use())
+            {
+                others.remove(at);
+            }
+            let all = Some(&object).filter(|_| purge != Some(Purge::Hard)).into_iter().chain(others);
             let fits = all.scan(0, |sum, object| {
                 *sum += object.weight();
                 (*sum <= u64::from(u32::MAX).min(capacity)).then(|| object.clone())
@@ -229,6 +234,11 @@ impl Memory {
     /// An object with this label exists that is not here: earlier ones are of no use any more.
     pub(super) fn supersede(&self, label: &Label, number: u64) {
         self.forget(&label.key, Purge::Hard, |held| held.number() < number && held.label().is_same(label));
+    }
+
+    /// One object goes, or is stale from now on.
+    pub(super) fn set_aside(&self, object: &Object, purge: Purge) {
+        self.forget(&object.label().key, purge, |held| held.number() == object.number());
     }
 
     fn forget(&self, key: &Bytes, purge: Purge, is_meant: impl Fn(&Object) -> bool) -> u64 {

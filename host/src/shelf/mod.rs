@@ -8,6 +8,7 @@ mod bans;
 mod counters;
 mod directory;
 mod disk;
+mod flight;
 mod flights;
 mod follow;
 mod format;
@@ -157,6 +158,14 @@ impl Shelf {
         objects
     }
 
+    /// Notes that of several objects of a key this one was of use: it leaves after those that are not.
+    pub fn used(&self, object: &Object) {
+        let number = self.numbers.load(Ordering::Relaxed);
+        if object.label().is_first_use(number) {
+            self.disk.iter().for_each(|disk| disk.index().choose(object.number(), number));
+        }
+    }
+
     /// Begins to write an object that is to become so long, if that is known. Whoever waits for the leader's flight follows
     /// it from now on. Gives the leader back if no shelf takes the object; what had the same label is gone then.
     pub fn write(
@@ -197,6 +206,30 @@ impl Shelf {
     pub fn forget(&self, meant: Meant, purge: Purge) -> Purged {
         let meant = Arc::new(meant);
         self.bans.add(&meant, purge);
+        self.walk(meant, purge)
+    }
+
+    /// The same, but what this one fetches under that label stays: it is what came of what there is to forget. Not if
+    /// somebody else has forgotten it since it began.
+    pub fn forget_for(&self, meant: Meant, purge: Purge, (leader, label): (&mut Leader, &Label)) -> Purged {
+        let before = self.bans.moment();
+        let is_whole = self.bans.since(leader.begun(), label).is_none();
+        let meant = Arc::new(meant);
+        let own = self.bans.add(&meant, purge);
+        // What came between the two may have meant it as well.
+        if is_whole && own.is_next_after(before) {
+            leader.outlives(own);
+        }
+        self.walk(meant, purge)
+    }
+
+    /// One object is of use no more, or stale from now on. What comes in its place is not meant.
+    pub fn set_aside(&self, object: &Object, purge: Purge) {
+        self.disk.iter().for_each(|disk| disk.set_aside(object, purge));
+        self.memory.iter().for_each(|memory| memory.set_aside(object, purge));
+    }
+
+    fn walk(&self, meant: Arc<Meant>, purge: Purge) -> Purged {
         // Whoever gets its number from now on asks `bans` when it comes.
         let before = self.numbers.load(Ordering::Acquire);
         Walk::of(meant, purge, before, self.disk.clone(), self.memory.clone()).begin(&self.threads)

@@ -12,6 +12,7 @@ use super::disk::Disk;
 use super::format::{self, Found};
 use super::object::{Content, Label, Object};
 use super::seal::{self, Seal};
+use super::target::Purge;
 use super::trouble::Doing;
 use crate::body::Extent;
 
@@ -127,7 +128,7 @@ impl Disk {
             if !found.is_stale && !format::amend(&file, sequence, &found.label, true)? {
                 return Ok(None);
             }
-            self.index().stale(sequence);
+            self.index().set_aside(sequence, Purge::Soft);
             seal.put(&file)?;
         }
         Ok(Some(found))

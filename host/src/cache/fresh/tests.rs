@@ -249,3 +249,27 @@ fn windows_of_the_operator() {
         assert_eq!(policy.decide(&none, at(age)), decision, "{line}");
     }
 }
+
+/// What took long to come is old for whoever asks later, and not for who waited for it.
+#[test]
+fn what_an_answer_took_is_known_apart() {
+    for (lines, age, delay, came_fresh) in [
+        (&[("cache-control", "max-age=5")][..], 7, 7, true),
+        (&[("cache-control", "max-age=5"), ("age", "2")], 9, 7, true),
+        (&[("cache-control", "max-age=5"), ("age", "5")], 12, 7, false),
+        // By its date it was made when it was asked for.
+        (&[("cache-control", "max-age=5"), ("date", date(0))], 7, 0, false),
+        (&[("cache-control", "max-age=5"), ("date", date(4))], 7, 4, true),
+        (&[("cache-control", "max-age=5"), ("date", date(-100))], 107, 0, false),
+        (&[("cache-control", "max-age=5, no-cache")], 7, 7, false),
+        (&[], 7, 7, false),
+    ] {
+        let head = response(200, lines);
+        let directives = Directives::of(&head.fields, &[], true);
+        let policy = Policy::of(&head, &directives, Times { asked: at(0), answered: at(7) }, &Knobs::default());
+        assert_eq!((policy.age, policy.delay, policy.came_fresh()), (secs(age), secs(delay), came_fresh), "{lines:?}");
+        assert!(!policy.is_fresh(at(7)));
+        let seen = policy.as_it_came();
+        assert_eq!((seen.is_fresh(at(7)), seen.age(at(7))), (came_fresh, secs(age - delay)), "{lines:?}");
+    }
+}

@@ -63,6 +63,8 @@ pub struct Cache {
     pub disk: Option<CacheDisk>,
     /// Who wants a part of what is not stored has all of it fetched.
     pub ranges_whole: bool,
+    /// Who asks whether it has what is not stored has it fetched.
+    pub conditions_whole: bool,
     /// How long requests wait for one that fetches the same, before another one does; zero means that nobody waits.
     pub lock_timeout: Duration,
     /// How long it is remembered that something could not be stored, so that nobody waits for it.

@@ -2,7 +2,7 @@
 
 use super::keys::Keys;
 use super::{Writer, condition, key, list, networks, path_text, text};
-use crate::config::cache::{COOKIES, RANGES};
+use crate::config::cache::{COOKIES, FETCHED};
 use crate::config::value::{write_duration, write_size};
 use crate::config::{Cache, CacheKey, CacheQuery, CacheWhen, whole};
 use crate::message::Name;
@@ -46,7 +46,8 @@ pub(super) fn write(out: &mut Writer, cache: &Cache) {
         keys.key("sync", disk.sync);
         out.key("disk", keys.table());
     }
-    out.word("ranges", &RANGES, cache.ranges_whole);
+    out.word("ranges", &FETCHED, cache.ranges_whole);
+    out.word("conditions", &FETCHED, cache.conditions_whole);
     out.duration("lock-timeout", cache.lock_timeout);
     out.duration("uncacheable-ttl", cache.uncacheable_ttl);
     out.key("purge", networks(&cache.purge));

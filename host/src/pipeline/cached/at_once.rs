@@ -53,5 +53,8 @@ pub(in super::super) fn at_once(exchange: &mut Exchange, routed: &mut Routed) ->
     words::hear(&exchange.facts);
     let done = Done { is_stale, ttl: Some(hit.stored().policy.ttl(now)), ..Done::default() };
     tell::tell(exchange, plan, &mut head.fields, done);
-    Some(Answer { head, body, upstream: None, said: None })
+    if objects.len() > 1 {
+        cache.store.shelf.used(hit.object);
+    }
+    Some(Answer { head, body, upstream: hit.stored().version, said: None })
 }

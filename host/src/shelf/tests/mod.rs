@@ -6,6 +6,7 @@ mod model;
 mod resizes;
 mod stampede;
 mod streams;
+mod variants;
 mod walks;
 
 use std::future::poll_fn;
