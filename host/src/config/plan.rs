@@ -341,15 +341,6 @@ pub struct QueryMatch {
     pub test: Test,
 }
 
-/// A condition on a cookie.
-#[derive(Debug, Clone)]
-pub struct CookieMatch {
-    /// Which.
-    pub name: String,
-    /// What of it.
-    pub test: Test,
-}
-
 /// A condition on a value.
 #[derive(Debug, Clone)]
 pub enum Test {

@@ -21,6 +21,7 @@ mod object;
 mod opened;
 mod seal;
 mod sweep;
+mod synced;
 mod tables;
 mod tags;
 mod target;

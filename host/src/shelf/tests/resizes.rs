@@ -34,7 +34,7 @@ async fn what_fits_stays_and_what_is_known_is_what_is_there() {
         let counts = shelf.counts().memory;
         assert!(counts.bytes <= capacity, "{counts:?} in {capacity}");
         assert!(there(&shelf) >= least, "{} in {capacity}", there(&shelf));
-        assert_eq!(counts.objects as usize, there(&shelf));
+        assert_eq!(counts.objects, there(&shelf) as u64);
         assert_eq!(counts.objects + counts.evictions, KEYS as u64);
     }
     let there = there(&shelf) as u64;
@@ -100,7 +100,7 @@ fn nothing_gets_past_a_purge_while_it_is_carried_over() {
     is_over.store(true, Ordering::Relaxed);
     busy.into_iter().for_each(|thread| thread.join().unwrap());
     eventually(|| is_settled(&shelf));
-    assert_eq!(shelf.counts().memory.objects as usize, there(&shelf));
+    assert_eq!(shelf.counts().memory.objects, there(&shelf) as u64);
     let runtime = runtime();
     let count = runtime.block_on(async { shelf.purge(&Target::All, Purge::Hard).count().await });
     assert!(count > 0 && there(&shelf) == 0 && shelf.counts().memory.objects == 0);
