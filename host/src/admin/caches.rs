@@ -97,7 +97,10 @@ fn shelf(shelf: &Shelf) -> Value {
         "objects": count.objects,
         "bytes": count.bytes,
         "capacity": capacity,
+        "stores": count.stores,
         "evictions": count.evictions,
+        "purged": count.purged,
+        "read_failures": count.unread,
         "write_failures": count.failures,
     })
 }

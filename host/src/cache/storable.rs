@@ -168,7 +168,7 @@ fn permission(request: &RequestHead, status: Status, directives: &Directives, kn
 
 /// The last item of section 3: a lifetime, `public`, a status that may be guessed about, or the operator's word.
 fn is_stated(response: &ResponseHead, directives: &Directives, knobs: &Knobs) -> bool {
-    let by_operator = knobs.status_ttl.iter().any(|(known, _)| *known == response.status.as_u16());
+    let by_operator = knobs.status_ttl(response.status).is_some();
     let is_said = is_explicit(&response.fields, directives) || directives.ruled.is_some();
     is_said || (may_guess(response.status, directives) || by_operator) && !may_be_endless(&response.fields)
 }
@@ -205,15 +205,14 @@ fn cookies(response: &ResponseHead, directives: &Directives, times: Times, knobs
     }
 }
 
-/// Fresh for a while, or worth a question to the origin, or of use when it fails.
+/// Fresh for a while, if only for those who waited for it, or worth a question to the origin, or of use when it fails.
 fn is_of_use(stored: &Stored, knobs: &Knobs) -> bool {
     let policy = &stored.policy;
     let can_be_asked_about =
         stored.validators.etag.as_ref().is_some_and(is_tag) || stored.validators.modified.is_some();
-    let is_fresh = policy.is_fresh(stored.times.answered);
     let may_be_stale = policy.stale_while_revalidate.is_some() || policy.stale_if_error.is_some();
     let is_stated = policy.source != Source::Nowhere;
-    is_fresh || can_be_asked_about || is_stated && (may_be_stale && !policy.must_ask || knobs.store_expired)
+    policy.came_fresh() || can_be_asked_about || is_stated && (may_be_stale && !policy.must_ask || knobs.store_expired)
 }
 
 /// Whether a request with this method can be answered from the store at all.

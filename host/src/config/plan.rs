@@ -301,7 +301,9 @@ pub struct Route {
     /// Index of the cache that answers go through: into `Plan::caches`.
     pub cache: Option<usize>,
     /// Requests that go past it.
-    pub cache_bypass: CacheBypass,
+    pub cache_bypass: CacheWhen,
+    /// Requests that ask the upstream anew for what is stored.
+    pub cache_refresh: CacheWhen,
     /// What is done.
     pub action: Action,
     /// Where it was written.
@@ -334,6 +336,15 @@ pub struct FieldMatch {
 #[derive(Debug, Clone)]
 pub struct QueryMatch {
     /// Which, decoded.
+    pub name: String,
+    /// What of it.
+    pub test: Test,
+}
+
+/// A condition on a cookie.
+#[derive(Debug, Clone)]
+pub struct CookieMatch {
+    /// Which.
     pub name: String,
     /// What of it.
     pub test: Test,

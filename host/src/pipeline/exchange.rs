@@ -50,6 +50,8 @@ pub(super) struct Exchange {
     pub(super) asked: Option<RouteKey>,
     /// What that cache did for the answer, when it is its answer.
     pub(super) outcome: Option<Outcome>,
+    /// It has waited for what another one asked the origin.
+    pub(super) has_waited: bool,
     /// Set when the answer's head was handed on.
     pub(super) is_answered: bool,
 }

@@ -7,10 +7,16 @@ pub struct Count {
     pub objects: u64,
     /// Bytes that they take.
     pub bytes: u64,
+    /// Objects that came.
+    pub stores: u64,
     /// Objects that left because others needed their room.
     pub evictions: u64,
+    /// Objects that were forgotten, or became stale, because somebody said so.
+    pub purged: u64,
     /// Objects that could not be written.
     pub failures: u64,
+    /// Objects that could not be read, or were not what had been written.
+    pub unread: u64,
 }
 
 /// Of all.

@@ -30,7 +30,7 @@ use super::walk::After;
 use crate::kernel::Threads;
 
 /// What a shelf on a disk is told.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DiskSizes {
     /// Its directory; made if there is none.
     pub directory: PathBuf,
@@ -52,10 +52,13 @@ pub struct DiskSizes {
 #[derive(Debug)]
 pub(super) struct Disk {
     pub(super) directory: Directory,
-    pub(super) sizes: DiskSizes,
     /// What of the sizes may change while it is used.
     capacity: AtomicU64,
     most: AtomicU64,
+    in_index: AtomicU64,
+    is_synced: AtomicBool,
+    wants_sync: AtomicBool,
+    settling: Mutex<()>,
     pub(super) threads: Arc<Threads>,
     pub(super) bans: Arc<Bans>,
     pub(super) failures: AtomicU64,
@@ -65,7 +68,10 @@ pub(super) struct Disk {
     pub(super) backlog: AtomicU64,
     index: Mutex<Index>,
     pub(super) open: Cache<u64, Arc<Open>>,
+    stores: AtomicU64,
     evictions: AtomicU64,
+    purged: AtomicU64,
+    pub(super) unread: AtomicU64,
     /// Later labels are written one after the other: a slot has one writer.
     pub(super) amending: Mutex<()>,
     /// Held for reading while a file gets its name: who purges waits for those who do not know of it.
@@ -101,7 +107,7 @@ impl Disk {
         threads: Arc<Threads>,
         now: SystemTime,
     ) -> io::Result<Arc<Self>> {
-        let directory = Directory::take(&sizes.directory, seconds(now))?;
+        let directory = Directory::take(&sizes.directory, sizes.sync, seconds(now))?;
         let open = Cache::builder()
             .max_capacity(sizes.open * u64::from(OPEN_WEIGHT))
             .weigher(|_: &u64, open: &Arc<Open>| open.weight())
@@ -112,13 +118,19 @@ impl Disk {
             directory,
             capacity: AtomicU64::new(sizes.capacity),
             most: AtomicU64::new(sizes.most),
-            sizes,
+            in_index: AtomicU64::new(sizes.index),
+            is_synced: AtomicBool::new(sizes.sync),
+            wants_sync: AtomicBool::new(sizes.sync),
+            settling: Mutex::new(()),
             bans,
             open,
             failures: AtomicU64::new(0),
             spools: AtomicU64::new(0),
             backlog: AtomicU64::new(0),
+            stores: AtomicU64::new(0),
             evictions: AtomicU64::new(0),
+            purged: AtomicU64::new(0),
+            unread: AtomicU64::new(0),
             amending: Mutex::new(()),
             publishing: RwLock::new(()),
             troubles: Troubles::default(),
@@ -162,7 +174,7 @@ impl Disk {
 
     /// Puts what was asked for more than once into memory too. It was found after that moment.
     fn raise(self: &Arc<Self>, open: &Arc<Open>, memory: &Arc<Memory>, begun: Moment) {
-        let is_worth_it = open.length <= memory.most() && self.threads.waiting() < BUSY;
+        let is_worth_it = memory.takes(open.length) && self.threads.waiting() < BUSY;
         if !is_worth_it || open.is_rising.swap(true, Ordering::Relaxed) {
             return;
         }
@@ -188,13 +200,38 @@ impl Disk {
     }
 
     /// Other sizes from now on. What has to leave for them leaves on a thread that may wait.
-    pub(super) fn resize(self: &Arc<Self>, capacity: u64, most: u64) {
-        self.capacity.store(capacity, Ordering::Relaxed);
-        self.most.store(most, Ordering::Relaxed);
+    pub(super) fn resize(self: &Arc<Self>, sizes: &DiskSizes) {
+        self.capacity.store(sizes.capacity, Ordering::Relaxed);
+        self.most.store(sizes.most, Ordering::Relaxed);
+        self.in_index.store(sizes.index, Ordering::Relaxed);
+        self.wants_sync.store(sizes.sync, Ordering::Release);
         let disk = self.clone();
         self.threads.give(move || {
+            disk.settle_sync();
             disk.reserve(0);
         });
+    }
+
+    /// Whether what is written and what is forgotten is on the disk itself before it counts.
+    pub(super) fn is_synced(&self) -> bool {
+        self.is_synced.load(Ordering::Acquire)
+    }
+
+    /// Until it is as wanted, whatever was wanted last meanwhile. Waits for the disk.
+    fn settle_sync(&self) {
+        let _one = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = self.wants_sync.load(Ordering::Acquire);
+        if wanted == self.is_synced() {
+            return;
+        }
+        // Whoever asks does so behind his work: who is told that nothing has to be synced has done what this finds.
+        self.is_synced.store(true, Ordering::Release);
+        let settled = if wanted { self.directory.tighten() } else { self.directory.loosen() };
+        match settled {
+            Ok(()) => self.is_synced.store(wanted, Ordering::Release),
+            // More is synced than has to be, which harms nobody.
+            Err(error) => self.troubled(Doing::Write, &error),
+        }
     }
 
     /// Whether so much more can be written now, and ever.
@@ -229,6 +266,15 @@ impl Disk {
         }
     }
 
+    /// One object goes, or is stale from now on.
+    pub(super) fn set_aside(self: &Arc<Self>, object: &Object, purge: Purge) {
+        let number = object.number();
+        if self.index().set_aside(number, purge) {
+            let disk = self.clone();
+            self.threads.give(move || disk.purge_files(&[number], purge));
+        }
+    }
+
     /// Forgets what is meant, as far as the index goes: of one target, a piece of what comes after what was seen. Whose files
     /// are to follow, and where to go on, unless that was the last piece.
     pub(super) fn purge_some(
@@ -240,11 +286,9 @@ impl Disk {
     ) -> (Vec<u64>, Option<After>) {
         let mut index = self.index();
         let (numbers, next) = index.select(meant, at, after.as_ref());
+        self.purged.fetch_add(numbers.len() as u64, Ordering::Relaxed);
         for number in &numbers {
-            match purge {
-                Purge::Soft => index.stale(*number),
-                Purge::Hard => drop(index.remove(*number)),
-            }
+            index.set_aside(*number, purge);
         }
         (numbers, next)
     }
@@ -257,7 +301,7 @@ impl Disk {
                 Purge::Hard => self.discard(*number),
             }
         }
-        if self.sizes.sync && purge == Purge::Hard {
+        if self.is_synced() && purge == Purge::Hard {
             let synced = self.directory.sync(numbers.iter().copied());
             let _ = synced.inspect_err(|error| self.troubled(Doing::Remove, error));
         }
@@ -282,8 +326,11 @@ impl Disk {
         Count {
             objects: index.count() as u64,
             bytes: index.bytes + index.reserved,
+            stores: self.stores.load(Ordering::Relaxed),
             evictions: self.evictions.load(Ordering::Relaxed),
+            purged: self.purged.load(Ordering::Relaxed),
             failures: self.failures.load(Ordering::Relaxed),
+            unread: self.unread.load(Ordering::Relaxed),
         }
     }
 
@@ -308,7 +355,7 @@ impl Disk {
         loop {
             let mut index = self.index();
             if index.bytes + index.reserved + bytes <= self.capacity.load(Ordering::Relaxed)
-                && index.memory <= self.sizes.index
+                && index.memory <= self.in_index.load(Ordering::Relaxed)
             {
                 index.reserved += bytes;
                 return true;
@@ -342,6 +389,8 @@ impl Disk {
         };
         left.iter().for_each(|card| self.discard(card.sequence));
         let is_here = left.iter().all(|card| card.sequence != file.sequence);
+        // What an earlier run left was there before.
+        self.stores.fetch_add(u64::from(is_here && file.used.is_none()), Ordering::Relaxed);
         if is_here && purge == Some(Purge::Soft) && !was_stale {
             self.amend_stale(file.sequence);
         }
@@ -402,7 +451,7 @@ impl Disk {
             let changed = file.metadata()?.modified()?;
             let is_written = format::amend(&file, sequence, label, is_stale)?;
             file.set_modified(changed)?;
-            if self.sizes.sync {
+            if self.is_synced() {
                 file.sync_data()?;
             }
             Ok(is_written)

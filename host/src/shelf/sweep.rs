@@ -4,6 +4,7 @@
 //! so does what was not finished, and what was purged before it was read. What has another name is none of ours and stays.
 
 use std::io;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::thread;
 
@@ -45,10 +46,11 @@ fn sweep(disk: &Weak<Disk>, is_doubted: bool) {
 fn take_in(disk: &Disk, number: u64, is_doubted: bool) {
     let read = disk.directory.open(number).and_then(|file| {
         let Some(found) = format::read(&file, number)? else { return Ok(None) };
-        if is_doubted {
+        let is_sealed = disk.seal(number, &found).is_on(&file)?;
+        if is_sealed && is_doubted {
             Seal::break_on(&file)?;
         }
-        Ok(Some((disk.seal(number, &found).is_on(&file)?, found)))
+        Ok(Some((is_sealed && !is_doubted, found)))
     });
     match read {
         Ok(Some((is_sealed, found))) => shelve(disk, number, &found, is_sealed),
@@ -56,7 +58,10 @@ fn take_in(disk: &Disk, number: u64, is_doubted: bool) {
         // It is ours, and was made useless.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => disk.discard(number),
         // A disk that cannot be read now may be read the next time.
-        Err(error) => disk.troubled(Doing::Read, &error),
+        Err(error) => {
+            disk.unread.fetch_add(1, Ordering::Relaxed);
+            disk.troubled(Doing::Read, &error);
+        }
     }
 }
 
