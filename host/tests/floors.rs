@@ -62,7 +62,6 @@ const LONG: usize = 450;
 
 /// Files that are longer, and why.
 const LONGER: &[(&str, &str)] = &[
-    ("config/plan/pool.rs", "every type of a pool in one place, to be read as a list"),
     ("front/gate/tests.rs", "tables of what passes the gate and what does not"),
     ("front/gate.rs", "one state machine, read from its top to its bottom"),
 ];
