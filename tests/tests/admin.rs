@@ -222,6 +222,8 @@ fn what_is_asked_wrongly_is_told_what_would_be_right() {
         ("POST", "/caches/pages/purge", "all&older-than=old", 400, "right would be older-than=1h"),
         ("POST", "/caches/pages/purge", "url=%2Fa", 400, "purge: \"/a\" is not a URL to forget"),
         ("POST", "/caches/pages/purge", "url=http://a&url=http://b", 400, "purge: url and another url"),
+        ("POST", "/caches/pages/purge", "url=http://a&all", 400, "purge: all and url cannot both be meant"),
+        ("POST", "/caches/pages/purge", "all&host=a&host=b", 400, "purge: host is said twice"),
         ("POST", "/caches/pages/purge", &"a&".repeat(40_000), 413, "the body is longer than 65536 bytes"),
     ] {
         let answer = world.ask(method, target, body);

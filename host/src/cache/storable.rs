@@ -37,6 +37,8 @@ pub enum Refusal {
     Range,
     /// Its content is not as long as its head says.
     Incomplete,
+    /// It has more tags, or longer ones, than are kept.
+    Tags,
     /// What it says is in its trailers, which are not stored: gRPC's status is.
     Trailers,
 }
@@ -58,6 +60,7 @@ impl Refusal {
             Self::Expired => "expired",
             Self::Range => "range",
             Self::Incomplete => "incomplete",
+            Self::Tags => "tags",
             Self::Trailers => "trailers",
         }
     }
@@ -92,7 +95,9 @@ pub fn storable(
     let mut head = ResponseHead::of(response.status);
     head.fields = ready(&response.fields, &directives, times, knobs);
     let origin = invalidate::origin(request.scheme, &request.authority);
-    let stored = Stored::of(head, times, selection, origin, knobs);
+    // By fields that are not stored, too.
+    let tags = invalidate::tags(&response.fields, &origin).ok_or(Refusal::Tags)?;
+    let stored = Stored { tags, ..Stored::of(head, times, selection, origin, knobs) };
     if is_of_use(&stored, knobs) { Ok(stored) } else { Err(Refusal::Expired) }
 }
 
@@ -105,8 +110,11 @@ pub(super) fn forbidden(
     times: Times,
     knobs: &Knobs,
 ) -> Option<Refusal> {
-    let permitted = permission(request, head.status, directives, knobs);
-    permitted.and_then(|()| cookies(head, directives, times, knobs)).err()
+    let origin = invalidate::origin(request.scheme, &request.authority);
+    permission(request, head.status, directives, knobs)
+        .and_then(|()| cookies(head, directives, times, knobs))
+        .and_then(|()| invalidate::tags(&head.fields, &origin).map(drop).ok_or(Refusal::Tags))
+        .err()
 }
 
 /// The method is understood. `HEAD` has no content to store (it freshens what is stored, see `validate`).

@@ -50,7 +50,7 @@ impl Stored {
         let directives = Directives::of(&head.fields, &knobs.targets, knobs.surrogate);
         let policy = Policy::of(&head, &directives, times, knobs);
         let validators = Validators::stated(&head.fields);
-        let tags = invalidate::tags(&head.fields, &origin);
+        let tags = invalidate::tags(&head.fields, &origin).unwrap_or_default();
         Self { head, times, selection, held: Held::nothing(), policy, validators, tags, origin, version: None }
     }
 

@@ -1,5 +1,5 @@
 //! Caches: what a plan says of one as its rules take it, and the shelves it keeps answers on, which go on over reloads by
-//! the cache's name.
+//! the cache's name, and by its directory where that has another name now.
 //!
 //! Invariant: as long as a cache with a directory is in use, nobody opens that directory a second time.
 
@@ -100,7 +100,8 @@ impl Stores {
         let sizes = sizes(plan, self.is_dry);
         let held = known.get(&plan.name).and_then(|stores| stores.iter().rev().find_map(Weak::upgrade));
         let tally = held.as_ref().map(|store| store.tally.clone()).unwrap_or_default();
-        if let Some(store) = held.filter(|store| store.serves_for(&sizes)) {
+        let held = held.filter(|store| store.serves_for(&sizes));
+        if let Some(store) = held.or_else(|| renamed(known, &sizes, &plan.name)) {
             return Ok(store);
         }
         let examined = plan.disk.as_ref().filter(|_| self.is_dry).map(|disk| Shelf::examine(&disk.path));
@@ -113,6 +114,17 @@ impl Stores {
         known.entry(plan.name.clone()).or_default().push(Arc::downgrade(&store));
         Ok(store)
     }
+}
+
+/// Whoever has the directory has it as long as anybody uses that: a cache of another name goes on with what is there, unless
+/// something has taken its place since, and it missed what was forgotten meanwhile.
+fn renamed(known: &mut HashMap<Arc<str>, Vec<Weak<Store>>>, wanted: &Sizes, name: &Arc<str>) -> Option<Arc<Store>> {
+    wanted.disk.as_ref()?;
+    let mut stores = known.values().filter_map(|stores| stores.iter().rev().find_map(Weak::upgrade));
+    let store = stores.find(|store| store.serves_for(wanted))?;
+    drop(stores);
+    known.entry(name.clone()).or_default().push(Arc::downgrade(&store));
+    Some(store)
 }
 
 impl Store {
@@ -326,9 +338,16 @@ mod tests {
         assert_eq!(first[0].store.capacities().1, Some(16 << 20));
         second[0].store.settle(&of("a", "32MiB").caches[0]);
         assert_eq!(first[0].store.capacities().1, Some(32 << 20));
-        let other = stores.open(&of("b", "16MiB")).err().unwrap();
+        // Under another name, too, and there it stays.
+        let renamed = stores.open(&of("b", "16MiB")).unwrap();
+        assert!(Arc::ptr_eq(&first[0].store, &renamed[0].store));
+        drop((first, second));
+        let again = stores.open(&of("b", "16MiB")).unwrap();
+        assert!(Arc::ptr_eq(&again[0].store, &renamed[0].store));
+        let other = Stores::default().open(&of("b", "16MiB")).err().unwrap();
         assert!(other[0].to_string().starts_with("weir.toml:6:17: cache \"b\": disk: "), "{}", other[0]);
         assert!(Stores::dry().open(&of("b", "16MiB")).is_ok());
+        drop((renamed, again));
     }
 
     #[test]

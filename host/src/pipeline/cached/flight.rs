@@ -67,7 +67,7 @@ impl Hope {
         let Some((cache, plan)) = desk.cache() else { return Self::default() };
         let fields = &request.fields;
         // Who wants nothing stored waits for nothing that is.
-        if request.method != Method::GET || why == Forward::Bypass {
+        if request.method != Method::GET || lookup::is_for_itself(request, &cache.knobs) {
             return Self::default();
         }
         let is_conditional = CONDITIONS.iter().any(|name| fields.contains(name));

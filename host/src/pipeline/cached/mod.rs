@@ -164,7 +164,7 @@ async fn serve(
 async fn look(exchange: &Exchange, cache: &Cache, key: &Bytes, entries: &mut Vec<Entry>) -> Found {
     let request = &exchange.facts.request;
     let found = lookup::look(entries, request, clock::wall(), &cache.knobs);
-    if matches!(found, Found::Use { .. } | Found::Nothing(Forward::Method | Forward::Bypass)) {
+    if matches!(found, Found::Use { .. } | Found::Nothing(Forward::Method)) {
         return found;
     }
     *entries = entry::find(&cache.store.shelf, key, clock::wall(), &cache.knobs).await;
