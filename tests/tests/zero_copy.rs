@@ -83,9 +83,12 @@ fn no_byte_of_a_file_enters_the_gateways_memory() {
         let of_file: Vec<_> = trace.calls(name).filter(|line| line.contains("/large>")).collect();
         assert!(of_file.is_empty(), "{of_file:#?}");
     }
-    // The head goes together with the first of the file.
-    let more = trace.calls("sendmsg").filter(|line| line.contains("MSG_MORE") && line.contains("HTTP/1.1 20")).count();
-    assert!(more >= 3, "{more} heads said that more would come");
+    // The head goes together with the first of the file, but not where the kernel spaces packets out.
+    let control = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").unwrap();
+    let heads = || trace.calls("sendmsg").filter(|line| line.contains("HTTP/1.1 20"));
+    let more = heads().filter(|line| line.contains("MSG_MORE")).count();
+    let is_joined = !control.starts_with("bbr");
+    assert!(heads().count() >= 3 && (more > 0) == is_joined, "{more} heads said that more would come, under {control}");
     let lines = gateway.access_lines(4);
     assert_eq!((lines[0].as_str(), lines[1].as_str()), ("/large 200 5000000 -", "/large 206 3000000 -"));
 }

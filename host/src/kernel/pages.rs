@@ -111,21 +111,30 @@ pub fn warm(file: &File, offset: u64, length: u64) -> io::Result<()> {
 /// Reads a part of a file as far as it is in memory, at most `most` bytes. Nothing means that the file has no more.
 ///
 /// # Errors
-/// The system's; `WouldBlock` when nothing of it is in memory, `Unsupported` where the file system cannot tell.
+/// The system's; `WouldBlock` when nothing of it is in memory, `Unsupported` where the system cannot tell.
 pub fn read_now(file: &File, offset: u64, most: usize) -> io::Result<Vec<u8>> {
+    match read_by(file, offset, most, libc::RWF_NOWAIT) {
+        // A tmpfs does not read so, but says what it has in memory.
+        Err(error)
+            if error.kind() == ErrorKind::Unsupported
+                && residency(file, offset, most as u64) == Residency::Resident =>
+        {
+            read_by(file, offset, most, 0)
+        }
+        read => read,
+    }
+}
+
+fn read_by(file: &File, offset: u64, most: usize, flags: libc::c_int) -> io::Result<Vec<u8>> {
     let mut bytes: Vec<u8> = Vec::with_capacity(most);
     let place = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: most };
     let from = libc::off_t::try_from(offset).map_err(|_| ErrorKind::InvalidInput)?;
     // SAFETY: `place` names room for `most` bytes that nobody else uses, and the kernel writes there only.
-    let read = unsafe { libc::preadv2(file.as_raw_fd(), &raw const place, 1, from, libc::RWF_NOWAIT) };
-    match usize::try_from(read) {
-        Ok(read) => {
-            // SAFETY: the kernel has written that many bytes, which are not more than there is room for.
-            unsafe { bytes.set_len(read.min(most)) };
-            Ok(bytes)
-        }
-        Err(_) => Err(io::Error::last_os_error()),
-    }
+    let read = unsafe { libc::preadv2(file.as_raw_fd(), &raw const place, 1, from, flags) };
+    let read = usize::try_from(read).map_err(|_| io::Error::last_os_error())?;
+    // SAFETY: the kernel has written that many bytes, which are not more than there is room for.
+    unsafe { bytes.set_len(read.min(most)) };
+    Ok(bytes)
 }
 
 /// Reads a part of a file, at most `most` bytes, and waits for the disk: for threads that may.
