@@ -104,15 +104,15 @@ fn action(table: &Table<'_>, names: &Names) -> Option<Action> {
 /// `cache`, `cache-bypass` and `cache-refresh`.
 fn cached(table: &Table<'_>, names: &Names) -> (Option<usize>, [CacheWhen; 2]) {
     let cache = table.item("cache");
-    let when = |key, idle| {
-        let Some(item) = table.item(key) else { return CacheWhen::default() };
+    let when = |item: Option<Item<'_>>, idle| {
+        let Some(item) = item else { return CacheWhen::default() };
         if cache.is_none() {
             item.problem(idle);
         }
         cache::when(&item)
     };
-    let bypass = when("cache-bypass", "there is no cache to go past; name one with cache");
-    let refresh = when("cache-refresh", "there is no cache to be refreshed; name one with cache");
+    let bypass = when(table.item("cache-bypass"), "there is no cache to go past; name one with cache");
+    let refresh = when(table.item("cache-refresh"), "there is no cache to be refreshed; name one with cache");
     (cache.as_ref().and_then(|item| names.cache(item)), [bypass, refresh])
 }
 
