@@ -127,12 +127,12 @@ impl Case<'_> {
             return;
         }
         let shelf = &self.cache.store.shelf;
-        let found = match self.why {
+        let found = match (question.entry(), self.why) {
+            (Some(entry), _) => vec![entry.clone()],
+            // There is nothing for this request.
+            (None, Forward::UriMiss | Forward::VaryMiss | Forward::Method) => return,
             // Nobody looked, or what was found was not asked about.
-            Forward::Bypass | Forward::Partial if question.entry().is_none() => {
-                entry::find(shelf, self.key, self.times.answered, &self.cache.knobs).await
-            }
-            _ => question.entry().cloned().into_iter().collect(),
+            (None, _) => entry::find(shelf, self.key, self.times.answered, &self.cache.knobs).await,
         };
         let at = lookup::select(&found, self.client, &self.cache.knobs);
         // What came since then knows better.
