@@ -129,10 +129,11 @@ impl Case<'_> {
         let shelf = &self.cache.store.shelf;
         let found = match (question.entry(), self.why) {
             (Some(entry), _) => vec![entry.clone()],
-            // There is nothing for this request.
-            (None, Forward::UriMiss | Forward::VaryMiss | Forward::Method) => return,
             // Nobody looked, or what was found was not asked about.
-            (None, _) => entry::find(shelf, self.key, self.times.answered, &self.cache.knobs).await,
+            (None, Forward::Bypass | Forward::Partial | Forward::Request | Forward::Stale) => {
+                entry::find(shelf, self.key, self.times.answered, &self.cache.knobs).await
+            }
+            (None, _) => return,
         };
         let at = lookup::select(&found, self.client, &self.cache.knobs);
         // What came since then knows better.
