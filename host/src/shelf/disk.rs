@@ -20,7 +20,6 @@ use super::counters::{Count, Happened};
 use super::directory::Directory;
 use super::format;
 use super::index::{Card, Index};
-use super::memory::Memory;
 use super::object::{Label, Object};
 use super::opened::{OPEN_WEIGHT, Open};
 use super::sweep;
@@ -74,7 +73,7 @@ pub(super) struct Disk {
     troubles: Troubles,
     is_swept: AtomicBool,
     /// The latest time that anybody told, in seconds.
-    seconds: AtomicU32,
+    pub(super) seconds: AtomicU32,
 }
 
 /// A whole file that is about to be taken in.
@@ -89,7 +88,7 @@ pub(super) struct Shelved<'l> {
 }
 
 /// Work that waits for a thread: with more, nothing more is written, and what is asked for has to be fetched.
-const BUSY: usize = 512;
+pub(super) const BUSY: usize = 512;
 
 /// So much leaves at least when the disk is full: the next objects fit, and few have to leave.
 const LEAST_YIELD: u64 = 1 << 20;
@@ -128,59 +127,6 @@ impl Disk {
         });
         sweep::begin(&disk)?;
         Ok(disk)
-    }
-
-    /// The objects of a key, the latest first. Those that were asked for before go into memory, too. Cancellation safe.
-    pub(super) async fn find(
-        self: &Arc<Self>,
-        key: &[u8],
-        now: SystemTime,
-        memory: Option<&Arc<Memory>>,
-    ) -> Vec<Object> {
-        let (now, begun) = (seconds(now), self.bans.moment());
-        self.seconds.fetch_max(now, Ordering::Relaxed);
-        let known = self.index().find(key, now);
-        let open = |number: u64| self.open.get(&number).filter(|open| open.is_untouched());
-        let mut found: Vec<_> = known.into_iter().map(|known| (known, open(known.0))).collect();
-        for ((_, is_stale), open) in &found {
-            if let (false, Some(open), Some(memory)) = (is_stale, open, memory) {
-                self.raise(open, memory, begun);
-            }
-        }
-        let closed: Vec<u64> =
-            found.iter().filter(|(_, open)| open.is_none()).map(|((number, _), _)| *number).collect();
-        if !closed.is_empty() {
-            let disk = self.clone();
-            let opened =
-                self.threads.begin(move || closed.into_iter().map(|number| disk.load(number)).collect::<Vec<_>>());
-            let mut opened = opened.await.unwrap_or_default().into_iter();
-            found.iter_mut().filter(|(_, open)| open.is_none()).for_each(|(_, open)| *open = opened.next().flatten());
-        }
-        let objects = found.into_iter().filter_map(|((_, is_stale), open)| Some((open?, is_stale)));
-        let ours = objects.filter(|(open, _)| *open.label.key == *key);
-        ours.map(|(open, is_stale)| open.object().stale(is_stale)).collect()
-    }
-
-    /// Puts what was asked for more than once into memory too. It was found after that moment.
-    fn raise(self: &Arc<Self>, open: &Arc<Open>, memory: &Arc<Memory>, begun: Moment) {
-        let is_worth_it = memory.takes(open.length) && self.threads.waiting() < BUSY;
-        if !is_worth_it || open.is_rising.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        let (disk, open, memory) = (self.clone(), open.clone(), memory.clone());
-        self.threads.give(move || {
-            if let Ok(bytes) = open.read()
-                && open.is_untouched()
-            {
-                let content = memory.compact(&[bytes.into()]);
-                memory.put(&Object::of(open.sequence, open.label.clone(), content), begun, &disk.bans);
-                // Whatever else came for this label meanwhile looks at the disk first and at memory then.
-                if !disk.is_still(&open) {
-                    memory.withdraw(&open.label, open.sequence);
-                }
-            }
-            open.is_rising.store(false, Ordering::Relaxed);
-        });
     }
 
     /// The longest content that it takes.
@@ -391,12 +337,6 @@ impl Disk {
         self.publishing.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether it is what its label means, has no later label, and was not purged softly.
-    fn is_still(&self, open: &Open) -> bool {
-        let is_there = self.index().fresh(&open.label) == Some(open.sequence);
-        is_there && self.open.get(&open.sequence).is_some_and(|held| Arc::ptr_eq(&held.label, &open.label))
-    }
-
     fn amend_stale(&self, sequence: u64) {
         if let Some(open) = self.open.get(&sequence).or_else(|| self.load(sequence)) {
             self.amend(sequence, &open.label, true);
@@ -437,7 +377,7 @@ impl Disk {
 }
 
 /// Of the wall clock, since 1970; enough until 2106.
-fn seconds(time: SystemTime) -> u32 {
+pub(super) fn seconds(time: SystemTime) -> u32 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u32::try_from(since.as_secs()).unwrap_or(u32::MAX)
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{FieldMatch, Network, QueryMatch, Test};
+use super::{CookieMatch, FieldMatch, Network, QueryMatch};
 use crate::config::Place;
 use crate::message::Name;
 
@@ -146,15 +146,6 @@ pub struct CacheWhen {
     pub cookies: Vec<CookieMatch>,
     /// On the query.
     pub query: Vec<QueryMatch>,
-}
-
-/// A condition on a cookie.
-#[derive(Debug, Clone)]
-pub struct CookieMatch {
-    /// Which.
-    pub name: String,
-    /// What of it.
-    pub test: Test,
 }
 
 impl CacheWhen {
