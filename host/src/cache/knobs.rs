@@ -41,7 +41,7 @@ pub struct Knobs {
     pub targets: Vec<Name>,
     /// Whether `Surrogate-Control` counts, behind the targets.
     pub surrogate: bool,
-    /// Statuses that are stored; `None`: all that the RFC allows.
+    /// Statuses that are stored, and classes of them by their first digit; `None`: all that the RFC allows.
     pub statuses: Option<Vec<u16>>,
     /// Whether answers to `QUERY` are stored.
     pub query: bool,

@@ -139,7 +139,7 @@ fn method(
 /// Final, understood where it must be, and not about the request's own range or precondition.
 fn status(response: &ResponseHead, knobs: &Knobs) -> Result<(), Refusal> {
     let code = response.status.as_u16();
-    let is_listed = knobs.statuses.as_ref().is_none_or(|known| known.contains(&code));
+    let is_listed = knobs.statuses.as_ref().is_none_or(|known| known.contains(&code) || known.contains(&(code / 100)));
     let is_final = code >= 200;
     let is_about_request =
         [Status::NOT_MODIFIED, Status::PRECONDITION_FAILED, Status::RANGE_NOT_SATISFIABLE].contains(&response.status);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 pub(super) use self::check::check_disks;
 use super::table::{Item, LONGEST, Table};
-use super::{Cache, CacheDisk, CacheKey, CacheQuery, CacheWhen, StoreCookies, condition, pool, whole};
+use super::{Cache, CacheDisk, CacheKey, CacheQuery, CacheWhen, StoreCookies, condition, page, pool, whole};
 use crate::message::{Name, OWN_SPACES, is_variable_name};
 
 pub(super) const COOKIES: [(&str, StoreCookies); 3] =
@@ -122,18 +122,13 @@ fn status_ttl(item: &Item<'_>) -> Vec<(u16, Duration)> {
     found
 }
 
-/// What is stored; 304 is none of them, it says that something stored is right.
+/// What is stored: statuses, and classes by their first digit.
 fn statuses(item: &Item<'_>) -> Vec<u16> {
-    let mut found = Vec::new();
-    for item in item.at_least_one() {
-        let status = item.count(200..=599).and_then(|status| u16::try_from(status).ok());
-        match status {
-            Some(status) if found.contains(&status) => item.problem(format!("{status} is in the list already")),
-            Some(status) => found.push(status),
-            None => {}
-        }
+    let set = page::statuses_from(item, 200, "a status from 200 to 599, or a class such as \"4xx\"");
+    if item.is_list() && item.list().is_some_and(|list| list.is_empty()) {
+        item.problem("the list is empty, so nothing would be stored");
     }
-    found
+    [set.exact, set.classes].concat()
 }
 
 /// A part of one, to a thousandth.

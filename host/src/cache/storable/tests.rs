@@ -30,6 +30,10 @@ fn statuses() {
     assert_eq!(refusal(&get(&[]), 599, &[modified, ("cache-control", "public")], &knobs), None);
     let few = Knobs { statuses: Some(vec![200]), status_ttl: vec![(503, secs(5))], ..Knobs::default() };
     assert_eq!(refusal(&get(&[]), 404, &[FRESH], &few), Some(Refusal::Status));
+    let classes = Knobs { statuses: Some(vec![2, 404]), ..Knobs::default() };
+    for (status, expected) in [(204, None), (404, None), (410, Some(Refusal::Status)), (301, Some(Refusal::Status))] {
+        assert_eq!(refusal(&get(&[]), status, &[FRESH], &classes), expected, "{status}");
+    }
     let failures = Knobs { statuses: None, ..few };
     assert_eq!(refusal(&get(&[]), 503, &[], &failures), None);
 }

@@ -60,7 +60,7 @@ fn statuses(table: &Table<'_>, cache: &Cache) {
     let listed = cache.statuses.iter().flatten().map(|status| ("statuses", *status));
     for (key, status) in listed.chain(cache.status_ttl.iter().map(|(status, _)| ("status-ttl", *status))) {
         let Some(item) = table.item(key) else { continue };
-        let is_listed = |listed: &u16| *listed == status || listed / 100 == status;
+        let is_listed = |listed: &u16| *listed == status || listed / 100 == status || *listed == status / 100;
         if NEVER_STORED.contains(&status) {
             item.problem(format!("{status} is about one request and never stored"));
         } else if cache.statuses.as_ref().is_some_and(|statuses| !statuses.iter().any(is_listed)) {

@@ -25,7 +25,7 @@ pub struct Cache {
     pub last_modified_factor: u32,
     /// No guessed lifetime is longer.
     pub last_modified_most: Duration,
-    /// Statuses that are stored; `None` means all that may be.
+    /// Statuses that are stored, and classes of them by their first digit; `None` means all that may be.
     pub statuses: Option<Vec<u16>>,
     /// Answers to `QUERY` are stored, by what is in the request.
     pub query: bool,

@@ -14,14 +14,14 @@ pub(super) fn write(out: &mut Writer, cache: &Cache) {
     out.text("max-ttl", &cache.max_ttl.map_or_else(|| whole::OFF.to_owned(), write_duration));
     let mut statuses = Keys::default();
     for (status, ttl) in &cache.status_ttl {
-        let class = if *status < 100 { "xx" } else { "" };
-        statuses.text(&format!("{status}{class}"), &write_duration(*ttl));
+        statuses.text(&status_name(*status), &write_duration(*ttl));
     }
     out.key("status-ttl", statuses.table());
     out.key("last-modified-factor", factor(cache.last_modified_factor));
     out.duration("last-modified-most", cache.last_modified_most);
     if let Some(statuses) = &cache.statuses {
-        out.key("statuses", list(statuses.iter().map(u16::to_string)));
+        let written = |status: &u16| if *status < 100 { text(&status_name(*status)) } else { status.to_string() };
+        out.key("statuses", list(statuses.iter().map(written)));
     }
     out.key("methods", if cache.query { "[\"GET\", \"QUERY\"]" } else { "[\"GET\"]" });
     out.key("ignore-request", cache.ignore_request);
@@ -87,6 +87,11 @@ fn key_value(key: &CacheKey) -> String {
     keys.key("cookies", words(&key.cookies));
     keys.key("variables", words(&key.variables));
     keys.table()
+}
+
+/// A status, or a class of them.
+fn status_name(status: u16) -> String {
+    if status < 100 { format!("{status}xx") } else { status.to_string() }
 }
 
 fn names(names: &[Name]) -> String {
