@@ -11,16 +11,18 @@
 //!
 //! Behind a request that asks for another protocol the gate waits: what follows may not be HTTP (RFC 9110, section 7.8).
 
+mod chunks;
+mod head;
 mod lines;
 
 use std::collections::VecDeque;
 
 use memchr::memchr;
 
+use self::chunks::MAX_EXTENSIONS;
+use self::head::Head;
+use self::lines::{MAX_METHOD, request_line, split};
 use crate::failure::Kind;
-use crate::message::host;
-
-use self::lines::{MAX_METHOD, RequestLine, looks_like, names_other_codings, request_line, split};
 
 /// What a listener allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,58 +99,16 @@ enum State {
     Refused(Kind, &'static str),
 }
 
-/// What the fields of the head being read have said about framing.
-#[derive(Debug, Clone, Copy, Default)]
-struct Head {
-    is_1_0: bool,
-    is_of_server: bool,
-    host: bool,
-    length: Option<u64>,
-    chunked: bool,
-    upgrade: bool,
-}
-
 type Step = Result<(), (Kind, &'static str)>;
 
 /// ` HTTP/1.1` and CRLF and the space before the target.
 const AROUND_TARGET: usize = 12;
 /// RFC 9112, section 2.2, asks for at least one empty line before a request line to be ignored; some clients send two or three.
 const MAX_BLANKS: usize = 8;
-/// Nobody uses chunk extensions; per body, so that they cannot be a cheap flood (RFC 9112, section 7.1.1).
-const MAX_EXTENSIONS: usize = 4096;
 /// A size, the extensions and CRLF.
 const MAX_CHUNK_LINE: usize = 16 + MAX_EXTENSIONS + 2;
 /// Half of what the parser beneath allows.
 const MAX_TRAILERS: usize = 8192;
-/// Lengths beyond this do not fit the signed numbers of other software.
-const MAX_LENGTH: u64 = i64::MAX.unsigned_abs();
-
-/// Fields that a trailer section must not carry (RFC 9110, section 6.5.1).
-const NOT_IN_TRAILERS: [&[u8]; 22] = [
-    b"authorization",
-    b"cache-control",
-    b"connection",
-    b"content-encoding",
-    b"content-length",
-    b"content-range",
-    b"content-type",
-    b"cookie",
-    b"expect",
-    b"forwarded",
-    b"host",
-    b"keep-alive",
-    b"max-forwards",
-    b"proxy-authorization",
-    b"proxy-connection",
-    b"range",
-    b"set-cookie",
-    b"te",
-    b"trailer",
-    b"transfer-encoding",
-    b"upgrade",
-    b"via",
-];
-
 impl Gate {
     /// The gate of a fresh connection.
     #[must_use]
@@ -342,8 +302,7 @@ impl Gate {
                 }
             }
             State::RequestLine => {
-                let RequestLine { is_1_0, is_of_server } = request_line(text, self.limits.max_target)?;
-                self.head = Head { is_1_0, is_of_server, ..Head::default() };
+                self.head = Head::of(request_line(text, self.limits.max_target)?);
                 self.lines = 0;
                 self.state = State::Fields;
             }
@@ -363,87 +322,18 @@ impl Gate {
         if self.lines > self.limits.max_fields {
             return Err((Kind::HeadTooLarge, "more fields than max-fields"));
         }
-        match name.len() {
-            4 if name.eq_ignore_ascii_case(b"host") => self.host(value),
-            7 if name.eq_ignore_ascii_case(b"upgrade") => {
-                self.head.upgrade = true;
-                Ok(())
-            }
-            14 if looks_like(name, b"content-length") => self.content_length(name, value),
-            17 if looks_like(name, b"transfer-encoding") => self.transfer_encoding(name, value),
-            _ => Ok(()),
-        }
-    }
-
-    fn host(&mut self, value: &[u8]) -> Step {
-        if self.head.host {
-            return Err((Kind::BadHost, "Host is repeated"));
-        }
-        self.head.host = true;
-        if host::is_valid(value) { Ok(()) } else { Err((Kind::BadHost, "Host is not a host")) }
-    }
-
-    fn content_length(&mut self, name: &[u8], value: &[u8]) -> Step {
-        let refuse = |detail| Err((Kind::AmbiguousFraming, detail));
-        if name.contains(&b'_') {
-            return refuse("a field looks like Content-Length");
-        }
-        if self.head.length.is_some() {
-            return refuse("Content-Length is repeated");
-        }
-        if self.head.chunked {
-            return refuse("Content-Length stands beside Transfer-Encoding");
-        }
-        if value.is_empty()
-            || !value.iter().all(u8::is_ascii_digit)
-            || (value.len() > 1 && value.first() == Some(&b'0'))
-        {
-            return refuse("Content-Length is not a plain number");
-        }
-        let length = str::from_utf8(value).ok().and_then(|digits| digits.parse::<u64>().ok());
-        match length.filter(|length| *length <= MAX_LENGTH) {
-            Some(length) => self.head.length = Some(length),
-            None => return refuse("Content-Length is beyond all measure"),
-        }
-        Ok(())
-    }
-
-    fn transfer_encoding(&mut self, name: &[u8], value: &[u8]) -> Step {
-        let refuse = |detail| Err((Kind::AmbiguousFraming, detail));
-        if name.contains(&b'_') {
-            return refuse("a field looks like Transfer-Encoding");
-        }
-        if self.head.is_1_0 {
-            return refuse("Transfer-Encoding in HTTP/1.0");
-        }
-        if self.head.length.is_some() {
-            return refuse("Transfer-Encoding stands beside Content-Length");
-        }
-        if self.head.chunked {
-            return refuse("Transfer-Encoding is repeated");
-        }
-        if !value.eq_ignore_ascii_case(b"chunked") {
-            return if names_other_codings(value) {
-                Err((Kind::NotImplemented, "a transfer coding other than chunked"))
-            } else {
-                refuse("Transfer-Encoding is not exactly chunked")
-            };
-        }
-        self.head.chunked = true;
-        Ok(())
+        self.head.field(name, value)
     }
 
     /// What follows a head.
     fn body(&mut self) -> Result<State, (Kind, &'static str)> {
-        if !self.head.host && !self.head.is_1_0 {
-            return Err((Kind::BadHost, "Host is missing"));
-        }
+        self.head.end()?;
         self.extensions = 0;
         self.heads += 1;
         if self.head.is_of_server {
             self.of_server.push_back(self.heads);
         }
-        self.waits = self.head.upgrade && !self.head.is_1_0 && !self.head.chunked && self.head.length.unwrap_or(0) == 0;
+        self.waits = self.head.asks_to_change();
         Ok(match self.head.length {
             _ if self.head.chunked => State::ChunkSize,
             Some(length) if length > 0 => State::Counted(length),
@@ -452,30 +342,13 @@ impl Gate {
     }
 
     fn chunk_size(&mut self, line: &[u8]) -> Step {
-        let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
-        let (size, extension) = line.split_at(digits);
-        if !(1..=16).contains(&digits) {
-            return Err((Kind::MalformedBody, "a chunk's size is not plain hexadecimal"));
-        }
-        let size = str::from_utf8(size).ok().and_then(|size| u64::from_str_radix(size, 16).ok());
-        let size =
-            size.filter(|size| *size <= MAX_LENGTH).ok_or((Kind::MalformedBody, "a chunk is beyond all measure"))?;
-        if !extension.is_empty() && extension.first() != Some(&b';') {
-            return Err((Kind::MalformedBody, "something other than an extension follows a chunk's size"));
-        }
-        self.extensions += extension.len();
-        if self.extensions > MAX_EXTENSIONS {
-            return Err((Kind::MalformedBody, "too many chunk extensions"));
-        }
-        if !extension.iter().all(|&byte| byte == b'\t' || byte == b' ' || byte.is_ascii_graphic()) {
-            return Err((Kind::MalformedBody, "a control byte in a chunk extension"));
-        }
-        self.state = if size == 0 {
-            self.used = 0;
-            self.lines = 0;
-            State::Trailers
-        } else {
-            State::Chunk(size)
+        self.state = match chunks::size(line, &mut self.extensions)? {
+            0 => {
+                self.used = 0;
+                self.lines = 0;
+                State::Trailers
+            }
+            size => State::Chunk(size),
         };
         Ok(())
     }
@@ -486,10 +359,7 @@ impl Gate {
         if self.lines > self.limits.max_fields {
             return Err((Kind::MalformedBody, "too many trailers"));
         }
-        if NOT_IN_TRAILERS.iter().any(|forbidden| looks_like(name, forbidden)) {
-            return Err((Kind::MalformedBody, "a trailer that frames, routes or authenticates"));
-        }
-        Ok(())
+        chunks::trailer(name)
     }
 
     fn next_message(&mut self) -> State {

@@ -347,6 +347,8 @@ fn hint(bind: &Bind, error: &io::Error) -> &'static str {
 mod tests {
     use std::net::TcpListener;
 
+    use socket2::SockRef;
+
     use super::*;
 
     fn listen(address: impl std::borrow::Borrow<Bind>, threads: usize) -> Result<Sockets, Refusal> {
@@ -398,9 +400,13 @@ mod tests {
 
     #[test]
     fn ipv6_does_not_take_ipv4_along() {
-        let Ok(six) = listen(Bind::Tcp("[::]:0".parse().unwrap()), 1) else { return };
-        let port = six.address.parse::<SocketAddr>().unwrap().port();
-        assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_err());
+        let Ok(six) = listen(Bind::Tcp("[::]:0".parse().unwrap()), 2) else { return };
+        // The same port of IPv4 may be anybody's, so nobody is asked there.
+        assert_eq!(six.each.len(), 2);
+        assert!(six.each.iter().all(|socket| match socket {
+            Socket::Tcp(socket) => SockRef::from(socket).only_v6().unwrap(),
+            Socket::Unix(_) => false,
+        }));
     }
 
     #[test]
