@@ -772,3 +772,18 @@ fn who_follows_with_a_range_or_a_condition_gets_what_it_asked_for() {
     assert_eq!((same.status, same.text().as_str()), (304, ""));
     gate.open();
 }
+
+/// What `max-object` is about is the content; a head may be longer.
+#[test]
+fn a_long_head_keeps_a_short_content_from_nothing() {
+    let world = World::with("max-object = \"1KiB\"");
+    let (long, content) = ("v".repeat(4000), "x".repeat(1024));
+    world.says("/a", &[FRESH, ("X-Long", &long)], &content);
+    assert_eq!(world.get("/a", &[]).cache_status(), "weir;fwd=uri-miss;stored");
+    let hit = world.get("/a", &[]);
+    assert_eq!((hit.cache_status().as_str(), hit.text() == content), ("weir;hit", true));
+    world.says("/b", &[FRESH], &"x".repeat(1025));
+    for _ in 0..2 {
+        assert_eq!(world.get("/b", &[]).cache_status(), "weir;fwd=uri-miss;detail=too-large");
+    }
+}

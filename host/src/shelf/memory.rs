@@ -157,7 +157,7 @@ impl Memory {
     /// not come.
     pub(super) fn put(&self, object: &Object, begun: Moment, bans: &Bans) {
         let (most, capacity) = (self.most(), self.capacity());
-        let fits = object.weight() <= most.saturating_mul(2).min(capacity);
+        let fits = object.length() <= most && object.weight() <= capacity;
         if !fits || !self.tables.have_room(object.weight()) {
             return self.supersede(object.label(), object.number());
         }

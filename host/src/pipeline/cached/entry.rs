@@ -205,5 +205,8 @@ pub(super) fn label(key: &[u8], stored: &Stored, more: &[Box<str>], knobs: &Knob
     let mut tags: Vec<Box<str>> = own.chain(more.iter().cloned()).collect();
     tags.sort();
     tags.dedup();
-    Label::of(key, &variant, &card::write(stored), answered, expires).of_kind(order::kind(&stored.head)).tagged(tags)
+    Label::of(key, &variant, &card::write(stored), answered, expires)
+        .with_fields(stored.head.fields.len())
+        .of_kind(order::kind(&stored.head))
+        .tagged(tags)
 }

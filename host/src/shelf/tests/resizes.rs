@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use super::*;
 
 const KEYS: usize = 3000;
-const WEIGHT: u64 = 512 + 6 + 2 * 14;
+const WEIGHT: u64 = 768 + 6 + 10 * 4;
 
 fn fill(shelf: &Shelf) {
     (0..KEYS).for_each(|number| store(shelf, label(&format!("/{number:05}"), "", &["all"]), &[b"x"]));
@@ -27,7 +27,7 @@ async fn what_fits_stays_and_what_is_known_is_what_is_there() {
     let all = KEYS as u64 * WEIGHT;
     assert!(shelf.counts().memory.bytes >= all);
     for (capacity, least) in
-        [(64 << 20, KEYS), (3 << 20, KEYS), (all / 2, KEYS / 4), (1 << 20, KEYS / 4), (64 << 20, KEYS / 4)]
+        [(64 << 20, KEYS), (4 << 20, KEYS), (all / 2, KEYS / 4), (1 << 20, KEYS / 4), (64 << 20, KEYS / 4)]
     {
         shelf.resize(&in_memory(capacity, 1000));
         eventually(|| is_settled(&shelf));
