@@ -70,7 +70,7 @@ const BY_SHELF: [ByShelf; 8] = [
     Family {
         name: "weir_cache_purged_total",
         kind: Kind::Counter,
-        help: "Objects that were forgotten or made stale by an order or an unsafe request.",
+        help: "Objects that were forgotten, or made stale, by an order or by a request that changed them.",
         number: |shelf| shelf.count.purged,
     },
     Family {

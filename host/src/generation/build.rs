@@ -1,6 +1,6 @@
 //! From a plan to a generation. Waits for compilers: not for workers.
 
-use super::{Generation, Lasting, secure};
+use super::{Generation, Lasting, apart, secure};
 use crate::chain::{Chain, Link};
 use crate::config::{self, Module, Place, Plan, Problem};
 use crate::files::Roots;
@@ -52,6 +52,7 @@ impl Generation {
             roots,
             format: Format::of(&plan.access_log.format),
             engine: engine.clone(),
+            apart: apart::of(&plan),
             caches,
             pools: plan.pools.iter().map(|pool| Pool::of(pool, &lasting.pools)).collect(),
             doors,

@@ -3,6 +3,7 @@
 //! A generation lives as long as its last exchange. What a thread has of it (filter instances, its connections, its end of
 //! the access log) is `Local`, which never leaves that thread.
 
+mod apart;
 mod build;
 mod caches;
 mod current;
@@ -42,6 +43,7 @@ pub struct Generation {
     /// The access log's lines; `None` when it is off.
     pub format: Option<Format>,
     engine: Engine,
+    apart: apart::Apart,
     caches: Vec<Cache>,
     pools: Vec<Arc<Pool>>,
     /// By listener; none for those that speak cleartext.

@@ -18,7 +18,7 @@ pub use self::held::hold;
 pub use self::pages::chill;
 pub use self::pages::{Residency, read_now, read_waiting, residency, warm};
 pub use self::pipe::Pipe;
-pub use self::send::{send_file, send_more};
+pub use self::send::{is_better_joined, send_file, send_first};
 pub use self::shortage::lacks_descriptors;
 pub use self::threads::Threads;
 pub use self::whole::{Unread, read_text, read_whole};

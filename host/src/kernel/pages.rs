@@ -111,21 +111,32 @@ pub fn warm(file: &File, offset: u64, length: u64) -> io::Result<()> {
 /// Reads a part of a file as far as it is in memory, at most `most` bytes. Nothing means that the file has no more.
 ///
 /// # Errors
-/// The system's; `WouldBlock` when nothing of it is in memory, `Unsupported` where the file system cannot tell.
+/// The system's; `WouldBlock` when nothing of it is in memory, `Unsupported` where the system cannot tell.
 pub fn read_now(file: &File, offset: u64, most: usize) -> io::Result<Vec<u8>> {
-    let mut bytes: Vec<u8> = Vec::with_capacity(most);
-    let place = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: most };
-    let from = libc::off_t::try_from(offset).map_err(|_| ErrorKind::InvalidInput)?;
-    // SAFETY: `place` names room for `most` bytes that nobody else uses, and the kernel writes there only.
-    let read = unsafe { libc::preadv2(file.as_raw_fd(), &raw const place, 1, from, libc::RWF_NOWAIT) };
-    match usize::try_from(read) {
-        Ok(read) => {
-            // SAFETY: the kernel has written that many bytes, which are not more than there is room for.
-            unsafe { bytes.set_len(read.min(most)) };
-            Ok(bytes)
-        }
-        Err(_) => Err(io::Error::last_os_error()),
+    let mut bytes = Vec::with_capacity(most);
+    match read_into(&mut bytes, file, offset, libc::RWF_NOWAIT) {
+        // A tmpfs does not read so, but says what it has in memory.
+        Err(error) if error.kind() == ErrorKind::Unsupported => match residency(file, offset, most as u64) {
+            Residency::Resident => read_into(&mut bytes, file, offset, 0)?,
+            Residency::Cold | Residency::Unknown => return Err(error),
+        },
+        read => read?,
     }
+    Ok(bytes)
+}
+
+/// As many bytes as a buffer has room for, in the place of what it has.
+fn read_into(bytes: &mut Vec<u8>, file: &File, offset: u64, flags: libc::c_int) -> io::Result<()> {
+    bytes.clear();
+    let room = bytes.spare_capacity_mut();
+    let place = libc::iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() };
+    let from = libc::off_t::try_from(offset).map_err(|_| ErrorKind::InvalidInput)?;
+    // SAFETY: `place` names room that nobody else uses, and the kernel writes there only.
+    let read = unsafe { libc::preadv2(file.as_raw_fd(), &raw const place, 1, from, flags) };
+    let read = usize::try_from(read).map_err(|_| io::Error::last_os_error())?;
+    // SAFETY: the kernel has written that many bytes, from the beginning on, which are not more than there is room for.
+    unsafe { bytes.set_len(read.min(bytes.capacity())) };
+    Ok(())
 }
 
 /// Reads a part of a file, at most `most` bytes, and waits for the disk: for threads that may.
@@ -253,5 +264,17 @@ mod tests {
         assert!(read_now(&file, 10, 5).is_ok_and(|bytes| bytes.is_empty()));
         assert!(read_now(&file, u64::MAX, 5).is_err());
         assert_eq!(residency(&file, 0, 0), Residency::Resident);
+    }
+
+    #[test]
+    fn what_a_tmpfs_has_in_memory_is_read_at_once() {
+        let (file, _bytes) = crate::kernel::hold(&[vec![7; 5_000].into()]).unwrap();
+        for (offset, most) in [(0, 1), (10, 100), (4_000, 1_000)] {
+            // Systems that do not say leave it to a thread that may wait.
+            match read_now(&file, offset, most) {
+                Ok(read) => assert_eq!(read, vec![7; most], "{offset}"),
+                Err(error) => assert_ne!(residency(&file, offset, most as u64), Residency::Resident, "{error}"),
+            }
+        }
     }
 }

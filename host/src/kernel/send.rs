@@ -7,19 +7,28 @@ use std::os::unix::fs::FileExt as _;
 
 use rustix::fs::sendfile;
 use rustix::io::{Errno, retry_on_intr};
+use rustix::net::sockopt::tcp_congestion;
 use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 
 /// Bytes that are copied at once where they cannot be moved.
 const COPIED: usize = 64 << 10;
 
-/// Sends bytes that more will follow at once, so that the kernel puts both into the same packet. How many it took.
+/// Sends bytes that a file's will follow at once; where they join these, the kernel puts both into the same packet. How many
+/// it took.
 ///
 /// # Errors
 /// The system's; `WouldBlock` when the socket takes nothing now.
-pub fn send_more(socket: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-    let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
+pub fn send_first(socket: BorrowedFd<'_>, slices: &[IoSlice<'_>], joins: bool) -> io::Result<usize> {
+    let flags = SendFlags::NOSIGNAL | if joins { SendFlags::MORE } else { SendFlags::empty() };
     let send = || sendmsg(socket, slices, &mut SendAncillaryBuffer::default(), flags);
     Ok(retry_on_intr(send)?)
+}
+
+/// Whether what follows had better join what is sent first. A packet less is less work, but not where the kernel spaces out
+/// packets by what it measured of the connection, as BBR does: a small one of its own is acknowledged at once, which shows
+/// how fast the way is; without it what follows is held back by timers, each of which costs more than a packet.
+pub fn is_better_joined(socket: BorrowedFd<'_>) -> bool {
+    !tcp_congestion(socket).is_ok_and(|control| control.starts_with("bbr"))
 }
 
 /// Sends a part of a file. How many bytes the socket took; none means that the file has no more.
@@ -61,7 +70,7 @@ mod tests {
         let file = File::open(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
         let (ours, mut theirs) = UnixStream::pair().unwrap();
-        assert_eq!(send_more(ours.as_fd(), &[IoSlice::new(b"he"), IoSlice::new(b"ad ")]).unwrap(), 5);
+        assert_eq!(send_first(ours.as_fd(), &[IoSlice::new(b"he"), IoSlice::new(b"ad ")], true).unwrap(), 5);
         assert_eq!(send_file(ours.as_fd(), &file, 3, 4).unwrap(), 4);
         assert_eq!(send_file(ours.as_fd(), &file, 8, 100).unwrap(), 2);
         assert_eq!(send_file(ours.as_fd(), &file, 10, 100).unwrap(), 0);
@@ -79,7 +88,7 @@ mod tests {
         ours.set_nonblocking(true).unwrap();
         let block = [0; 1 << 16];
         let error = loop {
-            if let Err(error) = send_more(ours.as_fd(), &[IoSlice::new(&block)]) {
+            if let Err(error) = send_first(ours.as_fd(), &[IoSlice::new(&block)], true) {
                 break error;
             }
         };

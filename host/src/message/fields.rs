@@ -119,8 +119,8 @@ impl From<Fields> for HeaderMap {
 pub(super) mod tests {
     use super::*;
 
-    /// Fields for the tables of this room.
-    pub(in crate::message) fn fields(lines: &[(&'static str, &'static str)]) -> Fields {
+    /// Fields for tables.
+    pub(crate) fn fields(lines: &[(&'static str, &'static str)]) -> Fields {
         let mut fields = Fields::default();
         for (name, value) in lines {
             fields.append(Name::from_static(name), Value::from_static(value));

@@ -29,5 +29,7 @@ pub use http::{HeaderName as Name, HeaderValue as Value, Method, StatusCode as S
 pub use self::coding::{Accepted, Coding};
 pub use self::facts::{Facts, OWN_SPACES, Variables, is_variable_name};
 pub use self::fields::Fields;
+#[cfg(test)]
+pub(crate) use self::fields::tests::fields;
 pub use self::head::{Authority, RequestHead, ResponseHead, Scheme};
 pub use self::secured::{ClientCertificate, Secured, TlsFact};

@@ -277,12 +277,7 @@ fn is_multipart(fields: &Fields) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn fields(lines: &[(&'static str, &'static str)]) -> Fields {
-        let mut fields = Fields::default();
-        lines.iter().for_each(|(name, value)| fields.append(Name::from_static(name), Value::from_static(value)));
-        fields
-    }
+    use crate::message::fields;
 
     fn text(fields: &Fields) -> String {
         let mut text = Vec::new();

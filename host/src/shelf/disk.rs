@@ -16,14 +16,14 @@ use moka::sync::Cache;
 use tokio::sync::oneshot;
 
 use super::bans::{Bans, Moment};
-use super::counters::Count;
+use super::counters::{Count, Happened};
 use super::directory::Directory;
 use super::format;
 use super::index::{Card, Index};
-use super::memory::Memory;
 use super::object::{Label, Object};
 use super::opened::{OPEN_WEIGHT, Open};
 use super::sweep;
+use super::synced::Synced;
 use super::target::{Meant, Purge};
 use super::trouble::{Doing, Troubles};
 use super::walk::After;
@@ -56,22 +56,16 @@ pub(super) struct Disk {
     capacity: AtomicU64,
     most: AtomicU64,
     in_index: AtomicU64,
-    is_synced: AtomicBool,
-    wants_sync: AtomicBool,
-    settling: Mutex<()>,
+    pub(super) synced: Synced,
     pub(super) threads: Arc<Threads>,
     pub(super) bans: Arc<Bans>,
-    pub(super) failures: AtomicU64,
+    pub(super) happened: Happened,
     /// Files that are being written.
     pub(super) spools: AtomicU64,
     /// Bytes in memory that wait to be written.
     pub(super) backlog: AtomicU64,
     index: Mutex<Index>,
     pub(super) open: Cache<u64, Arc<Open>>,
-    stores: AtomicU64,
-    evictions: AtomicU64,
-    purged: AtomicU64,
-    pub(super) unread: AtomicU64,
     /// Later labels are written one after the other: a slot has one writer.
     pub(super) amending: Mutex<()>,
     /// Held for reading while a file gets its name: who purges waits for those who do not know of it.
@@ -79,7 +73,7 @@ pub(super) struct Disk {
     troubles: Troubles,
     is_swept: AtomicBool,
     /// The latest time that anybody told, in seconds.
-    seconds: AtomicU32,
+    pub(super) seconds: AtomicU32,
 }
 
 /// A whole file that is about to be taken in.
@@ -94,7 +88,7 @@ pub(super) struct Shelved<'l> {
 }
 
 /// Work that waits for a thread: with more, nothing more is written, and what is asked for has to be fetched.
-const BUSY: usize = 512;
+pub(super) const BUSY: usize = 512;
 
 /// So much leaves at least when the disk is full: the next objects fit, and few have to leave.
 const LEAST_YIELD: u64 = 1 << 20;
@@ -119,18 +113,12 @@ impl Disk {
             capacity: AtomicU64::new(sizes.capacity),
             most: AtomicU64::new(sizes.most),
             in_index: AtomicU64::new(sizes.index),
-            is_synced: AtomicBool::new(sizes.sync),
-            wants_sync: AtomicBool::new(sizes.sync),
-            settling: Mutex::new(()),
+            synced: Synced::of(sizes.sync),
             bans,
             open,
-            failures: AtomicU64::new(0),
+            happened: Happened::default(),
             spools: AtomicU64::new(0),
             backlog: AtomicU64::new(0),
-            stores: AtomicU64::new(0),
-            evictions: AtomicU64::new(0),
-            purged: AtomicU64::new(0),
-            unread: AtomicU64::new(0),
             amending: Mutex::new(()),
             publishing: RwLock::new(()),
             troubles: Troubles::default(),
@@ -139,59 +127,6 @@ impl Disk {
         });
         sweep::begin(&disk)?;
         Ok(disk)
-    }
-
-    /// The objects of a key, the latest first. Those that were asked for before go into memory, too. Cancellation safe.
-    pub(super) async fn find(
-        self: &Arc<Self>,
-        key: &[u8],
-        now: SystemTime,
-        memory: Option<&Arc<Memory>>,
-    ) -> Vec<Object> {
-        let (now, begun) = (seconds(now), self.bans.moment());
-        self.seconds.fetch_max(now, Ordering::Relaxed);
-        let known = self.index().find(key, now);
-        let open = |number: u64| self.open.get(&number).filter(|open| open.is_untouched());
-        let mut found: Vec<_> = known.into_iter().map(|known| (known, open(known.0))).collect();
-        for ((_, is_stale), open) in &found {
-            if let (false, Some(open), Some(memory)) = (is_stale, open, memory) {
-                self.raise(open, memory, begun);
-            }
-        }
-        let closed: Vec<u64> =
-            found.iter().filter(|(_, open)| open.is_none()).map(|((number, _), _)| *number).collect();
-        if !closed.is_empty() {
-            let disk = self.clone();
-            let opened =
-                self.threads.begin(move || closed.into_iter().map(|number| disk.load(number)).collect::<Vec<_>>());
-            let mut opened = opened.await.unwrap_or_default().into_iter();
-            found.iter_mut().filter(|(_, open)| open.is_none()).for_each(|(_, open)| *open = opened.next().flatten());
-        }
-        let objects = found.into_iter().filter_map(|((_, is_stale), open)| Some((open?, is_stale)));
-        let ours = objects.filter(|(open, _)| *open.label.key == *key);
-        ours.map(|(open, is_stale)| open.object().stale(is_stale)).collect()
-    }
-
-    /// Puts what was asked for more than once into memory too. It was found after that moment.
-    fn raise(self: &Arc<Self>, open: &Arc<Open>, memory: &Arc<Memory>, begun: Moment) {
-        let is_worth_it = memory.takes(open.length) && self.threads.waiting() < BUSY;
-        if !is_worth_it || open.is_rising.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        let (disk, open, memory) = (self.clone(), open.clone(), memory.clone());
-        self.threads.give(move || {
-            if let Ok(bytes) = open.read()
-                && open.is_untouched()
-            {
-                let content = memory.compact(&[bytes.into()]);
-                memory.put(&Object::of(open.sequence, open.label.clone(), content), begun, &disk.bans);
-                // Whatever else came for this label meanwhile looks at the disk first and at memory then.
-                if !disk.is_still(&open) {
-                    memory.withdraw(&open.label, open.sequence);
-                }
-            }
-            open.is_rising.store(false, Ordering::Relaxed);
-        });
     }
 
     /// The longest content that it takes.
@@ -204,34 +139,13 @@ impl Disk {
         self.capacity.store(sizes.capacity, Ordering::Relaxed);
         self.most.store(sizes.most, Ordering::Relaxed);
         self.in_index.store(sizes.index, Ordering::Relaxed);
-        self.wants_sync.store(sizes.sync, Ordering::Release);
+        self.synced.want(sizes.sync);
         let disk = self.clone();
         self.threads.give(move || {
-            disk.settle_sync();
+            let settled = disk.synced.settle(&disk.directory);
+            let _ = settled.inspect_err(|error| disk.troubled(Doing::Write, error));
             disk.reserve(0);
         });
-    }
-
-    /// Whether what is written and what is forgotten is on the disk itself before it counts.
-    pub(super) fn is_synced(&self) -> bool {
-        self.is_synced.load(Ordering::Acquire)
-    }
-
-    /// Until it is as wanted, whatever was wanted last meanwhile. Waits for the disk.
-    fn settle_sync(&self) {
-        let _one = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
-        let wanted = self.wants_sync.load(Ordering::Acquire);
-        if wanted == self.is_synced() {
-            return;
-        }
-        // Whoever asks does so behind his work: who is told that nothing has to be synced has done what this finds.
-        self.is_synced.store(true, Ordering::Release);
-        let settled = if wanted { self.directory.tighten() } else { self.directory.loosen() };
-        match settled {
-            Ok(()) => self.is_synced.store(wanted, Ordering::Release),
-            // More is synced than has to be, which harms nobody.
-            Err(error) => self.troubled(Doing::Write, &error),
-        }
     }
 
     /// Whether so much more can be written now, and ever.
@@ -286,7 +200,7 @@ impl Disk {
     ) -> (Vec<u64>, Option<After>) {
         let mut index = self.index();
         let (numbers, next) = index.select(meant, at, after.as_ref());
-        self.purged.fetch_add(numbers.len() as u64, Ordering::Relaxed);
+        self.happened.purged.add(numbers.len() as u64);
         for number in &numbers {
             index.set_aside(*number, purge);
         }
@@ -301,7 +215,7 @@ impl Disk {
                 Purge::Hard => self.discard(*number),
             }
         }
-        if self.is_synced() && purge == Purge::Hard {
+        if self.synced.get() && purge == Purge::Hard {
             let synced = self.directory.sync(numbers.iter().copied());
             let _ = synced.inspect_err(|error| self.troubled(Doing::Remove, error));
         }
@@ -323,15 +237,7 @@ impl Disk {
 
     pub(super) fn count(&self) -> Count {
         let index = self.index();
-        Count {
-            objects: index.count() as u64,
-            bytes: index.bytes + index.reserved,
-            stores: self.stores.load(Ordering::Relaxed),
-            evictions: self.evictions.load(Ordering::Relaxed),
-            purged: self.purged.load(Ordering::Relaxed),
-            failures: self.failures.load(Ordering::Relaxed),
-            unread: self.unread.load(Ordering::Relaxed),
-        }
+        self.happened.count(index.count() as u64, index.bytes + index.reserved)
     }
 
     /// Whether all that earlier runs left was read.
@@ -362,7 +268,7 @@ impl Disk {
             }
             let Some(card) = index.victim(self.seconds.load(Ordering::Relaxed)) else { return false };
             drop(index);
-            self.evictions.fetch_add(1, Ordering::Relaxed);
+            self.happened.evictions.add(1);
             self.discard(card.sequence);
         }
     }
@@ -390,7 +296,7 @@ impl Disk {
         left.iter().for_each(|card| self.discard(card.sequence));
         let is_here = left.iter().all(|card| card.sequence != file.sequence);
         // What an earlier run left was there before.
-        self.stores.fetch_add(u64::from(is_here && file.used.is_none()), Ordering::Relaxed);
+        self.happened.stores.add(u64::from(is_here && file.used.is_none()));
         if is_here && purge == Some(Purge::Soft) && !was_stale {
             self.amend_stale(file.sequence);
         }
@@ -421,7 +327,7 @@ impl Disk {
         while left > 0 {
             let Some(card) = self.index().victim(self.seconds.load(Ordering::Relaxed)) else { return };
             left = left.saturating_sub(card.size);
-            self.evictions.fetch_add(1, Ordering::Relaxed);
+            self.happened.evictions.add(1);
             self.discard(card.sequence);
         }
     }
@@ -429,12 +335,6 @@ impl Disk {
     /// As long as this is held, whoever purges waits.
     pub(super) fn publishing(&self) -> RwLockReadGuard<'_, ()> {
         self.publishing.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether it is what its label means, has no later label, and was not purged softly.
-    fn is_still(&self, open: &Open) -> bool {
-        let is_there = self.index().fresh(&open.label) == Some(open.sequence);
-        is_there && self.open.get(&open.sequence).is_some_and(|held| Arc::ptr_eq(&held.label, &open.label))
     }
 
     fn amend_stale(&self, sequence: u64) {
@@ -451,7 +351,7 @@ impl Disk {
             let changed = file.metadata()?.modified()?;
             let is_written = format::amend(&file, sequence, label, is_stale)?;
             file.set_modified(changed)?;
-            if self.is_synced() {
+            if self.synced.get() {
                 file.sync_data()?;
             }
             Ok(is_written)
@@ -463,7 +363,7 @@ impl Disk {
         if !matches!(amended, Ok(true)) {
             // What was forgotten meanwhile has no label to be written.
             if let Some(error) = amended.err().filter(|error| error.kind() != io::ErrorKind::NotFound) {
-                self.failures.fetch_add(1, Ordering::Relaxed);
+                self.happened.failures.add(1);
                 self.troubled(Doing::Amend, &error);
             }
             self.index().remove(sequence);
@@ -477,7 +377,7 @@ impl Disk {
 }
 
 /// Of the wall clock, since 1970; enough until 2106.
-fn seconds(time: SystemTime) -> u32 {
+pub(super) fn seconds(time: SystemTime) -> u32 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u32::try_from(since.as_secs()).unwrap_or(u32::MAX)
 }

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use moka::notification::RemovalCause;
 
+use super::counters::Happened;
 use super::object::Object;
 use super::tags::Tags;
 use super::target::{Meant, Target};
@@ -29,9 +30,7 @@ pub(super) struct Entry {
 pub(super) struct Known {
     keys: Mutex<Keys>,
     versions: AtomicU64,
-    pub(super) evictions: AtomicU64,
-    pub(super) stores: AtomicU64,
-    pub(super) purged: AtomicU64,
+    pub(super) happened: Happened,
 }
 
 #[derive(Debug, Default)]
@@ -60,7 +59,7 @@ impl Known {
     /// It stands in the table no more.
     pub(super) fn left(&self, key: &Bytes, entry: &Entry, cause: RemovalCause) {
         if cause.was_evicted() {
-            self.evictions.fetch_add(entry.objects.len() as u64, Ordering::Relaxed);
+            self.happened.evictions.add(entry.objects.len() as u64);
         }
         let mut keys = self.keys();
         if keys.keys.get(key).is_some_and(|card| card.version == entry.version) {

@@ -169,7 +169,7 @@ impl Memory {
             }
             // What is purged from now on waits for this lock, and finds it.
             let purge = bans.since(begun, object.label());
-            self.known.stores.fetch_add(u64::from(purge != Some(Purge::Hard)), Ordering::Relaxed);
+            self.known.happened.stores.add(u64::from(purge != Some(Purge::Hard)));
             let object = object.clone().stale(object.is_stale() || purge == Some(Purge::Soft));
             let others = held.iter().filter(|held| !held.label().is_same(object.label()));
             let mut others: Vec<_> = others.collect();
@@ -222,23 +222,13 @@ impl Memory {
         let (keys, next) = self.known.keys().select(meant, at, after);
         let is_own = |object: &Object| object.number() < before && meant.target_of(&**object.label()) == Some(at);
         let count = keys.iter().map(|key| self.forget(key, purge, is_own)).sum();
-        self.known.purged.fetch_add(count, Ordering::Relaxed);
+        self.known.happened.purged.add(count);
         (count, next)
     }
 
     pub(super) fn count(&self) -> Count {
         let (objects, bytes) = self.tables.count();
-        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let Known { evictions, stores, purged, .. } = &*self.known;
-        Count {
-            objects,
-            bytes,
-            stores: of(stores),
-            evictions: of(evictions),
-            purged: of(purged),
-            failures: 0,
-            unread: 0,
-        }
+        self.known.happened.count(objects, bytes)
     }
 
     /// An object with this label exists that is not here: earlier ones are of no use any more.

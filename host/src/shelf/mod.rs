@@ -12,6 +12,7 @@ mod flight;
 mod flights;
 mod follow;
 mod format;
+mod found;
 mod growing;
 mod growth;
 mod index;
@@ -21,6 +22,7 @@ mod object;
 mod opened;
 mod seal;
 mod sweep;
+mod synced;
 mod tables;
 mod tags;
 mod target;
@@ -138,15 +140,21 @@ impl Shelf {
         &self.flights
     }
 
-    /// The objects of a key that are in memory, the latest first; `None` if there are none.
+    /// The objects of a key that nobody has to wait for, the latest first: those in memory, and where it has none, those of
+    /// the disk if all their files are open. `None` if there are none.
     #[must_use]
-    pub fn at_hand(&self, key: &[u8]) -> Option<Arc<[Object]>> {
+    pub fn at_hand(&self, key: &[u8], now: SystemTime) -> Option<Arc<[Object]>> {
+        let on_disk = || self.disk.as_ref()?.at_hand(key, now, self.memory.as_ref());
+        self.in_memory(key).or_else(on_disk)
+    }
+
+    fn in_memory(&self, key: &[u8]) -> Option<Arc<[Object]>> {
         self.memory.as_ref()?.get(key)
     }
 
     /// All objects of a key, those in memory first, each once. Cancellation safe.
     pub async fn find(&self, key: &[u8], now: SystemTime) -> Vec<Object> {
-        let mut objects = self.at_hand(key).map_or_else(Vec::new, |objects| objects.to_vec());
+        let mut objects = self.in_memory(key).map_or_else(Vec::new, |objects| objects.to_vec());
         if let Some(disk) = &self.disk {
             for object in disk.find(key, now, self.memory.as_ref()).await {
                 if !objects.iter().any(|held| held.label().is_same(object.label())) {

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError};
 use std::time::SystemTime;
 
@@ -80,13 +80,13 @@ impl Disk {
                 Some(open)
             }
             Ok(None) => {
-                self.unread.fetch_add(1, Ordering::Relaxed);
+                self.happened.unread.add(1);
                 self.lost(sequence)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.lost(sequence),
             // Too many open files, for one: it may be had later.
             Err(error) => {
-                self.unread.fetch_add(1, Ordering::Relaxed);
+                self.happened.unread.add(1);
                 self.troubled(Doing::Read, &error);
                 None
             }

@@ -4,7 +4,6 @@
 //! so does what was not finished, and what was purged before it was read. What has another name is none of ours and stays.
 
 use std::io;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::thread;
 
@@ -59,7 +58,7 @@ fn take_in(disk: &Disk, number: u64, is_doubted: bool) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => disk.discard(number),
         // A disk that cannot be read now may be read the next time.
         Err(error) => {
-            disk.unread.fetch_add(1, Ordering::Relaxed);
+            disk.happened.unread.add(1);
             disk.troubled(Doing::Read, &error);
         }
     }

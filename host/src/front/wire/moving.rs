@@ -31,6 +31,8 @@ pub(super) struct Slot {
     is_cut: Cell<bool>,
     /// Bytes that went since the connection's task had its turn.
     gone: Cell<usize>,
+    /// Whether a piece joins what is before it in the same packet; asked once.
+    joins: Cell<Option<bool>>,
 }
 
 /// A piece on its way.
@@ -107,6 +109,7 @@ impl Slot {
             failure: RefCell::default(),
             is_cut: Cell::default(),
             gone: Cell::default(),
+            joins: Cell::default(),
         }
     }
 
@@ -136,9 +139,15 @@ impl Slot {
             }
             Some((before, _)) => {
                 let before = slices.get(..before).unwrap_or_default();
-                stream.poll_send(context, |socket| kernel::send_more(socket, before))
+                stream.poll_send(context, |socket| kernel::send_first(socket, before, self.joins(socket)))
             }
         }
+    }
+
+    fn joins(&self, socket: BorrowedFd<'_>) -> bool {
+        let joins = self.joins.get().unwrap_or_else(|| kernel::is_better_joined(socket));
+        self.joins.set(Some(joins));
+        joins
     }
 
     fn poll_move(

@@ -1,16 +1,16 @@
-//! The short way to what is in memory, fresh, and all that is wanted: nothing is waited for, and nothing is made that only
-//! a fetch would use. Everything else takes the long way, which would find the same.
+//! The short way to what is at hand (in memory, or in a file that is open), fresh, and all that is wanted: nothing is waited
+//! for, and nothing is made that only a fetch would use. Everything else takes the long way, which would find the same.
 
 use super::super::route::Routed;
 use super::super::{Answer, Exchange};
 use super::entry::Hit;
 use super::tell::{self, Done};
-use super::{Desk, apart, purge, words};
+use super::{Desk, claims, purge, words};
 use crate::cache::lookup::{self, Found};
 use crate::clock;
 use crate::message::Method;
 
-/// An answer from memory, if it is as simple as that.
+/// An answer from what is at hand, if it is as simple as that.
 pub(in super::super) fn at_once(exchange: &mut Exchange, routed: &mut Routed) -> Option<Answer> {
     let local = exchange.local.clone();
     let (cache, plan) = local.generation.cache(routed.key)?;
@@ -23,13 +23,14 @@ pub(in super::super) fn at_once(exchange: &mut Exchange, routed: &mut Routed) ->
     let route = desk.plan()?;
     let is_asked = !route.cache_bypass.fields.is_empty() || !route.cache_refresh.fields.is_empty();
     let is_read_further = is_asked || !plan.key.fields.is_empty();
-    if is_read_further || apart::has_claims(&exchange.facts.request) {
+    if is_read_further || claims::may_be(&exchange.facts.request) {
         routed.tell(exchange);
     }
     if desk.is_bypassed(&exchange.facts) || desk.is_refreshed(&exchange.facts) {
         return None;
     }
-    let objects = cache.store.shelf.at_hand(desk.key(&exchange.facts, None).as_bytes())?;
+    let now = clock::wall();
+    let objects = cache.store.shelf.at_hand(desk.key(&exchange.facts, None).as_bytes(), now)?;
     let of = |object| Hit::of(object, &cache.knobs);
     let (one, more);
     // Nearly always there is one.
@@ -43,7 +44,7 @@ pub(in super::super) fn at_once(exchange: &mut Exchange, routed: &mut Routed) ->
     if !hits.iter().all(|hit| hit.stored().selection.is_empty()) {
         routed.tell(exchange);
     }
-    let (request, now) = (&exchange.facts.request, clock::wall());
+    let request = &exchange.facts.request;
     let Found::Use { at, is_stale, revalidate: false } = lookup::look(hits, request, now, &cache.knobs) else {
         return None;
     };

@@ -184,12 +184,7 @@ fn time(nanos: u64) -> Option<SystemTime> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn fields(lines: &[(&'static str, &'static str)]) -> Fields {
-        let mut fields = Fields::default();
-        lines.iter().for_each(|(name, value)| fields.append(Name::from_static(name), Value::from_static(value)));
-        fields
-    }
+    use crate::message::fields;
 
     fn stored(status: u16, lines: &[(&'static str, &'static str)]) -> Stored {
         let at = UNIX_EPOCH + Duration::from_millis(1_700_000_000_123);

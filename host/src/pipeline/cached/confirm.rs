@@ -127,12 +127,13 @@ impl Case<'_> {
             return;
         }
         let shelf = &self.cache.store.shelf;
-        let found = match self.why {
+        let found = match (question.entry(), self.why) {
+            (Some(entry), _) => vec![entry.clone()],
             // Nobody looked, or what was found was not asked about.
-            Forward::Bypass | Forward::Partial if question.entry().is_none() => {
+            (None, Forward::Bypass | Forward::Partial | Forward::Request | Forward::Stale) => {
                 entry::find(shelf, self.key, self.times.answered, &self.cache.knobs).await
             }
-            _ => question.entry().cloned().into_iter().collect(),
+            (None, _) => return,
         };
         let at = lookup::select(&found, self.client, &self.cache.knobs);
         // What came since then knows better.

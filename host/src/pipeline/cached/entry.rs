@@ -176,9 +176,9 @@ impl Borrow<Stored> for Entry {
     }
 }
 
-/// What is in memory under a key.
-pub(super) fn at_hand(shelf: &Shelf, key: &[u8], knobs: &Knobs) -> Vec<Entry> {
-    let objects = shelf.at_hand(key);
+/// What nobody has to wait for under a key.
+pub(super) fn at_hand(shelf: &Shelf, key: &[u8], now: SystemTime, knobs: &Knobs) -> Vec<Entry> {
+    let objects = shelf.at_hand(key, now);
     objects.iter().flat_map(|objects| objects.iter()).filter_map(|object| Entry::of(object.clone(), knobs)).collect()
 }
 

@@ -3,10 +3,10 @@
 //! What may be stored and used is decided by the rules in `cache/`, where it lies is `shelf/`'s business; here is the order.
 //! Requests for the same thing wait for the first of them, as long as there is hope that its answer is for them too.
 
-mod apart;
 mod at_once;
 mod card;
 mod case;
+mod claims;
 mod confirm;
 mod content;
 mod entry;
@@ -104,7 +104,7 @@ async fn serve(
 ) -> ControlFlow<Answer, Answer> {
     let shelf = &cache.store.shelf;
     let (mut waits, mut waited, since) = (0, None, clock::wall());
-    let mut entries = entry::at_hand(shelf, &key, &cache.knobs);
+    let mut entries = entry::at_hand(shelf, &key, since, &cache.knobs);
     loop {
         let found = look(exchange, cache, &key, &mut entries).await;
         let found = flight::as_it_came(found, &mut entries, &exchange.facts.request, &cache.knobs, since);
@@ -128,16 +128,18 @@ async fn serve(
             true => Hope::of(desk, &key, &exchange.facts.request, &question, why, &entries),
             false => Hope::default(),
         };
-        let (question, leader, is_for_all) = match flight::turn(exchange, desk, hope, why).await {
+        let turn = flight::turn(exchange, desk, hope, why).await;
+        waited = exchange.has_waited.then_some(why);
+        let (question, leader, is_for_all) = match turn {
             Turn::Answer(answer) => return Continue(answer),
             Turn::Again => {
-                (waits, waited) = (waits + 1, Some(why));
-                entries = entry::at_hand(shelf, &key, &cache.knobs);
+                waits += 1;
+                entries = entry::at_hand(shelf, &key, clock::wall(), &cache.knobs);
                 continue;
             }
             Turn::Lead(leader, is_for_all) => {
                 // Between looking and boarding somebody may have come back with it.
-                let newest = entry::at_hand(shelf, &key, &cache.knobs);
+                let newest = entry::at_hand(shelf, &key, clock::wall(), &cache.knobs);
                 let found = lookup::look(&newest, &exchange.facts.request, clock::wall(), &cache.knobs);
                 if matches!(found, Found::Use { .. }) {
                     leader.stored();
@@ -179,10 +181,9 @@ impl Desk {
 
     fn key(&self, facts: &Facts, content: Option<&str>) -> Key {
         let Some((cache, plan)) = self.cache() else { return Key::of(&facts.request, &Default::default(), &[]) };
-        let apart = self.plan().and_then(apart::of_route);
         let mut parts = words::parts(&facts.variables, &plan.key.variables);
-        parts.extend(apart::of_claims(&facts.request, &plan.key));
-        parts.extend(apart.as_deref().map(|apart| (ROUTE, apart)));
+        parts.extend(claims::of(&facts.request, &plan.key));
+        parts.extend(self.local.generation.apart(self.route).map(|apart| (ROUTE, apart)));
         parts.extend(content.map(|content| (CONTENT, content)));
         Key::of(&facts.request, &cache.knobs.key, &parts)
     }

@@ -17,7 +17,7 @@ fn is_settled(shelf: &Shelf) -> bool {
 }
 
 fn there(shelf: &Shelf) -> usize {
-    (0..KEYS).filter(|number| shelf.at_hand(format!("/{number:05}").as_bytes()).is_some()).count()
+    (0..KEYS).filter(|number| shelf.in_memory(format!("/{number:05}").as_bytes()).is_some()).count()
 }
 
 #[tokio::test]
@@ -34,7 +34,7 @@ async fn what_fits_stays_and_what_is_known_is_what_is_there() {
         let counts = shelf.counts().memory;
         assert!(counts.bytes <= capacity, "{counts:?} in {capacity}");
         assert!(there(&shelf) >= least, "{} in {capacity}", there(&shelf));
-        assert_eq!(counts.objects as usize, there(&shelf));
+        assert_eq!(counts.objects, there(&shelf) as u64);
         assert_eq!(counts.objects + counts.evictions, KEYS as u64);
     }
     let there = there(&shelf) as u64;
@@ -52,7 +52,7 @@ fn memory_can_be_had_later_and_given_up() {
         shelf.resize(&with(capacity));
         store(&shelf, label("/a", "", &[]), &[b"content"]);
         eventually(|| is_settled(&shelf));
-        assert_eq!(shelf.at_hand(b"/a").is_some(), capacity > 0, "{capacity}");
+        assert_eq!(shelf.in_memory(b"/a").is_some(), capacity > 0, "{capacity}");
         assert_eq!(shelf.counts().memory.objects, u64::from(capacity > 0));
         assert_eq!(runtime.block_on(found(&shelf, "/a")).len(), 1);
     }
@@ -79,7 +79,7 @@ fn nothing_gets_past_a_purge_while_it_is_carried_over() {
                     let (purge, is_gone) = if chance.bool() { (Purge::Hard, true) } else { (Purge::Soft, false) };
                     runtime.block_on(async { shelf.purge(&Target::Key(key.clone().into()), purge).count().await });
                     for _ in 0..3 {
-                        let found = shelf.at_hand(key.as_bytes());
+                        let found = shelf.in_memory(key.as_bytes());
                         assert!(!is_gone || found.is_none(), "{key} is there again");
                         assert!(found.iter().all(|found| found[0].is_stale()), "{key} is fresh again");
                     }
@@ -100,7 +100,7 @@ fn nothing_gets_past_a_purge_while_it_is_carried_over() {
     is_over.store(true, Ordering::Relaxed);
     busy.into_iter().for_each(|thread| thread.join().unwrap());
     eventually(|| is_settled(&shelf));
-    assert_eq!(shelf.counts().memory.objects as usize, there(&shelf));
+    assert_eq!(shelf.counts().memory.objects, there(&shelf) as u64);
     let runtime = runtime();
     let count = runtime.block_on(async { shelf.purge(&Target::All, Purge::Hard).count().await });
     assert!(count > 0 && there(&shelf) == 0 && shelf.counts().memory.objects == 0);

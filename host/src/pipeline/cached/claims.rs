@@ -1,30 +1,16 @@
-//! What else tells answers of one URL apart: conditions that led to another route, and what a trusted proxy says of how the
-//! client came.
+//! What else tells answers of one URL apart: what a trusted proxy says of how the client came. Conditions that led to another
+//! route are the generation's (`generation/apart.rs`).
 //!
 //! A key is the request's URL, and of that origins and routes may make different things. Nothing that a client can choose,
 //! and that leads to another answer, may be missing in it; what is the same for nearly all requests is not written.
 
-use crate::config::{CacheKey, Route};
+use crate::config::CacheKey;
 use crate::message::forwarding::{FORWARDED_HOST, FORWARDED_PROTO};
 use crate::message::{Name, RequestHead, Value};
 
-/// Whether a route is for some of the requests for its URLs: beside it, another one may answer the rest. One that upstreams
-/// lead to has answers that clients get by their word alone.
-fn is_route(route: &Route) -> bool {
-    route.internal || !route.fields.is_empty() || !route.query.is_empty()
-}
-
-/// What such a route is known by, also after a reload that changes its place.
-pub(super) fn of_route(route: &Route) -> Option<String> {
-    is_route(route).then(|| {
-        let internal = if route.internal { &*route.name } else { "" };
-        format!("{:?}{:?}{internal}", route.fields, route.query)
-    })
-}
-
 /// Scheme and host that a trusted proxy says the client came by, where they are not the connection's: upstreams are told,
 /// and answer by it. From everybody else these fields say what the URL says.
-pub(super) fn of_claims<'a>(request: &'a RequestHead, key: &CacheKey) -> impl Iterator<Item = (&'a str, &'a str)> {
+pub(super) fn of<'a>(request: &'a RequestHead, key: &CacheKey) -> impl Iterator<Item = (&'a str, &'a str)> {
     let claim = |name: Name| request.fields.get(name).and_then(|value: &Value| value.to_str().ok());
     let scheme = claim(FORWARDED_PROTO).filter(|scheme| key.scheme && *scheme != request.scheme.as_str());
     // Also a port that the URL goes without because another scheme would.
@@ -35,6 +21,6 @@ pub(super) fn of_claims<'a>(request: &'a RequestHead, key: &CacheKey) -> impl It
 }
 
 /// Whether a request may have claims; before the gateway has written what it takes for true, anybody may.
-pub(super) fn has_claims(request: &RequestHead) -> bool {
+pub(super) fn may_be(request: &RequestHead) -> bool {
     !request.fields.is_empty() && [FORWARDED_PROTO, FORWARDED_HOST].iter().any(|name| request.fields.contains(name))
 }
