@@ -21,6 +21,7 @@ const ASKED_BY: &[&str] = &[
     ".named(",
     ".required(",
     ".string(",
+    " when(",
     "(table, ",
     "(&table, ",
     "(listener, ",

@@ -40,7 +40,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("hyper_util", &["admin/", "front/", "upstream/"]),
     ("h2", &["front/h2/", "upstream/"]),
     ("clap", &["cli/"]),
-    ("socket2", &["gateway/bind.rs", "upstream/reach.rs"]),
+    ("socket2", &["gateway/bind.rs", "gateway/bind/", "upstream/reach.rs"]),
     ("libc", &["clock/thread_time.rs", "gateway/", "kernel/", "wasm/cache.rs"]),
     ("regex", &["cache/order.rs", "cache/order/", "config/", "routes/"]),
     ("rustls", &["tls/"]),

@@ -244,3 +244,23 @@ fn one_clients_end_does_not_touch_anothers_upstream() {
     gate.open();
     held.response().expect(200);
 }
+
+/// Two pools share the one connection that their member may have: who waits for it is given one that another has used.
+#[test]
+fn a_connection_that_was_waited_for_may_be_stale_too() {
+    let (origin, gate) = (Origin::start(), Gate::closed());
+    let member = format!("member = [{{ url = \"{}\", max-connections = 1 }}]", origin.url());
+    let other = format!("[pool.other]\n{member}\n[[site.all.route]]\npath = \"/other\"\npool = \"other\"");
+    let config = Config::default().pool(&member).route("path = \"/app\"").tables(&other);
+    let gateway = Gateway::start(&config.access_log("${response.status} ${attempts}"));
+    origin.next(behaviour::waits_for(&gate, behaviour::closes_on_the_next()));
+    let (mut first, mut second) = (gateway.client(), gateway.client());
+    first.send("GET /app HTTP/1.1\r\nHost: x\r\n\r\n");
+    origin.await_requests(1);
+    second.send("GET /other HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert!(second.is_silent_for(Duration::from_millis(200)));
+    gate.open();
+    first.response().expect(200);
+    second.response().expect(200);
+    assert_eq!(gateway.access_lines(2), ["200 1", "200 2"]);
+}

@@ -3,20 +3,19 @@
 //! `[::]` takes IPv6 only, whatever the system's default is: a listener that wants both binds both. An address that
 //! another process listens on is refused, though `SO_REUSEPORT` alone would let a second gateway of the same user in.
 
-use std::fmt;
-use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, chown};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{Domain, SockAddr, SockFilter, Socket as RawSocket, TcpKeepalive, Type};
+use socket2::{Domain, SockFilter, Socket as RawSocket, TcpKeepalive, Type};
 
+mod refusal;
+mod unix;
+
+pub(super) use self::refusal::Refusal;
+pub(super) use self::unix::{SocketFile, admin};
 use super::inherited::Inherited;
-use crate::config::{Admin, Bind, Listener};
+use crate::config::{Bind, Listener};
 use crate::front::{self, Datagrams, Socket};
 
 /// Probes without an answer before a connection counts as gone: one may be lost, and one more.
@@ -27,9 +26,6 @@ const ATTEMPTS: usize = 32;
 
 /// What the kernel may hold of datagrams that a thread has not come to: a fast client's for some milliseconds.
 const UDP_BUFFER: usize = 2 << 20;
-
-/// The operator's connections that may wait to be accepted: as many as there are served at once.
-const ADMIN_BACKLOG: u32 = 64;
 
 /// Sockets on one address, one for each thread.
 pub(super) struct Sockets {
@@ -43,21 +39,6 @@ pub(super) struct Sockets {
     pub file: Option<SocketFile>,
 }
 
-/// A Unix socket's file, removed when dropped if it still is the one that was made.
-pub(super) struct SocketFile {
-    path: PathBuf,
-    identity: (u64, u64),
-}
-
-/// Why a listener does not have its address.
-#[derive(Debug)]
-pub struct Refusal {
-    who: String,
-    address: String,
-    error: io::Error,
-    hint: &'static str,
-}
-
 /// Binds an address for a number of threads; `shared` when sockets of ours have its port already.
 pub(super) fn bind(
     listener: &Listener,
@@ -69,7 +50,7 @@ pub(super) fn bind(
     match bind {
         Bind::Tcp(address) if listener.protocols.h3 => both(*address, listener.backlog, threads, shared),
         Bind::Tcp(address) => tcp(*address, listener.backlog, threads, shared),
-        Bind::Unix(path) => unix(path, listener.backlog, threads),
+        Bind::Unix(path) => unix::unix(path, listener.backlog, threads),
         Bind::Inherited(name) => passed_on(name, threads, inherited),
     }
     .map_err(|error| Refusal::of(&listener.name, bind, error))
@@ -211,34 +192,6 @@ fn tcp_socket(address: SocketAddr, shared: bool) -> io::Result<RawSocket> {
     Ok(socket)
 }
 
-/// Binds the operator's socket. Nobody can connect before its permissions are what they should be.
-pub(super) fn admin(plan: &Admin) -> Result<(UnixListener, SocketFile), Refusal> {
-    let bound = unix_socket(&plan.socket, ADMIN_BACKLOG, |file| file.allow(plan));
-    bound.map_err(|error| Refusal::because("admin".to_owned(), &Bind::Unix(plan.socket.clone()), error))
-}
-
-fn unix(path: &Path, backlog: u32, threads: usize) -> io::Result<Sockets> {
-    let (socket, file) = unix_socket(path, backlog, |_| Ok(()))?;
-    let first = Socket::Unix(socket);
-    let mut each = (1..threads).map(|_| another(&first)).collect::<io::Result<Vec<_>>>()?;
-    each.push(first);
-    Ok(Sockets { address: format!("unix:{}", path.display()), each, datagrams: Vec::new(), file: Some(file) })
-}
-
-fn unix_socket(
-    path: &Path,
-    backlog: u32,
-    before_listening: impl FnOnce(&SocketFile) -> io::Result<()>,
-) -> io::Result<(UnixListener, SocketFile)> {
-    remove_stale(path)?;
-    let socket = RawSocket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
-    socket.bind(&SockAddr::unix(path)?)?;
-    let file = SocketFile::of(path)?;
-    before_listening(&file)?;
-    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-    Ok((socket.into(), file))
-}
-
 /// One queue for all threads, because only whoever binds decides otherwise.
 fn passed_on(name: &str, threads: usize, inherited: &Inherited) -> io::Result<Sockets> {
     let first = inherited.find(name)?;
@@ -254,98 +207,12 @@ fn passed_on(name: &str, threads: usize, inherited: &Inherited) -> io::Result<So
     Ok(Sockets { address, each, datagrams: Vec::new(), file: None })
 }
 
-/// Removes a socket file that a dead process left behind; whatever else has that name stays.
-fn remove_stale(path: &Path) -> io::Result<()> {
-    let Ok(found) = fs::symlink_metadata(path) else { return Ok(()) };
-    if !found.file_type().is_socket() {
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "a file that is no socket has that name"));
-    }
-    match UnixStream::connect(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
-        Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
-        Err(error) => Err(error),
-    }
-}
-
-impl SocketFile {
-    fn of(path: &Path) -> io::Result<Self> {
-        let found = fs::symlink_metadata(path)?;
-        Ok(Self { path: path.to_owned(), identity: (found.dev(), found.ino()) })
-    }
-
-    /// Sets who may connect.
-    pub(super) fn allow(&self, plan: &Admin) -> io::Result<()> {
-        if let Some(group) = plan.group {
-            let refused = |error| io::Error::other(format!("its group cannot be {group}: {error}"));
-            chown(&self.path, None, Some(group)).map_err(refused)?;
-        }
-        fs::set_permissions(&self.path, fs::Permissions::from_mode(plan.mode))
-    }
-
-    /// Whether it still is there, and the one that was made.
-    pub(super) fn is_there(&self) -> bool {
-        fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.identity)
-    }
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        if self.is_there()
-            && let Err(error) = fs::remove_file(&self.path)
-        {
-            tracing::warn!(path = %self.path.display(), %error, "socket file not removed");
-        }
-    }
-}
-
-impl Refusal {
-    pub(super) fn of(listener: &Arc<str>, bind: &Bind, error: io::Error) -> Self {
-        Self::because(format!("listener {:?}", &**listener), bind, error)
-    }
-
-    fn because(who: String, bind: &Bind, error: io::Error) -> Self {
-        Self { who, address: text_of(bind), hint: hint(bind, &error), error }
-    }
-
-    /// Whether the reason is that this system speaks no IPv6 at all.
-    pub(super) fn is_lack_of_ipv6(&self) -> bool {
-        matches!(self.error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let error = match self.error.kind() {
-            io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-            io::ErrorKind::AddrInUse => "the address is in use".to_owned(),
-            io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
-            io::ErrorKind::NotFound => "no such directory".to_owned(),
-            _ => self.error.to_string(),
-        };
-        write!(f, "{}: cannot bind {}: {error}", self.who, self.address)?;
-        if self.hint.is_empty() {
-            return Ok(());
-        }
-        write!(f, "; {}", self.hint)
-    }
-}
-
-fn hint(bind: &Bind, error: &io::Error) -> &'static str {
-    match (bind, error.kind()) {
-        (Bind::Tcp(address), io::ErrorKind::PermissionDenied) if address.port() < 1024 => {
-            "ports below 1024 need root, the capability CAP_NET_BIND_SERVICE or a lower net.ipv4.ip_unprivileged_port_start"
-        }
-        (Bind::Tcp(_), io::ErrorKind::AddrInUse) => "another process listens there, `ss -ltnp` names it",
-        (Bind::Tcp(_), io::ErrorKind::AddrNotAvailable) => "`ip address` lists those it has; 0.0.0.0 and [::] mean all",
-        (Bind::Unix(_), io::ErrorKind::AddrInUse) => "another process listens there",
-        (Bind::Unix(_), io::ErrorKind::PermissionDenied) => "its directory must be writable for this user",
-        _ => "",
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::net::TcpListener;
+    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::path::PathBuf;
 
     use socket2::SockRef;
 

@@ -35,19 +35,25 @@ pub(super) struct Failed {
     pub(super) is_unsent: bool,
 }
 
+/// Connections that one attempt finds stale. The first is followed by a fresh one, unless it has to wait for a connection and is
+/// given a used one again; a member that closes all of them is not well.
+const MOST_STALE: u32 = 3;
+
 impl Attempt<'_> {
     pub(super) async fn run(&self, exchange: &mut Exchange) -> Result<(Connection, Answered), Failed> {
         let mut kept = if self.pool.keeping().most > 0 { self.reuse().await } else { None };
+        let mut left = MOST_STALE;
         loop {
             exchange.record.attempts += 1;
-            let is_kept = kept.is_some();
             let connection = match kept.take() {
                 Some(connection) => connection,
                 // Boxed, like everything that seldom happens: every exchange would carry the room for it otherwise.
                 None => Box::pin(self.fresh(exchange)).await?,
             };
+            let may_be_stale = connection.was_used() && left > 0;
             match self.ask(exchange, connection).await {
-                Err(failed) if is_kept && self.was_stale(exchange, &failed) => {
+                Err(failed) if may_be_stale && self.was_stale(exchange, &failed) => {
+                    left -= 1;
                     tracing::debug!(failure = %failed.failure, "a kept connection was stale, trying a fresh one");
                 }
                 outcome => return outcome,

@@ -26,7 +26,10 @@ use crate::message::{Fields, Status, Version};
 use crate::tls;
 
 /// A connection that is not in the middle of anything: one of HTTP/1, or a place on one of HTTP/2.
-pub struct Connection(Line);
+pub struct Connection {
+    line: Line,
+    was_used: bool,
+}
 
 enum Line {
     Alone(Alone),
@@ -74,16 +77,16 @@ pub struct Unanswered {
 
 impl Connection {
     pub(super) const fn alone(alone: Alone) -> Self {
-        Self(Line::Alone(alone))
+        Self { line: Line::Alone(alone), was_used: false }
     }
 
     pub(super) const fn shared(stream: Stream) -> Self {
-        Self(Line::Shared(stream))
+        Self { line: Line::Shared(stream), was_used: false }
     }
 
     /// The connection of HTTP/1 that this is, or the place on one of HTTP/2.
     pub(super) fn apart(self) -> Result<Alone, Stream> {
-        match self.0 {
+        match self.line {
             Line::Alone(alone) => Ok(alone),
             Line::Shared(stream) => Err(stream),
         }
@@ -91,18 +94,30 @@ impl Connection {
 
     /// The shared connection that this is a place on.
     pub(super) const fn line(&self) -> Option<&Rc<Shared>> {
-        match &self.0 {
+        match &self.line {
             Line::Alone(_) => None,
             Line::Shared(stream) => Some(stream.shared()),
         }
     }
 
+    /// The same, used before: the member may have closed it meanwhile, and nobody knows yet.
+    pub(super) fn used(mut self) -> Self {
+        self.was_used = true;
+        self
+    }
+
+    /// Whether it has served others before this exchange got it, be it at once or after waiting for it.
+    #[must_use]
+    pub const fn was_used(&self) -> bool {
+        self.was_used
+    }
+
     pub(super) const fn is_shared(&self) -> bool {
-        matches!(self.0, Line::Shared(_))
+        matches!(self.line, Line::Shared(_))
     }
 
     pub(super) fn place(&self) -> &Place {
-        match &self.0 {
+        match &self.line {
             Line::Alone(alone) => &alone.place,
             Line::Shared(stream) => stream.shared().place(),
         }
@@ -110,7 +125,7 @@ impl Connection {
 
     /// The next request asks for another protocol: if it is granted, `leave` gives the stream.
     pub fn may_leave(&mut self) {
-        if let Line::Alone(alone) = &mut self.0 {
+        if let Line::Alone(alone) = &mut self.line {
             alone.leaving = Some(alone.exit.open());
         }
     }
@@ -121,7 +136,7 @@ impl Connection {
     /// # Errors
     /// When it broke at that very moment, or nobody said before that it may be left.
     pub async fn leave(self) -> Result<Far, Failure> {
-        let Line::Alone(mut alone) = self.0 else {
+        let Line::Alone(mut alone) = self.line else {
             return Err(Failure::of(Kind::Internal, "a connection that others share cannot be left"));
         };
         match alone.leaving.take() {
@@ -138,7 +153,7 @@ impl Connection {
     /// Calls the codec out in the middle of an answer's body, where the rest of it can be read without and is worth it: it
     /// comes from a socket as it is, its length is known, and nothing of the request is left to be sent.
     pub(super) fn call_out(&self) -> Option<Leaving<Beneath>> {
-        match &self.0 {
+        match &self.line {
             Line::Alone(alone) => alone.can_part.then(|| alone.exit.call()),
             Line::Shared(_) => None,
         }
@@ -164,7 +179,7 @@ impl Connection {
         expects: bool,
         interim: impl FnMut(Status, Fields),
     ) -> Result<Answered, Unanswered> {
-        match &mut self.0 {
+        match &mut self.line {
             Line::Alone(alone) => alone.ask(request, limits, expects, interim).await,
             // Boxed, so that exchanges over HTTP/1 do not carry the room for it.
             Line::Shared(stream) => Box::pin(stream.ask(request, limits, expects, interim)).await,

@@ -82,14 +82,14 @@ impl Connections {
             }
             let mut alone = kept.alone;
             if alone.is_usable().await {
-                return Some(Connection::alone(alone));
+                return Some(Connection::alone(alone).used());
             }
         }
         None
     }
 
-    /// A connection that nobody used before; or one that others dialled meanwhile, or gave back while this waited for one
-    /// of the `most` that may be open at once, over all threads. Members that speak the PROXY protocol hear the `preface`;
+    /// A connection that nobody used before; or, and it says so, one that others dialled meanwhile, or gave back while this waited
+    /// for one of the `most` that may be open at once, over all threads. Members that speak the PROXY protocol hear the `preface`;
     /// none means that no client asked for the connection. Cancellation safe.
     ///
     /// # Errors
@@ -203,7 +203,7 @@ impl Connections {
             is_good
         });
         let shared = shelf.shared.iter().find(|shared| shared.has_room())?.clone();
-        Some(Connection::shared(Stream::on(shared, &self.home.ticker)))
+        Some(Connection::shared(Stream::on(shared, &self.home.ticker)).used())
     }
 
     /// Waits for a permit, or for a connection on this shelf.
