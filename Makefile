@@ -53,7 +53,9 @@ build: filters ## The optimised program with the standard filters inside: target
 bench: build ## CPU time of what the gateway does beside nginx, HAProxy and Varnish
 	tests/bench/run
 
-conformance: build ## http-tests/cache-tests against the optimised program (CACHE_TESTS=path of a checkout, RESULTS=file to keep)
+conformance: ## http-tests/cache-tests against the optimised program (CACHE_TESTS=path of a checkout, RESULTS=file to keep)
+	@tests/conformance.sh --look "$(CACHE_TESTS)"
+	$(MAKE) build
 	tests/conformance.sh "$(CACHE_TESTS)" $(RESULTS)
 
 ci: ## What every change has to pass, as .ci/run does it

@@ -2,11 +2,14 @@
 # Runs http-tests/cache-tests against the release build, and prints its score beside those of others.
 #
 #   tests/conformance.sh CHECKOUT [RESULTS.json]
+#   tests/conformance.sh --look CHECKOUT      says what is missing, before anybody waits for a build
 #
 # CHECKOUT is a checkout of https://github.com/http-tests/cache-tests with its dependencies installed in it
 # (`npm install --omit=dev`, Node.js 20 or later). Nothing is fetched here. WEIR names another program than target/release/weir.
 set -eu
 
+look=
+[ "${1:-}" != --look ] || { look=yes; shift; }
 checkout=${1:-}
 results=${2:-}
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -22,6 +25,7 @@ if [ ! -d "$checkout/node_modules/undici" ]; then
     exit 2
 fi
 command -v node >/dev/null || { echo "conformance: Node.js is needed (Debian: nodejs)" >&2; exit 2; }
+[ -z "$look" ] || exit 0
 [ -x "$weir" ] || { echo "conformance: there is no $weir; say \`make build\`" >&2; exit 2; }
 checkout=$(cd "$checkout" && pwd)
 

@@ -34,7 +34,7 @@ pub use h2_origin::H2Origin;
 pub use health_origin::{GrpcHealth, Health, Serving};
 pub use origin::{Origin, behaviour};
 pub use place::Place;
-pub use program::{Finished, curl, filter_file, weir};
+pub use program::{Finished, curl, filter_file, weir, weir_within};
 pub use quic::{Quic, QuicStream, Said};
 pub use stream::{DeafPort, RefusedPort, Stream};
 pub use tls::{Authority, Handshake, Identity};

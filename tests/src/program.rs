@@ -30,6 +30,15 @@ pub fn weir(place: &Place, arguments: &[&str]) -> Finished {
     finish(command, place)
 }
 
+/// The same with less of something, as the shell's `ulimit` takes it away: `-v 1000000`.
+#[track_caller]
+pub fn weir_within(limit: &str, place: &Place, arguments: &[&str]) -> Finished {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("ulimit {limit} && exec \"$0\" \"$@\"")]).arg(weir_file());
+    command.args(arguments).current_dir(place.path());
+    finish(command, place)
+}
+
 /// Runs curl, quietly and with a bound of its own.
 #[track_caller]
 pub fn curl(arguments: &[&str]) -> Finished {

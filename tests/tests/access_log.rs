@@ -1,9 +1,10 @@
 //! One line for each exchange: in which formats, with what in it, and where it goes.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use weir_tests::{Config, Gateway, Origin, Signal, behaviour, eventually};
+use weir_tests::{Config, Gateway, Origin, PATIENCE, Signal, behaviour, eventually};
 
 fn logging(origin: &Origin, format: &str) -> Gateway {
     Gateway::start(&Config::to(origin).access_log(format))
@@ -221,4 +222,25 @@ fn the_operators_log_is_json_when_asked_and_says_why_an_upstream_failed() {
     let line: Value = serde_json::from_str(&line).expect("a JSON object");
     assert!(line.to_string().contains(&refused.address()), "{line}");
     assert_eq!(gateway.log_count("connect-refused"), 1, "a failure is logged once");
+}
+
+#[test]
+fn a_full_disk_is_told_of_at_once_and_then_once_in_a_while_with_every_line_counted() {
+    let origin = Origin::start();
+    let config = Config::to(&origin).tables("[access-log]\npath = \"/dev/full\"").tables("[log]\nformat = \"json\"");
+    let mut gateway = Gateway::start(&config);
+    // Lines are handed over several times a second, and each time there is no room.
+    let (begun, mut requests) = (Instant::now(), 0);
+    while begun.elapsed() < Duration::from_millis(1500) {
+        gateway.get("/").expect(200);
+        requests += 1;
+    }
+    gateway.logged("access log lines not written");
+    gateway.signal(Signal::Terminate);
+    assert_eq!(gateway.wait_exit(PATIENCE), Some(0));
+    let told = gateway.log().into_iter().filter(|line| line.contains("access log lines not written"));
+    let told: Vec<Value> = told.map(|line| serde_json::from_str(&line).unwrap()).collect();
+    // The second one is the end's.
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert_eq!(told.iter().filter_map(|line| line["lines"].as_u64()).sum::<u64>(), requests);
 }

@@ -222,6 +222,8 @@ fn what_is_asked_wrongly_is_told_what_would_be_right() {
         ("POST", "/caches/pages/purge", "all&older-than=old", 400, "right would be older-than=1h"),
         ("POST", "/caches/pages/purge", "url=%2Fa", 400, "purge: \"/a\" is not a URL to forget"),
         ("POST", "/caches/pages/purge", "url=http://a&url=http://b", 400, "purge: url and another url"),
+        ("POST", "/caches/pages/purge", "url=http://a&all", 400, "purge: all and url cannot both be meant"),
+        ("POST", "/caches/pages/purge", "all&host=a&host=b", 400, "purge: host is said twice"),
         ("POST", "/caches/pages/purge", &"a&".repeat(40_000), 413, "the body is longer than 65536 bytes"),
     ] {
         let answer = world.ask(method, target, body);
@@ -317,6 +319,117 @@ fn metrics(world: &World, of: &str) -> Vec<String> {
     let text = answer.text();
     let lines = text.lines().filter(|line| line.starts_with(of) && line.contains("cache=\"pages\""));
     lines.filter(|line| !line.ends_with(" 0")).map(|line| line.trim_start_matches(of).to_owned()).collect()
+}
+
+/// What of a text breaks the format (Prometheus, version 0.0.4) or its rules for names; series with their values, if nothing does.
+fn checked(text: &str) -> Result<Vec<(String, f64)>, String> {
+    let is_name = |name: &str| {
+        let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
+        first && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    let (mut families, mut helps, mut series): (Vec<&str>, Vec<&str>, Vec<(String, f64)>) = Default::default();
+    if !text.ends_with('\n') {
+        return Err("the last line has no end".to_owned());
+    }
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        let wrong = |what: &str| Err(format!("{what}: {line}"));
+        if let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|rest| rest.split_once(' ')) {
+            let kind =
+                lines.next().and_then(|line| line.strip_prefix("# TYPE ")?.strip_prefix(name)?.strip_prefix(' '));
+            let ends = (name.ends_with("_total"), name.ends_with("_info"));
+            if !is_name(name) || families.contains(&name) || help.is_empty() || helps.contains(&help) {
+                return wrong("a family without a name or text of its own");
+            }
+            if !matches!((kind, ends), (Some("counter"), (true, _)) | (Some("gauge"), (false, _))) {
+                return wrong("a counter is what ends with _total");
+            }
+            if name.contains("bytes") && !name.trim_end_matches("_total").ends_with("_bytes") {
+                return wrong("the unit is not the last word");
+            }
+            families.push(name);
+            helps.push(help);
+            continue;
+        }
+        let Some((sample, value)) = line.rsplit_once(' ') else { return wrong("no sample") };
+        let (name, labels) = sample.split_once('{').map_or((sample, None), |(name, rest)| (name, Some(rest)));
+        if families.last() != Some(&name) {
+            return wrong("not behind its family");
+        }
+        for pair in labels.into_iter().flat_map(|labels| labels.trim_end_matches('}').split(',')) {
+            let value =
+                pair.split_once("=\"").filter(|(name, _)| is_name(name)).and_then(|(_, it)| it.strip_suffix('"'));
+            if value.is_none_or(|value| value.contains(['"', '\\', '\n'])) {
+                return wrong("a label is not right");
+            }
+        }
+        if labels.is_some() != sample.ends_with('}') || series.iter().any(|(known, _)| known == sample) {
+            return wrong("labels have no end, or are there already");
+        }
+        let Ok(value) = value.parse() else { return wrong("not a number") };
+        series.push((sample.to_owned(), value));
+    }
+    Ok(series)
+}
+
+#[test]
+fn metrics_are_what_monitoring_reads_and_agree_with_each_other() {
+    let place = weir_tests::Place::fresh();
+    let disk = format!("memory = \"1MiB\"\ndisk = {{ path = {:?}, size = \"16MiB\" }}", place.join("store"));
+    let world = World::with(ADMIN, &disk);
+    world.store(&["/a", "/b", "/c"], &[("Surrogate-Key", "news")]);
+    let values = || {
+        let text = world.ask("GET", "/metrics", "").expect(200).text();
+        let series = checked(&text).unwrap_or_else(|wrong| panic!("{wrong}"));
+        move |name: &str, more: &str| -> f64 {
+            let begin = format!("{name}{{cache=\"pages\"{more}");
+            series.iter().filter(|(series, _)| series.starts_with(&begin)).map(|(_, value)| value).sum()
+        }
+    };
+    let (memory, on_disk) = (",shelf=\"memory\"", ",shelf=\"disk\"");
+    eventually("all is counted", || {
+        let of = values();
+        (of("weir_cache_requests_total", "") == 6.0 && of("weir_cache_stores_total", on_disk) == 3.0).then_some(())
+    });
+    world.purge("/caches/pages/purge", &format!("url={}", world.url("/a")));
+    assert_eq!(world.purge("/caches/pages/purge", "tag=news&soft"), 4);
+    let of = values();
+    for shelf in [memory, on_disk] {
+        let counted = ["stores", "objects", "purged"].map(|what| {
+            let end = if what == "objects" { "" } else { "_total" };
+            of(&format!("weir_cache_{what}{end}"), shelf)
+        });
+        assert_eq!(counted, [3.0, 2.0, 3.0], "{shelf}");
+        assert!(of("weir_cache_size_bytes", shelf) > 0.0);
+    }
+    assert_eq!(
+        (of("weir_cache_capacity_bytes", memory), of("weir_cache_capacity_bytes", on_disk)),
+        (1048576.0, 16777216.0)
+    );
+    assert_eq!((of("weir_cache_read_failures_total", on_disk), of("weir_cache_complete", "")), (0.0, 1.0));
+    // Somebody broke a file: that costs the object, and is told.
+    for file in fs::read_dir(place.join("store/objects"))
+        .unwrap()
+        .flat_map(|folder| fs::read_dir(folder.unwrap().path()).unwrap())
+    {
+        let path = file.unwrap().path();
+        let length = fs::metadata(&path).unwrap().len();
+        fs::write(path, vec![0; length as usize]).unwrap();
+    }
+    let disk = disk.replace("memory = \"1MiB\"", "memory = \"off\"");
+    world.reload(&config(&world.app, ADMIN, &disk), "\"reloaded\"");
+    world.get("/b");
+    assert!(values()("weir_cache_read_failures_total", on_disk) >= 1.0);
+    for wrong in [
+        "x 1",
+        "# HELP x_total A.\n# TYPE x_total gauge\nx_total 1\n",
+        "# HELP x A.\n# TYPE x counter\nx 1\n",
+        "# HELP x A.\n# TYPE x gauge\nx{a=\"b\"c\"} 1\n",
+        "# HELP x A.\n# TYPE x gauge\nx 1\nx 2\n",
+        "# HELP x A.\n# TYPE x gauge\ny 1\n",
+    ] {
+        assert!(checked(wrong).is_err(), "{wrong}");
+    }
 }
 
 #[test]

@@ -510,8 +510,8 @@ fn what_is_stored_outlives_a_reload() {
     world.gateway.reload(&config(&world.app, "min-ttl = \"1s\""));
     assert_eq!(world.get("/a", &[]).cache_status(), "weir;hit");
     world.gateway.reload(&config(&world.app, "memory = \"8MiB\""));
-    assert_eq!(world.get("/a", &[]).cache_status(), "weir;fwd=uri-miss;stored");
-    assert_eq!(world.app.count("/a"), 2);
+    assert_eq!(world.get("/a", &[]).cache_status(), "weir;hit");
+    assert_eq!(world.app.count("/a"), 1);
 }
 
 #[test]
@@ -559,6 +559,47 @@ fn memory_and_disk_work_together() {
         eventually("it is somewhere", || (world.get(&target, &[]).cache_status() == "weir;hit").then_some(()));
         assert!(world.get(&target, &[]).text() == body);
     }
+}
+
+#[test]
+fn conditions_send_requests_past_the_cache_or_have_it_ask_anew() {
+    let app = Origin::start();
+    let cookie = r#"cookie = [{ name = "session", present = true }]"#;
+    let routes = format!(
+        r#"{{ path = "/past", pool = "app", cache = "pages", cache-bypass = {{ {cookie} }} }},
+        {{ path = "/anew", pool = "app", cache = "pages", cache-refresh = {{ header = [{{ name = "x-refresh", value = "1" }}], {cookie} }} }},"#
+    );
+    let gateway = Gateway::start(&configured(&app, "ignore-request = true", "", &routes));
+    let says = |target: &str, body: &str| {
+        app.on(target, behaviour::answers_with(200, &[FRESH, ("ETag", "\"same\"")], body));
+    };
+    let ask = |target: &str, fields: &[(&str, &str)]| {
+        let answer = gateway.client().ask(target, fields);
+        (answer.status, answer.text(), answer.cache_status())
+    };
+    let is = |status, text: &str, said: &str| (status, text.to_owned(), said.to_owned());
+    for target in ["/past", "/anew"] {
+        says(target, "one");
+        gateway.get(target);
+        says(target, "two");
+        assert_eq!(ask(target, &[("Cookie", "sessions=1; xsession=2")]), is(200, "one", "weir;hit"), "{target}");
+    }
+    assert_eq!(ask("/past", &[("Cookie", "a=b;session=1")]), is(200, "two", "weir;fwd=bypass"));
+    assert_eq!(ask("/past", &[]), is(200, "one", "weir;hit"));
+    // Whatever the client and the cache know already, all of it is asked for and stored.
+    let fields = [("X-Refresh", "1"), ("If-None-Match", "\"same\"")];
+    assert_eq!(ask("/anew", &fields), is(304, "", "weir;fwd=bypass;fwd-status=200;stored"));
+    assert_eq!(app.requests().last().unwrap().fields.get("if-none-match"), None);
+    assert_eq!(ask("/anew", &[("X-Refresh", "2")]), is(200, "two", "weir;hit"));
+    says("/anew", "three");
+    let part = ask("/anew", &[("Cookie", "session="), ("Range", "bytes=1-2")]);
+    assert_eq!((part.0, part.1.as_str()), (206, "hr"));
+    assert_eq!(ask("/anew", &[]), is(200, "three", "weir;hit"));
+    // What it brings may be what is not stored; what was there stays then.
+    app.on("/anew", behaviour::answers(503, "broken"));
+    assert_eq!(ask("/anew", &[("X-Refresh", "1")]).0, 503);
+    assert_eq!(ask("/anew", &[]), is(200, "three", "weir;hit"));
+    gateway.client().request("HEAD", "/anew", &[("X-Refresh", "1")], b"").expect(503);
 }
 
 #[test]

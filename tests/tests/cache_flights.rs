@@ -321,6 +321,90 @@ fn beside_one_that_takes_too_long_another_one_asks() {
     assert!(stuck.is_silent_for(Duration::from_millis(50)));
 }
 
+/// What is fresh for a second, and takes longer to come: time itself is what these are about.
+const BRIEF: (&str, &str) = ("Cache-Control", "max-age=1");
+const LONGER: Duration = Duration::from_millis(1200);
+
+#[test]
+fn what_takes_longer_to_come_than_it_is_fresh_is_for_all_who_waited() {
+    let world = World::start("", "");
+    let tag = ("ETag", "\"one\"");
+    for (asked, status) in [(1, 200), (2, 304)] {
+        let gate = Gate::closed();
+        world.app.next(behaviour::waits_for(&gate, behaviour::answers_with(status, &[BRIEF, tag], "slow")));
+        let clients = world.ask_at_once(50, "/a", "");
+        world.app.await_requests(asked);
+        world.settle();
+        thread::sleep(LONGER);
+        gate.open();
+        let answers = responses(clients);
+        assert!(answers.iter().all(|answer| answer.status == 200 && answer.text() == "slow"), "{:?}", answers.last());
+        assert_eq!(world.app.count("/a"), asked);
+        // As everybody else sees it, it is stale.
+        let late = world.gateway.client().ask("/a", &[("Cache-Control", "only-if-cached")]);
+        late.expect(504);
+    }
+    // Without a tag, too, of which nothing is left to ask about.
+    let gate = Gate::closed();
+    world.app.next(behaviour::waits_for(&gate, behaviour::answers_with(200, &[BRIEF], "plain")));
+    let clients = world.ask_at_once(50, "/c", "");
+    world.app.await_requests(3);
+    world.settle();
+    thread::sleep(LONGER);
+    gate.open();
+    assert!(responses(clients).iter().all(|answer| answer.text() == "plain"));
+    assert_eq!(world.app.count("/c"), 1);
+    // What is to be asked for each time is.
+    world.app.on("/b", behaviour::answers_with(200, &[("Cache-Control", "no-cache"), tag], "each"));
+    let gate = Gate::closed();
+    world
+        .app
+        .next(behaviour::waits_for(&gate, behaviour::answers_with(200, &[("Cache-Control", "no-cache"), tag], "each")));
+    let clients = world.ask_at_once(5, "/b", "");
+    world.app.await_requests(4);
+    world.settle();
+    gate.open();
+    responses(clients);
+    assert_eq!(world.app.count("/b"), 5);
+}
+
+#[test]
+fn what_is_over_while_it_comes_is_fetched_anew_once() {
+    let place = Place::fresh();
+    for cache in shelves(&place) {
+        let world = World::start(&cache, "");
+        let all = content(MIB);
+        let gate = Gate::closed();
+        let (old, opened) = (all.clone(), gate.clone());
+        world.app.next(behaviour::does(move |exchange| {
+            exchange.read_body()?;
+            exchange.write_head(200, &[BRIEF, ("Content-Length", &old.len().to_string())])?;
+            exchange.write(&old[..1000])?;
+            opened.pass();
+            exchange.write(&old[1000..])?;
+            Ok(Then::Keep)
+        }));
+        let slowly = Gate::closed();
+        world.app.on("/a", behaviour::waits_for(&slowly, behaviour::answers_with(200, &[FRESH], "new")));
+        let mut first = world.asks("/a", "");
+        world.app.await_requests(1);
+        let mut follower = world.asks("/a", "");
+        assert_eq!(follower.response_head().0, 200);
+        thread::sleep(LONGER);
+        let clients = world.ask_at_once(50, "/a", "");
+        world.app.await_requests(2);
+        world.settle();
+        slowly.open();
+        let answers = responses(clients);
+        assert!(answers.iter().all(|answer| answer.text() == "new"), "{cache}: {:?}", answers.last());
+        gate.open();
+        assert!(first.response().body == all, "{cache}");
+        // What came later is what is kept, though the other one was whole after it.
+        assert_eq!(world.gateway.get("/a").text(), "new", "{cache}");
+        assert_eq!(world.app.count("/a"), 2, "{cache}");
+    }
+}
+
 #[test]
 fn an_upstream_that_comes_back_is_asked_by_few() {
     let world = World::start("", "");

@@ -472,3 +472,29 @@ fn tree(folder: &std::path::Path) -> usize {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries.map(|entry| if entry.path().is_dir() { tree(&entry.path()) } else { 1 }).sum()
 }
+
+/// However many tags a content management system says, and whether or not clients see them; what has more than can be kept
+/// is not kept itself.
+#[test]
+fn what_is_stored_can_be_forgotten_by_each_of_its_tags() {
+    let place = Place::fresh();
+    let most = 1024;
+    let tags = |count: usize| (1..=count).map(|number| format!("node:{number}")).collect::<Vec<_>>().join(" ");
+    let hidden = "strip-fields = [\"Surrogate-Key\"]\n";
+    for cache in [format!("purge = [\"127.0.0.1\"]\n{hidden}"), on_disk(&place, &format!("memory = \"off\"\n{hidden}"))]
+    {
+        let world = World::with(&cache);
+        for tag in ["node:1", "node:999", "node:1023", "caf\u{e9}"] {
+            world.says("/a", &[FRESH, ("Surrogate-Key", &tags(most - 1)), ("Cache-Tag", "caf\u{e9}")], "x");
+            assert_eq!(world.get("/a").cache_status(), "weir;fwd=uri-miss;stored", "{cache} {tag}");
+            let hit = eventually("it is stored", || Some(world.get("/a")).filter(|a| a.cache_status() == "weir;hit"));
+            assert_eq!(hit.fields.get("surrogate-key"), None);
+            assert_eq!(world.forgets("/", &format!("tag={tag}")), 1, "{cache} {tag}");
+            assert!(!world.has("/a"));
+        }
+        world.says("/b", &[FRESH, ("Surrogate-Key", &tags(most + 1))], "x");
+        for _ in 0..2 {
+            assert_eq!(world.get("/b").cache_status(), "weir;fwd=uri-miss;detail=tags", "{cache}");
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use weir_tests::{Config, Gateway, PATIENCE, Place, filter_file, weir};
+use weir_tests::{Config, Gateway, PATIENCE, Place, filter_file, weir, weir_within};
 
 const GOOD: &str = r#"
 [listener.web]
@@ -189,5 +189,57 @@ fn a_filter_that_wants_what_there_is_not_is_told_exactly_what() {
     assert_eq!(checked.code, Some(2), "{checked:?}");
     for word in ["weir:filter/beyond", "configure"] {
         assert!(checked.all().contains(word), "{word} in {checked:?}");
+    }
+}
+
+#[test]
+fn a_config_that_does_not_end_is_not_read_on_for_ever() {
+    let place = Place::fresh();
+    std::fs::File::create(place.join("large.toml")).unwrap().set_len(1 << 30).unwrap();
+    std::fs::create_dir(place.join("folder")).unwrap();
+    for (file, said) in [
+        ("/dev/zero", "/dev/zero: is larger than 64MiB\n"),
+        ("large.toml", "large.toml: is larger than 64MiB\n"),
+        ("folder", "folder: cannot be read: Is a directory (os error 21)\n"),
+    ] {
+        for command in ["check", "config", "run"] {
+            let ended = weir(&place, &[command, "-c", file]);
+            assert_eq!((ended.code, ended.err.as_str()), (Some(2), said), "{command} {file}: {ended:?}");
+        }
+    }
+    let inspected = weir(&place, &["filter", "inspect", "/dev/zero"]);
+    assert_eq!((inspected.code, inspected.err.as_str()), (Some(1), "weir: /dev/zero is larger than 256MiB\n"));
+}
+
+#[test]
+fn a_config_may_come_through_a_pipe() {
+    let place = place(GOOD);
+    let config = std::fs::read(place.join("weir.toml")).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, &place.join("pipe"), rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)
+        .unwrap();
+    for (bytes, code) in [(config, 0), (vec![b'#'; (64 << 20) + 1], 2)] {
+        let pipe = place.join("pipe");
+        let writer = std::thread::spawn(move || {
+            // Who reads up to a bound only leaves the rest unread.
+            let _ = std::fs::write(pipe, bytes);
+        });
+        let ended = weir(&place, &["check", "-c", "pipe"]);
+        assert_eq!(ended.code, Some(code), "{ended:?}");
+        writer.join().unwrap();
+    }
+}
+
+#[test]
+fn address_space_is_asked_for_by_filters_alone() {
+    let plain = place(GOOD);
+    let ended = weir_within("-v 1000000", &plain, &["check", "-c", "weir.toml"]);
+    assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{ended:?}");
+    let module = filter_file("url-rewrite");
+    for instances in ["reuse", "per-request"] {
+        let filter = format!("{GOOD}\n[filter.a]\nmodule = {module:?}\ninstances = \"{instances}\"\n");
+        let ended = weir_within("-v 1000000", &place(&filter), &["check", "-c", "weir.toml"]);
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.err.starts_with("weir.toml:15:1: filter \"a\": filters need "), "{ended:?}");
+        assert!(ended.err.contains("`ulimit -v` allows 0 GiB"), "{ended:?}");
     }
 }

@@ -1,5 +1,6 @@
 //! What a client reads when something went wrong: the right status, in the form it likes, on the site's own pages.
 
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use weir_tests::origin::Behaviour;
 use weir_tests::{Config, Gateway, Origin, RefusedPort, Response, behaviour};
 
@@ -292,4 +293,38 @@ fn an_answer_that_was_cut_is_logged_as_cut() {
     client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
     let _ = client.try_response();
     assert!(gateway.access_lines(1)[0].ends_with(" response-cut"));
+}
+
+#[test]
+fn without_descriptors_the_gateway_says_that_it_is_busy_and_blames_nobody() {
+    let origin = Origin::start();
+    let tables = "[[site.all.route]]\npath = \"/docs/\"\nroot = \"docs\"\n[root.docs]\npath = \"{place}\"";
+    // Each request has a connection of its own.
+    let config = Config::to(&origin)
+        .pool("keepalive = false\nretry = \"1h\"")
+        .route("path = \"/app/\"")
+        .tables(tables)
+        .access_log(LOG);
+    let gateway = Gateway::start(&config);
+    let mut client = gateway.client();
+    client.get("/app/first").expect(200);
+    let limit = |most: u64| {
+        let pid = Pid::from_raw(i32::try_from(gateway.pid()).unwrap());
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        let before = prlimit(pid, Resource::Nofile, Rlimit { current: Some(most), maximum });
+        before.expect("the limit of a process of ours can be changed").current.unwrap_or(1024)
+    };
+    // Below what is open already, so that the next one is one too many.
+    let before = limit(3);
+    for _ in 0..10 {
+        for target in ["/app/second", "/docs/weir.toml"] {
+            let answer = client.get(target);
+            assert_eq!((answer.status, answer.field("retry-after")), (503, "1".to_owned()), "{target}");
+        }
+    }
+    limit(before);
+    client.get("/app/third").expect(200);
+    assert_eq!(gateway.access_lines(22)[1..21], vec!["503 out-of-descriptors"; 20]);
+    assert_eq!(gateway.log_count("out-of-descriptors"), 1, "{:?}", gateway.log());
+    assert_eq!(gateway.log_count("member is in error"), 0);
 }

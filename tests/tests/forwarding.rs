@@ -247,8 +247,19 @@ fn an_upstream_cannot_switch_protocols_uninvited() {
 fn options_asks_for_the_whole_server_with_a_star() {
     let origin = Origin::start();
     let gateway = Gateway::start(&Config::to(&origin));
-    gateway.client().request("OPTIONS", "*", &[], b"").expect(200);
-    assert_eq!(origin.requests()[0].target, "*");
+    let mut client = gateway.client();
+    for (asked, target) in [
+        ("*", "*"),
+        ("http://shop.example", "*"),
+        ("http://shop.example/", "/"),
+        ("http://shop.example?q", "/?q"),
+        ("/", "/"),
+    ] {
+        client.request("OPTIONS", asked, &[("Host", "shop.example")], b"").expect(200);
+        assert_eq!(origin.requests().last().unwrap().target, target, "{asked}");
+    }
+    client.ask("http://shop.example", &[("Host", "shop.example")]).expect(200);
+    assert_eq!(origin.requests().last().unwrap().target, "/");
 }
 
 #[test]

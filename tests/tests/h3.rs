@@ -353,6 +353,24 @@ fn early_data_is_for_listeners_that_say_so() {
 }
 
 #[test]
+fn what_would_change_something_is_not_done_early() {
+    let house = House::stand("h3.early-data = true");
+    assert_eq!(house.connect().get("/first").expect("an answer").0, 200);
+    let (address, before) = (house.gateway.addr("web"), house.origin.requests().len());
+    // As above: some come when the handshake is over.
+    eventually("one is refused", || {
+        let client = Quic::connect_early(&address, &house.visitor).expect("a connection");
+        let mut stream = client.say(&head(&[(":method", "POST"), SCHEME, AUTHORITY, PATH])).expect("a stream");
+        client.end(&mut stream);
+        let _ = client.hear(&mut stream);
+        (house.gateway.log_count("too-early") > 0).then_some(())
+    });
+    for request in &house.origin.requests()[before..] {
+        assert_eq!((request.method.as_str(), request.fields.get("early-data")), ("POST", None));
+    }
+}
+
+#[test]
 fn large_bodies_go_both_ways() {
     let house = House::stand("max-body = \"64MiB\"");
     house.origin.on("/x", behaviour::sinks()).on("/big", behaviour::big_body(32 << 20));

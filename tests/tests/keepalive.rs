@@ -160,6 +160,26 @@ fn an_idempotent_request_with_its_whole_body_still_in_hand_may_be_repeated_but_o
 }
 
 #[test]
+fn an_idempotent_request_that_waits_for_permission_is_repeated_with_its_body_untouched() {
+    for behaviour in [behaviour::closes_on_the_next(), behaviour::resets_on_the_next()] {
+        let (origin, gateway) = pair(|config| config.access_log("${response.status} ${attempts}"));
+        origin.next(behaviour);
+        let mut client = gateway.client();
+        client.get("/first").expect(200);
+        let gate = Gate::closed();
+        origin.next(behaviour::sends_100_after(&gate));
+        client.send("PUT /second HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+        origin.await_requests(2);
+        gate.open();
+        assert_eq!(client.response_head().0, 100);
+        client.send("hello");
+        client.response().expect(200);
+        assert_eq!(origin.request("/second").body, b"hello");
+        assert_eq!(gateway.access_lines(2), ["200 1", "200 2"]);
+    }
+}
+
+#[test]
 fn a_request_that_is_not_idempotent_is_not_repeated_once_it_was_sent() {
     let (origin, gateway) = pair(|config| config);
     origin.next(behaviour::closes_on_the_next());

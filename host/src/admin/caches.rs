@@ -61,6 +61,8 @@ fn order(words: Vec<Word>) -> Result<Order, BadOrder> {
     let (urls, words): (Vec<_>, Vec<_>) = words.into_iter().partition(|(name, _)| name == URL);
     let url = match urls.as_slice() {
         [] => None,
+        // Whoever names a URL does not mean everything.
+        [_] if words.iter().any(|(name, _)| name == "all") => return Err(BadOrder::Both("all", URL)),
         [(_, url)] => Some(Url::parse(url.as_deref().unwrap_or_default())?),
         [..] => return Err(BadOrder::Both(URL, "another url")),
     };
@@ -97,7 +99,10 @@ fn shelf(shelf: &Shelf) -> Value {
         "objects": count.objects,
         "bytes": count.bytes,
         "capacity": capacity,
+        "stores": count.stores,
         "evictions": count.evictions,
+        "purged": count.purged,
+        "read_failures": count.unread,
         "write_failures": count.failures,
     })
 }

@@ -20,7 +20,7 @@ use super::Desk;
 use super::pages;
 use super::question::Question;
 use crate::body::Body;
-use crate::clock::Duration;
+use crate::clock::{self, Duration, Telling};
 
 /// Connections at once. An operator, a few dashboards and a monitoring system have a dozen.
 const SEATS: usize = 64;
@@ -54,12 +54,12 @@ pub(super) async fn serve(desk: Rc<Desk>, socket: std::os::unix::net::UnixListen
         Ok(socket) => socket,
         Err(error) => return tracing::error!(%error, "the admin socket cannot be listened on"),
     };
-    let mut seats = Seats::default();
+    let (mut seats, troubles) = (Seats::default(), Telling::default());
     loop {
         tokio::select! {
             _ = &mut stop => break,
             Some(_) = seats.tasks.join_next() => seats.clear(),
-            accepted = accept(&socket), if seats.have_room() => {
+            accepted = accept(&socket, &troubles), if seats.have_room() => {
                 if let Some(stream) = accepted {
                     seats.give(&desk, stream);
                 }
@@ -70,11 +70,13 @@ pub(super) async fn serve(desk: Rc<Desk>, socket: std::os::unix::net::UnixListen
     while seats.tasks.join_next().await.is_some() {}
 }
 
-async fn accept(socket: &UnixListener) -> Option<UnixStream> {
+async fn accept(socket: &UnixListener, troubles: &Telling<(), Option<i32>>) -> Option<UnixStream> {
     match socket.accept().await {
         Ok((stream, _)) => Some(stream),
         Err(error) => {
-            tracing::warn!(%error, "the admin socket cannot accept");
+            if let Some(times) = troubles.more((), error.raw_os_error(), 1, clock::now()) {
+                tracing::warn!(%error, times, "the admin socket cannot accept");
+            }
             tokio::time::sleep(ACCEPT_PAUSE).await;
             None
         }

@@ -36,7 +36,7 @@ const BY_RESULT: [ByResult; 2] = [
     },
 ];
 
-const BY_SHELF: [ByShelf; 5] = [
+const BY_SHELF: [ByShelf; 8] = [
     Family {
         name: "weir_cache_objects",
         kind: Kind::Gauge,
@@ -56,10 +56,28 @@ const BY_SHELF: [ByShelf; 5] = [
         number: |shelf| shelf.capacity,
     },
     Family {
+        name: "weir_cache_stores_total",
+        kind: Kind::Counter,
+        help: "Objects that came, from the origin or from the disk into memory.",
+        number: |shelf| shelf.count.stores,
+    },
+    Family {
         name: "weir_cache_evictions_total",
         kind: Kind::Counter,
         help: "Objects that left because others needed their room.",
         number: |shelf| shelf.count.evictions,
+    },
+    Family {
+        name: "weir_cache_purged_total",
+        kind: Kind::Counter,
+        help: "Objects that were forgotten, or made stale, by an order or by a request that changed them.",
+        number: |shelf| shelf.count.purged,
+    },
+    Family {
+        name: "weir_cache_read_failures_total",
+        kind: Kind::Counter,
+        help: "Objects that could not be read, or were not what had been written.",
+        number: |shelf| shelf.count.unread,
     },
     Family {
         name: "weir_cache_write_failures_total",
@@ -69,7 +87,13 @@ const BY_SHELF: [ByShelf; 5] = [
     },
 ];
 
-const BY_CACHE: [ByCache; 2] = [
+const BY_CACHE: [ByCache; 3] = [
+    Family {
+        name: "weir_cache_complete",
+        kind: Kind::Gauge,
+        help: "1 when all that an earlier run left in the directory can be found, 0 while it is being read.",
+        number: |seen| u64::from(seen.is_complete),
+    },
     Family {
         name: "weir_cache_flights",
         kind: Kind::Gauge,
@@ -164,7 +188,7 @@ mod tests {
 
     #[test]
     fn samples_stand_behind_their_family() {
-        let memory = Shelf { count: Count { objects: 3, bytes: 40, evictions: 5, failures: 0 }, capacity: 64 };
+        let memory = Shelf { count: Count { objects: 3, bytes: 40, evictions: 5, ..Count::default() }, capacity: 64 };
         let seen = |name: &str, disk| Seen {
             name: name.into(),
             memory: Some(memory),
@@ -182,7 +206,7 @@ mod tests {
             weir_cache_capacity_bytes{cache=\"b\",shelf=\"memory\"} 64\n\
             weir_cache_capacity_bytes{cache=\"b\",shelf=\"disk\"} 1000\n";
         assert!(text.contains(family), "{text}");
-        assert_eq!(text.matches("# TYPE ").count(), 9);
+        assert_eq!(text.matches("# TYPE ").count(), 13);
         let manual = include_str!("../../ADMIN.md");
         for family in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
             let name = family.split(' ').next().unwrap();

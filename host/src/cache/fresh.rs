@@ -31,6 +31,8 @@ pub struct Policy {
     pub date: SystemTime,
     /// `corrected_initial_age`: how old it was when it came.
     pub age: Duration,
+    /// The part of that for which nothing speaks but that it took so long to come.
+    pub delay: Duration,
     /// When it came.
     pub answered: SystemTime,
     /// Never without asking the origin: `no-cache`, or invalidated.
@@ -89,6 +91,7 @@ impl Policy {
     pub fn of(head: &ResponseHead, directives: &Directives, times: Times, knobs: &Knobs) -> Self {
         let date = dated(&head.fields, times.answered).unwrap_or(times.answered);
         let age = initial_age(&head.fields, date, times);
+        let delay = age - initial_age(&head.fields, date, Times { asked: times.answered, ..times });
         let (mut lifetime, source) = lifetime(head, directives, date, times.answered, knobs);
         if directives.ruled.is_some() {
             // It is meant from now on, however old the response was when it came.
@@ -100,6 +103,7 @@ impl Policy {
             source,
             date,
             age,
+            delay,
             answered: times.answered,
             must_ask: directives.no_cache == Reach::Whole,
             never_stale: directives.must_revalidate || directives.proxy_revalidate,
@@ -124,6 +128,20 @@ impl Policy {
             Err(back) if back.duration() > CLOCK_ERROR => FOREVER,
             Err(_) => self.age.min(FOREVER),
         }
+    }
+
+    /// The same for who had asked before it came, and would have waited as long for an answer of its own: what it took is
+    /// not held against it.
+    #[must_use]
+    pub fn as_it_came(mut self) -> Self {
+        (self.age, self.delay) = (self.age.saturating_sub(self.delay), Duration::ZERO);
+        self
+    }
+
+    /// Whether it was fresh when it came, as those saw it who waited.
+    #[must_use]
+    pub fn came_fresh(&self) -> bool {
+        !self.must_ask && self.lifetime > self.age.saturating_sub(self.delay)
     }
 
     /// Whole seconds of freshness that are left; below zero, those that are over. What `Cache-Status` says as `ttl`.
@@ -257,8 +275,7 @@ fn stated(fields: &Fields, directives: &Directives, date: SystemTime, now: Syste
 }
 
 fn operators(status: Status, knobs: &Knobs) -> Option<(Duration, Source)> {
-    let known = knobs.status_ttl.iter().find(|(known, _)| *known == status.as_u16());
-    known.map(|(_, ttl)| (*ttl, Source::Default))
+    knobs.status_ttl(status).map(|ttl| (ttl, Source::Default))
 }
 
 /// A part of the time since `Last-Modified` (section 4.2.2).

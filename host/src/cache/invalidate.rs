@@ -20,8 +20,9 @@ pub struct Targets {
     pub tags: Vec<Tag>,
 }
 
-/// Tags that one response may have. RFC 9875, section 2.1, asks for 32 of 32 characters at least.
-pub const MOST_TAGS: usize = 128;
+/// Tags that one response may have. RFC 9875, section 2.1, asks for 32 of 32 characters at least; content management systems
+/// say some hundreds.
+pub const MOST_TAGS: usize = 1024;
 
 /// Bytes of one tag; what CDNs allow.
 pub const LONGEST_TAG: usize = 1024;
@@ -69,20 +70,22 @@ pub fn targets(request: &RequestHead, status: Status, fields: &Fields, recipe: &
     Targets { urls, tags: groups.iter().map(|name| Tag::group(&origin, name)).collect() }
 }
 
-/// The tags of a response of this origin. What is too long or too much is left out.
+/// The tags of a response of this origin. `None` if there are more than are kept, or longer ones: it could not be forgotten
+/// by all its names.
 #[must_use]
-pub fn tags(fields: &Fields, origin: &str) -> Vec<Tag> {
+pub fn tags(fields: &Fields, origin: &str) -> Option<Vec<Tag>> {
     let mut tags: Vec<Tag> = groups(fields, &CACHE_GROUPS).iter().map(|name| Tag::group(origin, name)).collect();
     for (name, separator) in [(SURROGATE_KEY, " "), (CACHE_TAG, ",")] {
         for line in fields.lines(name) {
-            let words = line.to_str().unwrap_or_default().split(separator).map(str::trim);
-            tags.extend(words.filter(|word| !word.is_empty() && word.len() <= LONGEST_TAG).map(Tag::key));
+            let line = String::from_utf8_lossy(line.as_bytes());
+            for word in line.split(separator).map(str::trim).filter(|word| !word.is_empty()) {
+                tags.push(Some(Tag::key(word)).filter(|_| word.len() <= LONGEST_TAG)?);
+            }
         }
     }
     tags.sort();
     tags.dedup();
-    tags.truncate(MOST_TAGS);
-    tags
+    Some(tags).filter(|tags| tags.len() <= MOST_TAGS)
 }
 
 /// Scheme, host and port (RFC 9110, section 4.3.1), in one spelling.

@@ -263,8 +263,13 @@ fn part(extra: &mut String, kind: &str, name: &str, value: &[u8]) {
 }
 
 fn cookie<'a>(fields: &'a Fields, name: &str) -> Option<&'a [u8]> {
+    cookies(fields, name).next()
+}
+
+/// The values of a request's cookies of a name.
+pub fn cookies<'a>(fields: &'a Fields, name: &str) -> impl Iterator<Item = &'a [u8]> {
     let pairs = fields.lines(header::COOKIE).flat_map(|line| line.as_bytes().split(|&byte| byte == b';'));
-    pairs.map(<[u8]>::trim_ascii).find_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+    pairs.map(<[u8]>::trim_ascii).filter_map(move |pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
 }
 
 fn stands_for(known: &str, name: &str) -> bool {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::key::Recipe;
-use crate::message::Name;
+use crate::message::{Name, Status};
 
 /// Settings of the rules; those of stores are elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub struct Knobs {
     /// How long what says nothing of its lifetime is fresh, and gives no reason to guess. `None`: it is not.
     pub default_ttl: Option<Duration>,
     /// The same for single statuses, which then may be stored without a word (also those that RFC 9110, section 15.1,
-    /// does not let anybody guess about).
+    /// does not let anybody guess about), or by their first digit for all others of a class.
     pub status_ttl: Vec<(u16, Duration)>,
     /// No lifetime is shorter, not even a stated one. What says `no-store`, `private` or `no-cache` has none.
     pub min_ttl: Duration,
@@ -93,6 +93,15 @@ impl Default for Knobs {
             languages: true,
             key: Recipe::default(),
         }
+    }
+}
+
+impl Knobs {
+    /// What the operator says of a status: of itself, or else of its class.
+    #[must_use]
+    pub(super) fn status_ttl(&self, status: Status) -> Option<Duration> {
+        let of = |wanted: u16| self.status_ttl.iter().find(|(known, _)| *known == wanted).map(|(_, ttl)| *ttl);
+        of(status.as_u16()).or_else(|| of(status.as_u16() / 100))
     }
 }
 

@@ -54,9 +54,35 @@ pub fn wishes(request: &RequestHead, knobs: &Knobs) -> RequestDirectives {
 #[must_use]
 pub fn look<T: Borrow<Stored>>(candidates: &[T], request: &RequestHead, now: SystemTime, knobs: &Knobs) -> Found {
     let wishes = wishes(request, knobs);
-    let found = choose(candidates, request, &wishes, now, knobs);
+    let mut found = choose(candidates, request, &wishes, now, knobs);
+    if goes_through(request, &wishes) {
+        found = Found::Nothing(passed_by(found));
+    }
     let asks = !matches!(found, Found::Use { .. });
     if wishes.only_if_cached && asks { Found::Unavailable } else { found }
+}
+
+/// Whether a request is one between its client and the origin: nobody else's answer is for it, nor its answer for others.
+#[must_use]
+pub fn is_for_itself(request: &RequestHead, knobs: &Knobs) -> bool {
+    goes_through(request, &wishes(request, knobs))
+}
+
+/// Preconditions that are meant for the origin go there (section 4.3.2).
+fn goes_through(request: &RequestHead, wishes: &RequestDirectives) -> bool {
+    let has = |name| request.fields.contains(name);
+    wishes.no_store || !reply::is_plain(&request.fields) && (has(header::IF_MATCH) || has(header::IF_UNMODIFIED_SINCE))
+}
+
+/// Why the origin is asked though this was found. Which variants there are is no question of such a request's.
+fn passed_by(found: Found) -> Forward {
+    match found {
+        Found::Nothing(Forward::VaryMiss) => Forward::Miss,
+        Found::Nothing(why) | Found::Validate { why, .. } => why,
+        Found::Use { is_stale: false, .. } | Found::Unavailable => Forward::Request,
+        Found::Use { is_stale: true, .. } => Forward::Stale,
+        Found::Complete { .. } => Forward::Partial,
+    }
 }
 
 fn choose<T: Borrow<Stored>>(
@@ -68,12 +94,6 @@ fn choose<T: Borrow<Stored>>(
 ) -> Found {
     if !is_looked_up(&request.method, knobs) {
         return Found::Nothing(Forward::Method);
-    }
-    // Preconditions that are meant for the origin go there (section 4.3.2).
-    let is_for_origin = !reply::is_plain(&request.fields)
-        && (request.fields.contains(header::IF_MATCH) || request.fields.contains(header::IF_UNMODIFIED_SINCE));
-    if wishes.no_store || is_for_origin {
-        return Found::Nothing(Forward::Bypass);
     }
     if candidates.is_empty() {
         return Found::Nothing(Forward::UriMiss);

@@ -133,6 +133,9 @@ impl Order {
     fn heed(&mut self, name: &str, value: Option<&str>) -> Option<Result<(), BadOrder>> {
         match (name, value.filter(|value| !value.is_empty())) {
             ("soft", None) if value.is_none() => self.is_soft = true,
+            ("scheme", Some(_)) if self.schemes.is_some() => return Some(Err(BadOrder::Again("scheme"))),
+            ("host", Some(_)) if self.hosts.is_some() => return Some(Err(BadOrder::Again("host"))),
+            ("older-than", Some(_)) if self.older_than.is_some() => return Some(Err(BadOrder::Again("older-than"))),
             ("scheme", Some(text)) => self.schemes = Some(Schemes::read(text)?),
             ("host", Some(text)) => self.hosts = Some(Hosts::read(text)?),
             ("tag", Some(text)) => self.tags.push(text.to_owned()),

@@ -201,6 +201,7 @@ pub fn combine(stored: &Stored, part: &Stored, knobs: &Knobs) -> Option<Stored> 
         head.fields.set(header::CONTENT_LENGTH, Value::from(held.complete()));
     }
     let mut both = Stored::of(head, part.times, part.selection.clone(), part.origin.clone(), knobs);
+    both.version = part.version.or(stored.version);
     both.held = held;
     Some(both)
 }

@@ -114,7 +114,8 @@ pub fn hide(fields: &mut Fields) {
 }
 
 /// Whether the client has what is stored. Only what would be a success is conditional (RFC 9110, section 13.2.1).
-fn is_unmodified(stored: &Stored, request: &RequestHead) -> bool {
+#[must_use]
+pub fn is_unmodified(stored: &Stored, request: &RequestHead) -> bool {
     let asks = request.fields.contains(header::IF_NONE_MATCH) || request.fields.contains(header::IF_MODIFIED_SINCE);
     if !asks || !stored.head.status.is_success() {
         return false;

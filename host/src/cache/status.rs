@@ -33,8 +33,8 @@ pub enum Outcome {
         status: Option<Status>,
         /// `stored`: its answer is kept (section 2.5).
         stored: bool,
-        /// `collapsed`: another request's question was waited for (section 2.6).
-        collapsed: bool,
+        /// `collapsed`: another request's question was waited for, and its answer was of use or was not (section 2.6).
+        collapsed: Option<bool>,
     },
 }
 
@@ -125,8 +125,10 @@ impl fmt::Display for CacheStatus<'_> {
                 if stored {
                     f.write_str(";stored")?;
                 }
-                if collapsed {
-                    f.write_str(";collapsed")?;
+                match collapsed {
+                    Some(true) => f.write_str(";collapsed")?,
+                    Some(false) => f.write_str(";collapsed=?0")?,
+                    None => {}
                 }
             }
         }
@@ -167,10 +169,14 @@ mod tests {
             (hit, "weir;hit"),
             (CacheStatus { ttl: Some(376), ..hit }, "weir;hit;ttl=376"),
             (CacheStatus { ttl: Some(-412), cache: "My cache", ..hit }, "\"My cache\";hit;ttl=-412"),
-            (CacheStatus { outcome: forwarded(Forward::UriMiss, None, false, false), ..hit }, "weir;fwd=uri-miss"),
+            (CacheStatus { outcome: forwarded(Forward::UriMiss, None, false, None), ..hit }, "weir;fwd=uri-miss"),
             (
-                CacheStatus { outcome: forwarded(Forward::Stale, Some(304), true, true), ttl: Some(0), ..hit },
+                CacheStatus { outcome: forwarded(Forward::Stale, Some(304), true, Some(true)), ttl: Some(0), ..hit },
                 "weir;fwd=stale;fwd-status=304;stored;collapsed;ttl=0",
+            ),
+            (
+                CacheStatus { outcome: forwarded(Forward::Miss, None, false, Some(false)), ..hit },
+                "weir;fwd=miss;collapsed=?0",
             ),
             (CacheStatus { key: Some("http://a/ x=\"1\""), ..hit }, "weir;hit;key=\"http://a/ x=\\\"1\\\"\""),
             (CacheStatus { detail: Some("no-store"), ..hit }, "weir;hit;detail=no-store"),

@@ -37,6 +37,8 @@ pub enum Refusal {
     Range,
     /// Its content is not as long as its head says.
     Incomplete,
+    /// It has more tags, or longer ones, than are kept.
+    Tags,
     /// What it says is in its trailers, which are not stored: gRPC's status is.
     Trailers,
 }
@@ -58,6 +60,7 @@ impl Refusal {
             Self::Expired => "expired",
             Self::Range => "range",
             Self::Incomplete => "incomplete",
+            Self::Tags => "tags",
             Self::Trailers => "trailers",
         }
     }
@@ -92,7 +95,9 @@ pub fn storable(
     let mut head = ResponseHead::of(response.status);
     head.fields = ready(&response.fields, &directives, times, knobs);
     let origin = invalidate::origin(request.scheme, &request.authority);
-    let stored = Stored::of(head, times, selection, origin, knobs);
+    // By fields that are not stored, too.
+    let tags = invalidate::tags(&response.fields, &origin).ok_or(Refusal::Tags)?;
+    let stored = Stored { tags, ..Stored::of(head, times, selection, origin, knobs) };
     if is_of_use(&stored, knobs) { Ok(stored) } else { Err(Refusal::Expired) }
 }
 
@@ -105,8 +110,11 @@ pub(super) fn forbidden(
     times: Times,
     knobs: &Knobs,
 ) -> Option<Refusal> {
-    let permitted = permission(request, head.status, directives, knobs);
-    permitted.and_then(|()| cookies(head, directives, times, knobs)).err()
+    let origin = invalidate::origin(request.scheme, &request.authority);
+    permission(request, head.status, directives, knobs)
+        .and_then(|()| cookies(head, directives, times, knobs))
+        .and_then(|()| invalidate::tags(&head.fields, &origin).map(drop).ok_or(Refusal::Tags))
+        .err()
 }
 
 /// The method is understood. `HEAD` has no content to store (it freshens what is stored, see `validate`).
@@ -168,7 +176,7 @@ fn permission(request: &RequestHead, status: Status, directives: &Directives, kn
 
 /// The last item of section 3: a lifetime, `public`, a status that may be guessed about, or the operator's word.
 fn is_stated(response: &ResponseHead, directives: &Directives, knobs: &Knobs) -> bool {
-    let by_operator = knobs.status_ttl.iter().any(|(known, _)| *known == response.status.as_u16());
+    let by_operator = knobs.status_ttl(response.status).is_some();
     let is_said = is_explicit(&response.fields, directives) || directives.ruled.is_some();
     is_said || (may_guess(response.status, directives) || by_operator) && !may_be_endless(&response.fields)
 }
@@ -205,15 +213,14 @@ fn cookies(response: &ResponseHead, directives: &Directives, times: Times, knobs
     }
 }
 
-/// Fresh for a while, or worth a question to the origin, or of use when it fails.
+/// Fresh for a while, if only for those who waited for it, or worth a question to the origin, or of use when it fails.
 fn is_of_use(stored: &Stored, knobs: &Knobs) -> bool {
     let policy = &stored.policy;
     let can_be_asked_about =
         stored.validators.etag.as_ref().is_some_and(is_tag) || stored.validators.modified.is_some();
-    let is_fresh = policy.is_fresh(stored.times.answered);
     let may_be_stale = policy.stale_while_revalidate.is_some() || policy.stale_if_error.is_some();
     let is_stated = policy.source != Source::Nowhere;
-    is_fresh || can_be_asked_about || is_stated && (may_be_stale && !policy.must_ask || knobs.store_expired)
+    policy.came_fresh() || can_be_asked_about || is_stated && (may_be_stale && !policy.must_ask || knobs.store_expired)
 }
 
 /// Whether a request with this method can be answered from the store at all.

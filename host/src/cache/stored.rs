@@ -9,7 +9,7 @@ use super::storable::Refusal;
 use super::vary::Selection;
 use super::{Directives, Knobs, RULED, SURROGATE_CONTROL, date};
 use crate::message::conditional::Validators;
-use crate::message::{Fields, Name, ResponseHead, Status, hops, semantics};
+use crate::message::{Fields, Name, ResponseHead, Status, Version, hops, semantics};
 
 /// One response of those that a key has.
 #[derive(Debug, Clone)]
@@ -30,10 +30,15 @@ pub struct Stored {
     pub tags: Vec<Tag>,
     /// Where its groups belong: `http://shop.example`.
     pub origin: Box<str>,
+    /// The version of HTTP that the origin spoke; `None` if it is not the origin's.
+    pub version: Option<Version>,
 }
 
 /// Beside what `Connection` names: fields of proxies' own authentication (RFC 9111, section 3.1).
 const PROXY_AUTHENTICATION_INFO: Name = Name::from_static("proxy-authentication-info");
+
+/// What an origin was asked by, which many of them say again: what is stored answers other requests.
+const X_REQUEST_ID: Name = Name::from_static("x-request-id");
 
 /// What says how long a response lives, and for whom.
 pub const READ: [Name; 5] = [header::CACHE_CONTROL, header::EXPIRES, header::AGE, header::DATE, header::VARY];
@@ -45,8 +50,8 @@ impl Stored {
         let directives = Directives::of(&head.fields, &knobs.targets, knobs.surrogate);
         let policy = Policy::of(&head, &directives, times, knobs);
         let validators = Validators::stated(&head.fields);
-        let tags = invalidate::tags(&head.fields, &origin);
-        Self { head, times, selection, held: Held::nothing(), policy, validators, tags, origin }
+        let tags = invalidate::tags(&head.fields, &origin).unwrap_or_default();
+        Self { head, times, selection, held: Held::nothing(), policy, validators, tags, origin, version: None }
     }
 
     /// Its content has come to its end, with so many bytes: now it can be used. A content that is not as long as the head
@@ -77,8 +82,8 @@ impl Stored {
     }
 }
 
-/// The fields of a response as they are stored (RFC 9111, section 3.1): without those of the connection, of proxies, and
-/// those that `no-cache` and `private` name; with a `Date` that is one (RFC 9110, section 6.6.1).
+/// The fields of a response as they are stored (RFC 9111, section 3.1): without those of the connection, of proxies, of one
+/// request, and those that `no-cache` and `private` name; with a `Date` that is one (RFC 9110, section 6.6.1).
 #[must_use]
 pub(super) fn ready(fields: &Fields, directives: &Directives, times: Times, knobs: &Knobs) -> Fields {
     let mut ready = fields.clone();
@@ -87,6 +92,7 @@ pub(super) fn ready(fields: &Fields, directives: &Directives, times: Times, knob
         hops_only(&mut ready);
     }
     ready.remove(PROXY_AUTHENTICATION_INFO);
+    ready.remove(X_REQUEST_ID);
     // Trailers are not stored (section 3.1 lets a cache discard them), so nothing announces them.
     ready.remove(header::TRAILER);
     let private = if knobs.store_private { &[] } else { directives.private.fields() };

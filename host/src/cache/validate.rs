@@ -32,6 +32,10 @@ pub enum Seen {
 /// Entity tags that one question lists; each is a stored variant.
 const MOST_TAGS: usize = 16;
 
+/// Bytes of all tags that one question lists, and of one that can be asked about: many servers take 4 or 8 KiB of fields, of
+/// which most are the client's.
+const LONGEST_TAGS: usize = 2 << 10;
+
 /// What describes the bytes that are stored, and is true of them whatever a later head says (section 3.2): filters may have
 /// made another content of what the origin sent.
 const OF_BYTES: [Name; 4] =
@@ -67,13 +71,16 @@ pub fn ask(request: &mut Fields, stored: &Stored) -> bool {
     true
 }
 
-/// The same on all variants of a key, when a request fits none: the answer may be one of them all the same (section 4.1).
-/// Only tags tell variants apart. A client with a condition or a range of its own asks for itself.
+/// The same on all variants of a key, those first that matter most, as far as there is room, when a request fits none: the
+/// answer may be one of them all the same (section 4.1). Only tags tell variants apart. A client with a condition or a range of its own asks for itself.
 pub fn ask_variants<T: Borrow<Stored>>(request: &mut Fields, variants: &[T]) -> bool {
-    let mut tags: Vec<&[u8]> = Vec::new();
+    let (mut tags, mut room): (Vec<&[u8]>, usize) = (Vec::new(), LONGEST_TAGS);
     for tag in variants.iter().filter_map(|stored| stored.borrow().validators.etag.as_ref()).filter(|tag| is_tag(tag)) {
-        if tags.len() < MOST_TAGS && !tags.contains(&tag.as_bytes()) {
+        // With what stands between two.
+        let takes = tag.as_bytes().len() + 2;
+        if tags.len() < MOST_TAGS && takes <= room && !tags.contains(&tag.as_bytes()) {
             tags.push(tag.as_bytes());
+            room -= takes;
         }
     }
     if tags.is_empty() || OF_CLIENT.iter().any(|name| request.contains(name)) {
@@ -137,7 +144,7 @@ pub fn freshen(
     };
     let selection = selection.unwrap_or_default();
     let mut fresh = Stored::of(head, times, selection, stored.origin.clone(), knobs);
-    fresh.held = stored.held.clone();
+    (fresh.held, fresh.version) = (stored.held.clone(), stored.version);
     Freshened { stored: fresh, refusal }
 }
 
@@ -169,6 +176,9 @@ pub fn is_failure(status: Status) -> bool {
 #[must_use]
 pub(super) fn is_tag(value: &Value) -> bool {
     let text = opaque(value);
+    if text.len() > LONGEST_TAGS {
+        return false;
+    }
     let quoted = text.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
     let is_tagged = |byte: &u8| *byte == 0x21 || matches!(*byte, 0x23..=0x7e | 0x80..);
     match quoted {

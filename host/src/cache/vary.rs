@@ -1,7 +1,8 @@
 //! Which of the responses stored for one key belongs to a request: `Vary` (RFC 9111, section 4.1).
 //!
 //! Fields are compared in a normal form that means the same: blanks around commas, lines of one name, the order and case
-//! of codings and languages do not make a difference where their definitions say so.
+//! of codings and languages do not make a difference where their definitions say so. Codings that nobody knows make none
+//! either, as long as what is stored can be read without them.
 
 use http::header;
 
@@ -32,10 +33,24 @@ impl Selection {
     /// What chose this response to that request. `None` if nothing can choose it again: `*`, or what is no list of names.
     #[must_use]
     pub fn of(response: &Fields, request: &Fields) -> Option<Self> {
+        Self::in_codings(response, request, &response.joined(header::CONTENT_ENCODING).unwrap_or_default())
+    }
+
+    /// The same for another response that varies as this one does, whose coding nobody knows yet.
+    #[must_use]
+    pub fn like(response: &Fields, request: &Fields) -> Option<Self> {
+        Self::in_codings(response, request, b"")
+    }
+
+    fn in_codings(response: &Fields, request: &Fields, coded: &[u8]) -> Option<Self> {
         if !response.contains(header::VARY) {
             return Some(Self::default());
         }
-        let mut chosen: Vec<_> = named(response)?.into_iter().map(|name| (normal(&name, request), name)).collect();
+        let value = |name: &Name| match codings(name, request, coded) {
+            Some(codings) => Some(codings),
+            None => normal(name, request),
+        };
+        let mut chosen: Vec<_> = named(response)?.into_iter().map(|name| (value(&name), name)).collect();
         chosen.sort_by(|one, other| one.1.as_str().cmp(other.1.as_str()));
         Some(Self(chosen.into_iter().map(|(value, name)| (name, value)).collect()))
     }
@@ -43,7 +58,7 @@ impl Selection {
     /// Whether a request has the same in every field that counts.
     #[must_use]
     pub fn matches(&self, request: &Fields) -> bool {
-        self.0.iter().all(|(name, value)| normal(name, request) == *value)
+        self.0.iter().all(|(name, value)| is_same(name, value.as_deref(), request))
     }
 
     /// Whether a request has the same but for `Accept-Language`, and likes best the language that the response is in.
@@ -57,7 +72,7 @@ impl Selection {
             let best = wanted.as_deref().and_then(weights::best);
             more.is_none() && one.is_some_and(|one| best.is_some_and(|best| is_language(one, &best)))
         };
-        !languages.is_empty() && is_best() && rest.iter().all(|(name, value)| normal(name, request) == *value)
+        !languages.is_empty() && is_best() && rest.iter().all(|(name, value)| is_same(name, value.as_deref(), request))
     }
 
     /// Whether a response's `Vary` names these fields.
@@ -110,6 +125,23 @@ pub fn named(response: &Fields) -> Option<Vec<Name>> {
         }
     }
     Some(names)
+}
+
+/// Whether a request has a value.
+fn is_same(name: &Name, value: Option<&[u8]>, request: &Fields) -> bool {
+    // What is in no coding can be read by everybody, and this is asked of what is stored.
+    if codings(name, request, b"").is_some_and(|codings| Some(&*codings) == value) {
+        return true;
+    }
+    // Then another form of the same says nothing else.
+    let is_known = *name == header::ACCEPT_ENCODING && value.is_some_and(weights::are_known);
+    !is_known && normal(name, request).as_deref() == value
+}
+
+/// Of `Accept-Encoding`, what is said of known codings, if that is enough to read what is in these.
+fn codings(name: &Name, request: &Fields, coded: &[u8]) -> Option<Box<[u8]>> {
+    let value = (*name == header::ACCEPT_ENCODING).then(|| request.joined(name)).flatten()?;
+    (coded.is_empty() || weights::suits(&value, coded)).then(|| weights::codings(&value).into())
 }
 
 /// The value that is compared; `None` where the field is absent, which is not the same as empty.
@@ -187,11 +219,40 @@ mod tests {
             ("Accept-Encoding", &[("accept-encoding", "gzip, br")], &[("accept-encoding", "br;q=1.0,GZIP")], true),
             ("Accept-Encoding", &[("accept-encoding", "gzip, br")], &[("accept-encoding", "gzip")], false),
             ("Accept-Encoding", &[], &[("accept-encoding", "")], false),
+            ("Accept-Encoding", &[], &[], true),
+            ("Accept-Encoding", &[("accept-encoding", "gzip")], &[("accept-encoding", "x-1, gzip, x-2;q=0.1")], true),
+            ("Accept-Encoding", &[("accept-encoding", "x-1")], &[("accept-encoding", "x-2, no coding")], true),
+            ("Accept-Encoding", &[("accept-encoding", "x-1")], &[], false),
+            ("Accept-Encoding", &[("accept-encoding", "x-1, br")], &[("accept-encoding", "br;q=0.9")], false),
         ] {
             let selection = Selection::of(&fields(&[("vary", vary)]), &fields(stored)).unwrap();
             assert_eq!(selection.matches(&fields(presented)), expected, "{vary}: {stored:?} {presented:?}");
             let read = Selection::read(selection.iter().map(|(n, v)| (n.clone(), v.map(Into::into))).collect());
             assert_eq!(read, selection);
+        }
+    }
+
+    #[test]
+    fn what_is_in_a_coding_that_nobody_knows_is_for_who_names_it() {
+        for (coded, stored, presented, expected) in [
+            ("x-own", "x-own, gzip", "x-own, gzip", true),
+            ("x-own", "x-own, gzip", "gzip", false),
+            ("x-own", "x-own, gzip", "x-1, gzip", false),
+            ("x-own", "x-own", "x-1", false),
+            ("gzip", "x-own, gzip", "x-1, gzip", true),
+            // An origin may be kinder than this.
+            ("gzip", "gzip;q=2, br", "br", false),
+            ("gzip", "gzip;q=2, br", "gzip;q=2,br", true),
+            ("gzip, x-own", "gzip, x-own", "gzip", false),
+            ("gzip", "*, x-1", "*, x-2", true),
+        ] {
+            let response = fields(&[("vary", "Accept-Encoding"), ("content-encoding", coded)]);
+            let selection = Selection::of(&response, &fields(&[("accept-encoding", stored)])).unwrap();
+            assert_eq!(
+                selection.matches(&fields(&[("accept-encoding", presented)])),
+                expected,
+                "{stored}: {presented}"
+            );
         }
     }
 

@@ -4,17 +4,38 @@
 /// only where they are not 1. `None` if it is no such list.
 #[must_use]
 pub(super) fn normal(value: &[u8]) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(value.len());
-    for (word, weight) in sorted(value)? {
-        if !out.is_empty() {
-            out.push(b',');
-        }
-        out.extend_from_slice(word.as_bytes());
-        if weight != WHOLE {
-            out.extend_from_slice(format!(";{weight}").as_bytes());
-        }
-    }
-    Some(out)
+    sorted(value).map(|words| written(&words))
+}
+
+/// The same of `Accept-Encoding`, without what is no coding that is known (in IANA's registry): a word that anybody can make up
+/// chooses nothing among answers that are in no such coding. What is said twice counts as it was said first.
+#[must_use]
+pub(super) fn codings(value: &[u8]) -> Vec<u8> {
+    let mut known = known(value);
+    known.sort_by(|(one, first), (other, second)| second.cmp(first).then_with(|| one.cmp(other)));
+    written(&known)
+}
+
+/// Whether nothing but known codings is in what `codings` or `normal` has made.
+#[must_use]
+pub(super) fn are_known(written: &[u8]) -> bool {
+    words(written).all(|word| {
+        let (word, weight) = word.split_at(word.iter().position(|&byte| byte == b';').unwrap_or(word.len()));
+        let is_weight = weight.iter().skip(1).all(u8::is_ascii_digit);
+        is_weight && CODINGS.iter().any(|coding| coding.as_bytes() == word)
+    })
+}
+
+/// Whether a content in these codings is understood for what a list says of known codings.
+#[must_use]
+pub(super) fn suits(value: &[u8], codings: &[u8]) -> bool {
+    let known = known(value);
+    let weight = |wanted: &str| known.iter().find(|(word, _)| *word == wanted).map(|(_, weight)| *weight);
+    words(codings).all(|coding| {
+        let coding = str::from_utf8(coding).unwrap_or_default().to_ascii_lowercase();
+        let coding = alias(&coding);
+        coding == "identity" || weight(coding).or_else(|| weight("*")).is_some_and(|weight| weight > 0)
+    })
 }
 
 /// The one word that is liked more than all others.
@@ -29,8 +50,7 @@ pub(super) fn best(value: &[u8]) -> Option<String> {
 #[must_use]
 pub fn knows_all(liked: &[u8], wanted: &[u8]) -> bool {
     let liked = sorted(liked).unwrap_or_default();
-    let mut wanted = wanted.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|word| !word.is_empty());
-    wanted.all(|wanted| {
+    words(wanted).all(|wanted| {
         let is_liked = |(word, weight): &(String, u16)| *weight > 0 && word.as_bytes().eq_ignore_ascii_case(wanted);
         wanted.eq_ignore_ascii_case(b"identity") || liked.iter().any(is_liked)
     })
@@ -42,22 +62,59 @@ const WHOLE: u16 = 1000;
 /// Words that one list may have and still be put in order; browsers send fewer than ten.
 const MOST: usize = 64;
 
+/// What content can be in, and `*`.
+const CODINGS: [&str; 12] =
+    ["*", "aes128gcm", "br", "compress", "dcb", "dcz", "deflate", "exi", "gzip", "identity", "pack200-gzip", "zstd"];
+
 fn sorted(value: &[u8]) -> Option<Vec<(String, u16)>> {
-    let text = str::from_utf8(value).ok()?;
-    let mut words = Vec::new();
-    for member in text.split(',').map(str::trim).filter(|member| !member.is_empty()) {
-        let (word, parameter) =
-            member.split_once(';').map_or((member, None), |(word, rest)| (word.trim_end(), Some(rest)));
-        let weight = parameter.map_or(Some(WHOLE), weight)?;
-        let is_word = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'=');
-        if !is_word || words.len() == MOST {
-            return None;
-        }
-        words.push((alias(word.to_ascii_lowercase()), weight));
+    let mut sorted = Vec::new();
+    for found in words(value) {
+        let (word, weight) = member(found).filter(|_| sorted.len() < MOST)?;
+        let word = word.to_ascii_lowercase();
+        sorted.push((alias(&word).to_owned(), weight));
     }
-    words.sort_by(|(one, first), (other, second)| second.cmp(first).then_with(|| one.cmp(other)));
-    words.dedup();
-    Some(words)
+    sorted.sort_by(|(one, first), (other, second)| second.cmp(first).then_with(|| one.cmp(other)));
+    sorted.dedup();
+    Some(sorted)
+}
+
+/// Known codings, each once, as they stand.
+fn known(value: &[u8]) -> Vec<(&'static str, u16)> {
+    let mut known: Vec<(&'static str, u16)> = Vec::new();
+    for (word, weight) in words(value).filter_map(member) {
+        let is_word = |coding: &&&str| alias(word).eq_ignore_ascii_case(coding);
+        let coding = CODINGS.iter().find(is_word).filter(|coding| known.iter().all(|(other, _)| other != *coding));
+        known.extend(coding.map(|coding| (*coding, weight)));
+    }
+    known
+}
+
+/// What stands between commas.
+fn words(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    list.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|word| !word.is_empty())
+}
+
+/// A word and its weight.
+fn member(member: &[u8]) -> Option<(&str, u16)> {
+    let member = str::from_utf8(member).ok()?;
+    let (word, parameter) = member.split_once(';').map_or((member, None), |(word, rest)| (word.trim_end(), Some(rest)));
+    let weight = parameter.map_or(Some(WHOLE), weight)?;
+    let is_word = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'=');
+    is_word.then_some((word, weight))
+}
+
+fn written(words: &[(impl AsRef<str>, u16)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (word, weight) in words {
+        if !out.is_empty() {
+            out.push(b',');
+        }
+        out.extend_from_slice(word.as_ref().as_bytes());
+        if *weight != WHOLE {
+            out.extend_from_slice(format!(";{weight}").as_bytes());
+        }
+    }
+    out
 }
 
 /// `q=0.5`, up to three digits.
@@ -74,10 +131,10 @@ fn weight(parameter: &str) -> Option<u16> {
 }
 
 /// RFC 9110, section 8.4.1: the `x-` names are the same codings.
-fn alias(word: String) -> String {
-    match word.as_str() {
-        "x-gzip" => "gzip".to_owned(),
-        "x-compress" => "compress".to_owned(),
+fn alias(word: &str) -> &str {
+    match word {
+        _ if word.eq_ignore_ascii_case("x-gzip") => "gzip",
+        _ if word.eq_ignore_ascii_case("x-compress") => "compress",
         _ => word,
     }
 }
@@ -108,6 +165,39 @@ mod tests {
         }
         assert_eq!(normal(b"\xff"), None);
         assert_eq!(normal("a,".repeat(MOST + 1).as_bytes()), None);
+    }
+
+    #[test]
+    fn codings_that_are_known() {
+        for (value, expected) in [
+            ("gzip, deflate, br", "br,deflate,gzip"),
+            ("x-1, GZIP;q=0.5,x-2;q=0, x-gzip, br", "br,gzip;500"),
+            ("x-1", ""),
+            ("gzip;q=2, a b, br;x=1, zstd", "zstd"),
+            ("*;q=0, identity", "identity,*;0"),
+            ("gzip, gzip;q=0, gzip;q=0.1", "gzip"),
+        ] {
+            assert_eq!(String::from_utf8(codings(value.as_bytes())).unwrap(), expected, "{value}");
+        }
+        assert_eq!(codings(b"\xff, br"), b"br");
+        for (written, expected) in
+            [("br,gzip;500", true), ("", true), ("br,x-1", false), ("br,x;1", false), ("br;q=2", false), ("B R", false)]
+        {
+            assert_eq!(are_known(written.as_bytes()), expected, "{written}");
+        }
+        assert_eq!(codings(&b"gzip;q=0.1,x,br,".repeat(10_000)), b"br,gzip;100");
+        for (value, coded, expected) in [
+            ("gzip", "", true),
+            ("gzip", "identity", true),
+            ("gzip", "X-Gzip", true),
+            ("x-1, gzip", "gzip, br", false),
+            ("x-1", "x-1", false),
+            ("gzip;q=0, *", "gzip", false),
+            ("*", "x-1", true),
+            ("gzip;q=2", "gzip", false),
+        ] {
+            assert_eq!(suits(value.as_bytes(), coded.as_bytes()), expected, "{value}: {coded}");
+        }
     }
 
     #[test]

@@ -1,15 +1,15 @@
 //! `weir filter inspect`: what a filter is and asks for, without running it.
 
-use std::fs;
 use std::path::Path;
 
 use super::failed;
-use crate::wasm::{Engine, EngineOptions, Inspection, Kind, World};
+use crate::kernel;
+use crate::wasm::{Engine, EngineOptions, Inspection, Kind, LARGEST_MODULE, World};
 
 pub(super) fn inspect(file: &Path) -> u8 {
-    let component = match fs::read(file) {
+    let component = match kernel::read_whole(file, LARGEST_MODULE) {
         Ok(component) => component,
-        Err(error) => return failed(format_args!("cannot read {}: {error}", file.display())),
+        Err(error) => return failed(format_args!("{} {error}", file.display())),
     };
     let engine = match Engine::start(EngineOptions { cache_directory: None, threads: 1 }) {
         Ok(engine) => engine,

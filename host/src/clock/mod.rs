@@ -3,6 +3,7 @@
 //! Rooms above take instants as arguments, so that time can be a value in their tests.
 
 mod deadline;
+mod telling;
 mod thread_time;
 
 use std::time::SystemTime;
@@ -10,6 +11,7 @@ use std::time::SystemTime;
 pub use std::time::{Duration, Instant};
 
 pub use self::deadline::{Deadline, Ticker};
+pub use self::telling::Telling;
 pub use self::thread_time::thread_time;
 
 /// The monotonic clock.

@@ -2,19 +2,23 @@
 //!
 //! Whether a directory can be had is found when it is opened, not here.
 
+mod check;
+
 use std::time::Duration;
 
-use http::header;
-
+pub(super) use self::check::check_disks;
 use super::table::{Item, LONGEST, Table};
-use super::{Cache, CacheBypass, CacheDisk, CacheKey, CacheQuery, StoreCookies, condition, pool, value, whole};
+use super::{Cache, CacheDisk, CacheKey, CacheQuery, CacheWhen, StoreCookies, condition, pool, whole};
 use crate::message::{Name, OWN_SPACES, is_variable_name};
 
 pub(super) const COOKIES: [(&str, StoreCookies); 3] =
     [("never", StoreCookies::Never), ("stated", StoreCookies::Stated), ("always", StoreCookies::Always)];
 
-/// What a range of something that is not stored has fetched; whether that is the whole.
-pub(super) const RANGES: [(&str, bool); 2] = [("whole", true), ("own", false)];
+/// What a range of something that is not stored has fetched, or a condition on it; whether that is the whole.
+pub(super) const FETCHED: [(&str, bool); 2] = [("whole", true), ("own", false)];
+
+/// Methods whose answers can be stored, or answered with what is stored.
+const METHODS: [&str; 3] = ["GET", "HEAD", "QUERY"];
 
 /// What the memory of a cache is when nobody says.
 const MEMORY: u64 = 64 << 20;
@@ -36,9 +40,7 @@ pub(super) fn read(name: &str, table: &Table<'_>) -> Cache {
         status_ttl: table.item("status-ttl").map(|item| status_ttl(&item)).unwrap_or_default(),
         last_modified_factor: table.item("last-modified-factor").and_then(|item| factor(&item)).unwrap_or(100),
         last_modified_most: table.duration_or_none("last-modified-most", Duration::from_secs(86_400)),
-        statuses: table
-            .item("statuses")
-            .map(|item| item.list().unwrap_or_default().iter().filter_map(status).collect()),
+        statuses: table.item("statuses").map(|item| statuses(&item)),
         query: methods(table),
         ignore_request: table.boolean("ignore-request", false),
         store_private: table.boolean("store-private", false),
@@ -57,7 +59,8 @@ pub(super) fn read(name: &str, table: &Table<'_>) -> Cache {
         max_object: table.item("max-object").and_then(|item| item.size(&(1..=MOST))).unwrap_or(16 << 20),
         memory: table.item("memory").and_then(|item| memory(&item)).unwrap_or(MEMORY),
         disk: table.item("disk").and_then(|item| disk(&item)),
-        ranges_whole: table.choice("ranges", true, &RANGES),
+        ranges_whole: table.choice("ranges", true, &FETCHED),
+        conditions_whole: table.choice("conditions", true, &FETCHED),
         lock_timeout: table.duration_or_none("lock-timeout", Duration::from_secs(5)),
         uncacheable_ttl: table.duration_or_none("uncacheable-ttl", Duration::from_secs(10)),
         purge: table
@@ -71,73 +74,47 @@ pub(super) fn read(name: &str, table: &Table<'_>) -> Cache {
         x_cache: table.boolean("x-cache", false),
         place: table.place.clone(),
     };
-    check(table, &cache);
+    check::check(table, &cache);
     table.finish();
     cache
 }
 
-fn check(table: &Table<'_>, cache: &Cache) {
-    if let (Some(item), Some(most)) = (table.item("max-ttl"), cache.max_ttl)
-        && most < cache.min_ttl
-    {
-        item.problem("is less than min-ttl");
-    }
-    if let (Some(item), 0, None) = (table.item("memory"), cache.memory, &cache.disk) {
-        item.problem(
-            "without memory a cache needs a disk, such as disk = { path = \"/var/cache/weir\", size = \"1GiB\" }",
-        );
-    }
-    let decides = |name: &&Name| DECIDING.contains(name) || cache.targeted.contains(name);
-    if let (Some(item), Some(name)) = (table.item("strip-fields"), cache.strip_fields.iter().find(decides)) {
-        item.problem(format!("{name} decides how long an answer is kept and for whom, so it is stored with it"));
-    }
-    if let (Some(item), None) = (table.item("max-object"), &cache.disk)
-        && cache.max_object > cache.memory
-    {
-        let memory = value::write_size(cache.memory);
-        item.problem(format!("nothing that long fits into a memory of {memory}"));
-    }
-}
-
-/// What a stored answer's life and readers are decided by.
-const DECIDING: [Name; 5] = [header::CACHE_CONTROL, header::EXPIRES, header::AGE, header::DATE, header::VARY];
-
-/// Directories have one cache each.
-pub(super) fn check_disks(caches: &[(String, Table<'_>)], plans: &[Cache]) {
-    for (at, (_, table)) in caches.iter().enumerate() {
-        let path = |plan: &Cache| plan.disk.as_ref().map(|disk| disk.path.clone());
-        let Some(own) = plans.get(at).and_then(path) else { continue };
-        let other = plans.iter().take(at).find(|plan| path(plan).as_ref() == Some(&own));
-        if let (Some(other), Some(item)) = (other, table.item("disk")) {
-            item.problem(format!("cache {:?} has that directory already", &*other.name));
-        }
-    }
-}
-
-/// `cache-bypass` of a route.
-pub(super) fn bypass(item: &Item<'_>) -> CacheBypass {
-    let Some(table) = item.inner_table() else { return CacheBypass::default() };
-    let bypass = CacheBypass { fields: condition::fields(&table), query: condition::query(&table) };
-    if bypass.fields.is_empty() && bypass.query.is_empty() {
-        table.problem("says nothing; conditions are header and query, as for a route");
+/// `cache-bypass` or `cache-refresh` of a route.
+pub(super) fn when(item: &Item<'_>) -> CacheWhen {
+    let Some(table) = item.inner_table() else { return CacheWhen::default() };
+    let (fields, cookies) = (condition::fields(&table), condition::cookies(&table));
+    let when = CacheWhen { fields, cookies, query: condition::query(&table) };
+    if when.is_empty() {
+        table.problem("says nothing; conditions are header and query, as for a route, and cookie");
     }
     table.finish();
-    bypass
+    when
 }
 
 /// A lifetime, or `"off"`: none is said.
 fn ttl(table: &Table<'_>, key: &'static str) -> Option<Duration> {
     let item = table.item(key)?;
-    if item.as_str() == Some(whole::OFF) { None } else { item.duration(&(Duration::ZERO..=LONGEST)) }
+    match item.as_str() {
+        Some(whole::OFF) => None,
+        Some(_) => item.duration(&(Duration::ZERO..=LONGEST)),
+        None => {
+            item.wrong("a duration such as \"2s\", \"1m\" or \"1h\", or \"off\"");
+            None
+        }
+    }
 }
 
-/// `{ 404 = "10s" }`
+/// `{ 404 = "10s", 5xx = "1s" }`: classes by their first digit.
 fn status_ttl(item: &Item<'_>) -> Vec<(u16, Duration)> {
     let mut found: Vec<(u16, Duration)> = Vec::new();
     for item in item.inner_table().iter().flat_map(Table::items) {
-        let status = item.key.parse().ok().filter(|status| (200..=599).contains(status));
+        let class = item.key.strip_suffix("xx").and_then(|class| class.parse().ok());
+        let class = class.filter(|class| (2..=5).contains(class));
+        let status = class.or_else(|| item.key.parse().ok().filter(|status| (200..=599).contains(status)));
         match (status, item.duration(&(Duration::ZERO..=LONGEST))) {
-            (None, _) => item.say(format!("{:?} is not a status from 200 to 599", item.key)),
+            (None, _) => {
+                item.say(format!("{:?} is neither a status from 200 to 599 nor a class such as \"4xx\"", item.key))
+            }
             (Some(status), Some(ttl)) => found.push((status, ttl)),
             (Some(_), None) => {}
         }
@@ -145,8 +122,18 @@ fn status_ttl(item: &Item<'_>) -> Vec<(u16, Duration)> {
     found
 }
 
-fn status(item: &Item<'_>) -> Option<u16> {
-    item.count(200..=599).and_then(|status| u16::try_from(status).ok())
+/// What is stored; 304 is none of them, it says that something stored is right.
+fn statuses(item: &Item<'_>) -> Vec<u16> {
+    let mut found = Vec::new();
+    for item in item.at_least_one() {
+        let status = item.count(200..=599).and_then(|status| u16::try_from(status).ok());
+        match status {
+            Some(status) if found.contains(&status) => item.problem(format!("{status} is in the list already")),
+            Some(status) => found.push(status),
+            None => {}
+        }
+    }
+    found
 }
 
 /// A part of one, to a thousandth.
@@ -156,21 +143,40 @@ fn factor(item: &Item<'_>) -> Option<u32> {
         item.wrong("a number from 0 to 1 such as 0.1");
     }
     // By its digits: a text is rounded as it is read.
-    format!("{:.0}", factor? * WHOLE).parse().ok()
+    let thousandths = format!("{:.0}", factor? * WHOLE).parse().ok();
+    if thousandths == Some(0) && factor? > 0.0 {
+        item.problem("is less than a thousandth, which is the smallest part");
+    }
+    thousandths
 }
 
-/// `methods`: `GET` goes without saying, `HEAD` with it; whether `QUERY` is among them.
+/// `methods`, with `GET`: it always is one, and `HEAD` with it; whether `QUERY` is among them.
 fn methods(table: &Table<'_>) -> bool {
-    let Some(item) = table.item("methods") else { return false };
-    let mut query = false;
-    for item in item.list().unwrap_or_default() {
-        query |= item.choice(&[("GET", false), ("HEAD", false), ("QUERY", true)]).unwrap_or_default();
+    let Some(list) = table.item("methods") else { return false };
+    let mut found = Vec::new();
+    for item in list.list().unwrap_or_default() {
+        match item.choice(&METHODS.map(|method| (method, method))) {
+            Some(method) if found.contains(&method) => item.problem(format!("{method} is in the list already")),
+            Some(method) => found.push(method),
+            // What it is to mean is not known, and GET may be it.
+            None => found.push("GET"),
+        }
     }
-    query
+    if list.is_list() && !found.contains(&"GET") {
+        list.problem("\"GET\" always is one of them, and \"HEAD\" with it");
+    }
+    found.contains(&"QUERY")
 }
 
 fn memory(item: &Item<'_>) -> Option<u64> {
-    if item.as_str() == Some(whole::OFF) { Some(0) } else { item.size(&(LEAST_MEMORY..=MOST)) }
+    if item.as_str() == Some(whole::OFF) {
+        return Some(0);
+    }
+    if item.as_integer() == Some(0) {
+        item.wrong("a size from 1MiB, or \"off\"");
+        return None;
+    }
+    item.size(&(LEAST_MEMORY..=MOST))
 }
 
 fn disk(item: &Item<'_>) -> Option<CacheDisk> {
@@ -180,12 +186,13 @@ fn disk(item: &Item<'_>) -> Option<CacheDisk> {
             item.problem("the path is empty");
             None
         }
-        path => Some(item.source.resolve(path)),
+        path => Some((item.source.resolve(path), item.place.clone())),
     });
     let size = table.required("size", "\"1GiB\"").and_then(|item| item.size(&(LEAST_DISK..=MOST)));
     let sync = table.boolean("sync", false);
     table.finish();
-    Some(CacheDisk { path: path?, size: size?, sync })
+    let (path, place) = path?;
+    Some(CacheDisk { path, size: size?, sync, place })
 }
 
 fn fields(item: Option<&Item<'_>>) -> Option<Vec<Name>> {
@@ -223,16 +230,36 @@ fn query(table: &Table<'_>) -> CacheQuery {
         item.say("a key has either query or ignore-query, not both");
     }
     if let Some(item) = without {
-        return CacheQuery::Without(words(Some(&item)));
+        return CacheQuery::Without(parameters(&item));
     }
     match only {
         None => CacheQuery::Whole,
         Some(item) => match item.as_bool() {
             Some(true) => CacheQuery::Whole,
             Some(false) => CacheQuery::Nothing,
-            None => CacheQuery::Only(words(Some(&item))),
+            None => CacheQuery::Only(parameters(&item)),
         },
     }
+}
+
+/// Names of parameters, decoded, so anything may be in them; one that ends with `*` stands for all that begin so.
+fn parameters(list: &Item<'_>) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for item in list.list().unwrap_or_default() {
+        let Some(name) = item.string() else { continue };
+        if matches!(name, "" | "*") {
+            item.wrong(
+                "a parameter's name such as \"page\" or \"utm_*\"; all of them are query = true or query = false",
+            );
+        } else if name.contains(['&', '=']) {
+            item.wrong("a parameter's name without its value");
+        } else if names.iter().any(|known| known == name) {
+            item.problem(format!("{name:?} is in the list already"));
+        } else {
+            names.push(name.to_owned());
+        }
+    }
+    names
 }
 
 /// Variables of filters: `namespace.name`.
@@ -255,7 +282,7 @@ fn words(item: Option<&Item<'_>>) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     for item in item.and_then(Item::list).unwrap_or_default() {
         let Some(word) = item.string() else { continue };
-        if !pool::is_token(word.trim_end_matches('*')) && !word.contains('.') {
+        if !pool::is_token(word) || word.contains('*') {
             item.wrong("a name");
         } else if words.iter().any(|known| known == word) {
             item.problem(format!("{word:?} is in the list already"));

@@ -3,7 +3,7 @@
 use regex::Regex;
 
 use super::table::{Item, Table, labelled};
-use super::{FieldMatch, PathMatch, QueryMatch, Test, similar};
+use super::{CookieMatch, FieldMatch, PathMatch, QueryMatch, Test, pool, similar};
 use crate::message::{Method, Name, target};
 
 /// Those that RFC 9110, section 9.3, and RFC 5789 register and people misspell.
@@ -110,6 +110,20 @@ pub(super) fn fields_of(list: &Item<'_>) -> Vec<FieldMatch> {
 pub(super) fn query(table: &Table<'_>) -> Vec<QueryMatch> {
     let found = table.item("query").map(|item| conditions(&item, |item| item.string().map(str::to_owned)));
     found.unwrap_or_default().into_iter().map(|(name, test)| QueryMatch { name, test }).collect()
+}
+
+/// `cookie = [{ name = "session", present = true }]`.
+pub(super) fn cookies(table: &Table<'_>) -> Vec<CookieMatch> {
+    let name = |item: &Item<'_>| {
+        let name = item.string()?;
+        if !pool::is_token(name) {
+            item.wrong("a cookie's name");
+            return None;
+        }
+        Some(name.to_owned())
+    };
+    let found = table.item("cookie").map(|item| conditions(&item, name)).unwrap_or_default();
+    found.into_iter().map(|(name, test)| CookieMatch { name, test }).collect()
 }
 
 fn conditions<N>(list: &Item<'_>, name: impl Fn(&Item<'_>) -> Option<N>) -> Vec<(N, Test)> {

@@ -4,7 +4,6 @@
 //! check it again. Files that a page, a fixed answer or TLS names are read here, and programs, users and groups
 //! are looked up; nothing else is touched.
 
-use std::fs;
 use std::path::Path;
 
 mod accel;
@@ -39,17 +38,22 @@ pub use self::problem::{Place, Problem};
 pub use self::similar::hint;
 use self::source::Source;
 pub use self::value::duration;
+use crate::kernel;
+
+/// A config beyond this is not read: a hundred thousand routes, each with a line of everything, have a quarter of it.
+const LARGEST: u64 = 64 << 20;
 
 /// Reads and checks a config. Paths inside it are relative to its directory.
 ///
 /// # Errors
-/// Every problem there is, in the order of the file. While the file is not TOML, only what makes it so is told.
+/// Every problem there is, in the order of the file. While the file is not TOML, only what makes it so is told. One that has no
+/// end is told of as soon as it is longer than a config may be.
 pub fn load(path: &Path) -> Result<Plan, Vec<Problem>> {
     let file = path.display().to_string();
     let directory = path.parent().unwrap_or(Path::new(""));
-    match fs::read_to_string(path) {
+    match kernel::read_text(path, LARGEST) {
         Ok(text) => parse(&text, &file, directory),
-        Err(error) => Err(vec![Source::of("", &file, directory).about_the_file(format!("cannot be read: {error}"))]),
+        Err(error) => Err(vec![Source::of("", &file, directory).about_the_file(error.to_string())]),
     }
 }
 
@@ -72,6 +76,8 @@ pub fn parse(text: &str, file: &str, directory: &Path) -> Result<Plan, Vec<Probl
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const SAMPLE: &str = r#"
@@ -164,6 +170,18 @@ host = ["shop.example", "*.shop.example"]
     }
 
     #[test]
+    fn what_has_no_end_is_read_up_to_a_bound() {
+        let said = |problems: Vec<Problem>| problems.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(said(load(Path::new("/dev/zero")).unwrap_err()), ["/dev/zero: is larger than 64MiB"]);
+        for key in ["error-page = { 404 = { file = \"/dev/zero\" } }", "certificate = { chain = \"/dev/zero\" }"] {
+            let text = SAMPLE.replace("host = [", &format!("{key}\nhost = ["));
+            let problems = said(parse(&text, "weir.toml", Path::new("/")).unwrap_err());
+            let told = problems.iter().any(|problem| problem.ends_with("/dev/zero is larger than 1MiB"));
+            assert!(told, "{problems:?}");
+        }
+    }
+
+    #[test]
     fn pages_are_read_beside_the_config_and_have_a_bound() {
         let directory = std::env::temp_dir().join(format!("weir-config-{}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
@@ -181,7 +199,7 @@ host = ["shop.example", "*.shop.example"]
         assert_eq!((&*page.body, page.content_type.to_str().unwrap()), ("gone fishing", "text/plain; charset=utf-8"));
         assert_eq!(large, "site \"shop\": error-page: 404: file: DIR/large.html is larger than 1MiB");
         let prefix = "site \"shop\": error-page: 404: file: DIR/latin1.html cannot be read: ";
-        assert_eq!(latin1, format!("{prefix}stream did not contain valid UTF-8"));
+        assert_eq!(latin1, format!("{prefix}it is not UTF-8 from byte 0 on"));
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Sets of statuses, and the pages that stand for them.
 
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::table::{Item, Table};
 use super::{ErrorPage, StatusSet};
+use crate::kernel;
 use crate::message::Value;
 
 const STATUS: &str = r#"a status from 400 to 599, or "4xx" or "5xx""#;
@@ -80,20 +80,8 @@ fn page(item: &Item<'_>) -> Option<ErrorPage> {
 /// The text of the file that a value names.
 pub(super) fn contents(item: &Item<'_>) -> Option<String> {
     let path = item.source.resolve(item.string()?);
-    match fs::metadata(&path) {
-        Ok(metadata) if metadata.len() > LARGEST => {
-            item.problem(format!("{} is larger than 1MiB", path.display()));
-            return None;
-        }
-        Ok(_) | Err(_) => {}
-    }
-    match fs::read_to_string(&path) {
-        Ok(text) => Some(text),
-        Err(error) => {
-            item.problem(format!("{} cannot be read: {error}", path.display()));
-            None
-        }
-    }
+    let read = kernel::read_text(&path, LARGEST);
+    read.map_err(|error| item.problem(format!("{} {error}", path.display()))).ok()
 }
 
 /// What a file's ending says about its content.

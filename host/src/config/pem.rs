@@ -3,12 +3,11 @@
 //! Files are read here, and what they hold is told by their blocks' labels alone: whether a block makes sense is found
 //! where TLS is set up.
 
-use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 
 use super::table::{Item, Table};
 use super::{Certificate, Pem, Staple};
+use crate::kernel::{self, Unread};
 
 pub(super) const CERTIFICATE: &str = "CERTIFICATE";
 pub(super) const PRIVATE_KEY: &str = "PRIVATE KEY";
@@ -69,24 +68,20 @@ fn has_key(item: &Item<'_>, chain: &Pem) -> bool {
 /// A response may come later, from whatever fetches it; then the file is not there yet.
 fn staple(item: &Item<'_>) -> Option<Staple> {
     let path = item.source.resolve(item.string()?);
-    let der = match fs::metadata(&path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
-        Ok(_) | Err(_) => contents(item, &path)?,
+    let der = match kernel::read_whole(&path, LARGEST) {
+        Err(error) if error.is_missing() => Vec::new(),
+        read => told(item, &path, read)?,
     };
     Some(Staple { path, der: der.into() })
 }
 
 fn file(item: &Item<'_>) -> Option<Pem> {
     let path = item.source.resolve(item.string()?);
-    let text = contents(item, &path)?.into();
+    let text = told(item, &path, kernel::read_whole(&path, LARGEST))?.into();
     Some(Pem { path, text })
 }
 
-fn contents(item: &Item<'_>, path: &Path) -> Option<Vec<u8>> {
-    let read = match fs::metadata(path) {
-        Ok(metadata) if metadata.len() > LARGEST => Err("is larger than 1MiB".to_owned()),
-        Ok(_) | Err(_) => fs::read(path).map_err(|error| format!("cannot be read: {error}")),
-    };
+fn told(item: &Item<'_>, path: &Path, read: Result<Vec<u8>, Unread>) -> Option<Vec<u8>> {
     read.map_err(|error| item.problem(format!("{} {error}", path.display()))).ok()
 }
 

@@ -301,7 +301,9 @@ pub struct Route {
     /// Index of the cache that answers go through: into `Plan::caches`.
     pub cache: Option<usize>,
     /// Requests that go past it.
-    pub cache_bypass: CacheBypass,
+    pub cache_bypass: CacheWhen,
+    /// Requests that ask the upstream anew for what is stored.
+    pub cache_refresh: CacheWhen,
     /// What is done.
     pub action: Action,
     /// Where it was written.

@@ -5,31 +5,35 @@
 //! request matches ends the search as any other does. So an internal route stands in the way of those behind it, and others in
 //! its way. But a redirect to `@name` goes straight to the route of that name: an internal one with a name is always reached.
 
+use std::collections::{HashMap, HashSet};
+
 use super::source::Source;
 use super::table::Table;
 use super::{PathMatch, Route};
-use crate::message::{Method, target};
+use crate::message::Method;
 
 /// What a redirect within the gateway asks with.
 const REDIRECTED: [Method; 2] = [Method::GET, Method::HEAD];
 
 /// Reports every route of a site that is never reached, or not by its name.
 pub(super) fn check(source: &Source<'_>, routes: &[Route]) {
+    let (mut before, mut names) = (Before::default(), HashSet::new());
     for (index, route) in routes.iter().enumerate() {
-        let before = routes.get(..index).unwrap_or_default();
+        let is_first = names.insert(&*route.name);
         if is_named(route) && route.internal {
-            if before.iter().any(|earlier| earlier.name == route.name) {
+            if !is_first {
                 let text =
                     format!("route {:?}: another route before it has the name that @{} means", route.name, route.name);
                 source.report(&route.place, text);
             }
-        } else if let Some(earlier) = before.iter().find(|earlier| takes_all_of(earlier, route)) {
+        } else if let Some(earlier) = before.first_that_takes_all_of(route, routes) {
             let text = format!(
                 "route {:?}: is never reached: route {:?} before it takes the same requests",
                 route.name, earlier.name
             );
             source.report(&route.place, text);
         }
+        before.add(index, route);
     }
 }
 
@@ -63,44 +67,90 @@ fn is_named(route: &Route) -> bool {
     *route.name != *path
 }
 
-fn takes_all_of(earlier: &Route, route: &Route) -> bool {
-    let unconditional = earlier.fields.is_empty() && earlier.query.is_empty();
+/// Routes so far that may stand in the way of others, by their paths, so that not every pair has to be looked at.
+#[derive(Default)]
+struct Before<'r> {
+    any: Vec<usize>,
+    prefix: HashMap<&'r str, Vec<usize>>,
+    exact: HashMap<&'r str, Vec<usize>>,
+    regex: HashMap<&'r str, Vec<usize>>,
+}
+
+impl<'r> Before<'r> {
+    fn add(&mut self, index: usize, route: &'r Route) {
+        // Conditions that may not hold leave the rest to others.
+        if !route.fields.is_empty() || !route.query.is_empty() {
+            return;
+        }
+        let same = match &route.path {
+            PathMatch::Any => &mut self.any,
+            PathMatch::Prefix(path) => self.prefix.entry(path).or_default(),
+            PathMatch::Exact(path) => self.exact.entry(path).or_default(),
+            PathMatch::Regex(regex) => self.regex.entry(regex.as_str()).or_default(),
+        };
+        same.push(index);
+    }
+
+    fn first_that_takes_all_of(&self, route: &Route, routes: &'r [Route]) -> Option<&'r Route> {
+        let root = self.prefix.get("/");
+        let others: Vec<_> = match &route.path {
+            PathMatch::Any => root.into_iter().collect(),
+            PathMatch::Regex(regex) => root.into_iter().chain(self.regex.get(regex.as_str())).collect(),
+            PathMatch::Prefix(path) => self.above(path).collect(),
+            PathMatch::Exact(path) => self.above(path).chain(self.exact.get(path.as_str())).collect(),
+        };
+        let first = |same: &Vec<usize>| {
+            let mut same = same.iter().filter_map(|index| Some((*index, routes.get(*index)?)));
+            same.find(|(_, earlier)| takes_methods_of(earlier, route))
+        };
+        let found = others.into_iter().chain([&self.any]).filter_map(first);
+        found.min_by_key(|(index, _)| *index).map(|(_, earlier)| earlier)
+    }
+
+    /// Those whose prefix a path is, or is below (`target::under`): such a prefix ends where one of its segments does, with the
+    /// slash or without.
+    fn above(&self, path: &str) -> impl Iterator<Item = &Vec<usize>> {
+        let slashes = path.match_indices('/').flat_map(|(at, _)| [at, at + 1]);
+        let mut ends: Vec<usize> = slashes.chain([path.len()]).collect();
+        ends.dedup();
+        ends.into_iter().filter_map(|end| self.prefix.get(path.get(..end)?))
+    }
+}
+
+fn takes_methods_of(earlier: &Route, route: &Route) -> bool {
     // HEAD is taken wherever GET is (RFC 9110, section 9.3.2).
     let takes = |method: &Method| {
         earlier.methods.contains(method) || (*method == Method::HEAD && earlier.methods.contains(&Method::GET))
     };
     let wanted = if route.internal && route.methods.is_empty() { &REDIRECTED[..] } else { &route.methods };
-    let methods = earlier.methods.is_empty() || (!wanted.is_empty() && wanted.iter().all(takes));
-    let path = match (&earlier.path, &route.path) {
-        (PathMatch::Any, _) => true,
-        (PathMatch::Prefix(root), PathMatch::Regex(_) | PathMatch::Any) => root == "/",
-        (PathMatch::Prefix(one), PathMatch::Prefix(other) | PathMatch::Exact(other)) => target::under(other, one),
-        (PathMatch::Exact(one), PathMatch::Exact(other)) => one == other,
-        (PathMatch::Regex(one), PathMatch::Regex(other)) => one.as_str() == other.as_str(),
-        (PathMatch::Exact(_) | PathMatch::Regex(_), _) => false,
-    };
-    unconditional && methods && path
+    earlier.methods.is_empty() || (!wanted.is_empty() && wanted.iter().all(takes))
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
-    use crate::config::parse;
+    use super::*;
+    use crate::config::{Plan, Problem, parse};
+    use crate::message::target;
 
     /// Whether nothing is said of two routes, one after the other.
     fn is_sound(first: &str, second: &str) -> bool {
-        let text = format!(
-            "[listener.web]\nbind = \":80\"\n[pool.app]\nmember = [\"http://127.0.0.1:9001\"]\n[site.main]\nroute = [\n\
-             {{ {first}, pool = \"app\" }},\n{{ {second}, pool = \"app\" }},\n]\n"
-        );
-        match parse(&text, "weir.toml", Path::new("/")) {
+        match sound(&[first.to_owned(), second.to_owned()]) {
             Ok(_) => true,
             Err(problems) => {
                 assert!(problems.iter().all(|it| it.text.contains("is never reached")), "{problems:?}");
                 false
             }
         }
+    }
+
+    fn sound(routes: &[String]) -> Result<Plan, Vec<Problem>> {
+        let routes: String = routes.iter().map(|route| format!("{{ {route}, pool = \"app\" }},\n")).collect();
+        let text = format!(
+            "[listener.web]\nbind = \":80\"\n[pool.app]\nmember = [\"http://127.0.0.1:9001\"]\n[site.main]\nroute = [\n{routes}]\n"
+        );
+        parse(&text, "weir.toml", Path::new("/"))
     }
 
     #[test]
@@ -127,5 +177,56 @@ mod tests {
         ] {
             assert_eq!(is_sound(first, second), sound, "{first} | {second}");
         }
+    }
+
+    /// Every kind of path, and some that are beneath others.
+    const PATHS: [&str; 14] = [
+        r#"path = "/""#,
+        r#"path = "/a""#,
+        r#"path = "/a/""#,
+        r#"path = "/a/b""#,
+        r#"path = "/a/b/""#,
+        r#"path = "/ab""#,
+        r#"path = "/a/bc/d""#,
+        r#"exact = "/""#,
+        r#"exact = "/a""#,
+        r#"exact = "/a/""#,
+        r#"exact = "/a/b/c""#,
+        r#"regex = "^/a""#,
+        r#"regex = "b$""#,
+        r#"name = "any""#,
+    ];
+
+    #[test]
+    fn a_route_is_in_the_way_of_those_whose_paths_are_all_its_own() {
+        let naive = |one: &PathMatch, other: &PathMatch| match (one, other) {
+            (PathMatch::Any, _) => true,
+            (PathMatch::Prefix(root), PathMatch::Regex(_) | PathMatch::Any) => root == "/",
+            (PathMatch::Prefix(one), PathMatch::Prefix(other) | PathMatch::Exact(other)) => target::under(other, one),
+            (PathMatch::Exact(one), PathMatch::Exact(other)) => one == other,
+            (PathMatch::Regex(one), PathMatch::Regex(other)) => one.as_str() == other.as_str(),
+            (PathMatch::Exact(_) | PathMatch::Regex(_), _) => false,
+        };
+        let path = |written: &str| sound(&[written.to_owned()]).unwrap().sites[0].routes[0].path.clone();
+        let paths = PATHS.map(|written| (written, path(written)));
+        for (first, one) in &paths {
+            for (second, other) in &paths {
+                assert_eq!(is_sound(first, second), !naive(one, other), "{first} | {second}");
+            }
+        }
+    }
+
+    /// Each with its own path, which none of those before it takes.
+    #[test]
+    fn many_routes_are_looked_at_by_their_paths_and_not_each_beside_each() {
+        let routes: Vec<_> = (0..5_000).map(|number| format!("path = \"/{}/x{number}\"", number % 10)).collect();
+        let plan = sound(&routes).unwrap();
+        let mut before = Before::default();
+        for (index, route) in plan.sites[0].routes.iter().enumerate() {
+            before.add(index, route);
+        }
+        let last = plan.sites[0].routes.last().unwrap();
+        let PathMatch::Prefix(path) = &last.path else { panic!("{last:?}") };
+        assert_eq!(before.above(path).flatten().collect::<Vec<_>>(), [&4_999]);
     }
 }

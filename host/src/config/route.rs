@@ -3,13 +3,22 @@
 use super::table::{Item, Table};
 use super::whole::Names;
 use super::{
-    Action, CacheBypass, Fallback, PathMatch, PrefixChange, Route, StatusSet, accel, cache, condition, page, pool,
-    reach, respond,
+    Action, CacheWhen, Fallback, PathMatch, PrefixChange, Route, StatusSet, accel, cache, condition, page, pool, reach,
+    respond,
 };
 
 /// Keys about what is passed on.
-const IDLE_WITHOUT_POOL: [&str; 8] =
-    ["strip-prefix", "replace-prefix", "intercept-errors", "upgrade", "fallback", "accel", "cache", "cache-bypass"];
+const IDLE_WITHOUT_POOL: [&str; 9] = [
+    "strip-prefix",
+    "replace-prefix",
+    "intercept-errors",
+    "upgrade",
+    "fallback",
+    "accel",
+    "cache",
+    "cache-bypass",
+    "cache-refresh",
+];
 
 /// A route, called by its name or path in problems.
 pub(super) fn read(item: &Item<'_>, names: &Names, intercepts: &[StatusSet]) -> Option<Route> {
@@ -34,7 +43,7 @@ pub(super) fn read(item: &Item<'_>, names: &Names, intercepts: &[StatusSet]) -> 
         reach::check_internal(&table, &methods);
     }
     let accel = table.item("accel").and_then(|item| accel::read(&item, &names.roots));
-    let (cache, cache_bypass) = cached(&table, names);
+    let (cache, [cache_bypass, cache_refresh]) = cached(&table, names);
     let action = action(&table, names);
     if let (Some(item), Some(Fallback::Pool(one)), Some(Action::Pool(other))) = (&fallback_item, &fallback, &action)
         && one == other
@@ -66,6 +75,7 @@ pub(super) fn read(item: &Item<'_>, names: &Names, intercepts: &[StatusSet]) -> 
         accel,
         cache,
         cache_bypass,
+        cache_refresh,
         action,
         place,
     })
@@ -91,22 +101,29 @@ fn action(table: &Table<'_>, names: &Names) -> Option<Action> {
     }
 }
 
-/// `cache` and `cache-bypass`.
-fn cached(table: &Table<'_>, names: &Names) -> (Option<usize>, CacheBypass) {
-    let (cache, bypass) = (table.item("cache"), table.item("cache-bypass"));
-    if let (None, Some(item)) = (&cache, &bypass) {
-        item.problem("there is no cache to go past; name one with cache");
-    }
-    (cache.and_then(|item| names.cache(&item)), bypass.map(|item| cache::bypass(&item)).unwrap_or_default())
+/// `cache`, `cache-bypass` and `cache-refresh`.
+fn cached(table: &Table<'_>, names: &Names) -> (Option<usize>, [CacheWhen; 2]) {
+    let cache = table.item("cache");
+    let when = |key, idle| {
+        let Some(item) = table.item(key) else { return CacheWhen::default() };
+        if cache.is_none() {
+            item.problem(idle);
+        }
+        cache::when(&item)
+    };
+    let bypass = when("cache-bypass", "there is no cache to go past; name one with cache");
+    let refresh = when("cache-refresh", "there is no cache to be refreshed; name one with cache");
+    (cache.as_ref().and_then(|item| names.cache(item)), [bypass, refresh])
 }
 
 /// Keys that do nothing beside the route's action are slips.
 fn check_effects(table: &Table<'_>, action: &Action) {
     let (idle, why): (&[&'static str], _) = match action {
         Action::Pool(_) => return,
-        Action::Files(_) => {
-            (&["intercept-errors", "upgrade", "fallback", "accel", "cache", "cache-bypass"], "serves files")
-        }
+        Action::Files(_) => (
+            &["intercept-errors", "upgrade", "fallback", "accel", "cache", "cache-bypass", "cache-refresh"],
+            "serves files",
+        ),
         Action::Respond(_) => (&IDLE_WITHOUT_POOL, "responds itself"),
         Action::Exclude => (
             &[
@@ -118,6 +135,7 @@ fn check_effects(table: &Table<'_>, action: &Action) {
                 "accel",
                 "cache",
                 "cache-bypass",
+                "cache-refresh",
                 "internal",
                 "filters",
                 "max-body",

@@ -202,6 +202,10 @@ impl<'d> Item<'d> {
         }
     }
 
+    pub(super) fn is_list(&self) -> bool {
+        self.value.is_array()
+    }
+
     pub(super) fn is_table(&self) -> bool {
         self.value.is_table()
     }
@@ -213,7 +217,12 @@ impl<'d> Item<'d> {
 
     pub(super) fn duration(&self, range: &RangeInclusive<Duration>) -> Option<Duration> {
         let Some(duration) = self.value.as_str().and_then(value::duration) else {
-            self.wrong(r#"a duration such as "500ms", "2s", "1m" or "1h""#);
+            let is_none = range.start().is_zero() && matches!(self.as_str(), Some("off" | "none"));
+            let hint = if is_none { r#" (did you mean "0s"?)"# } else { "" };
+            self.problem(format!(
+                r#"expected a duration such as "500ms", "2s", "1m" or "1h", found {}{hint}"#,
+                self.found()
+            ));
             return None;
         };
         let (least, most) = (value::write_duration(*range.start()), value::write_duration(*range.end()));

@@ -137,8 +137,11 @@ impl Plan {
                 }
                 if let Some(cache) = route.cache.and_then(|cache| self.caches.get(cache)) {
                     out.text("cache", &cache.name);
-                    if !(route.cache_bypass.fields.is_empty() && route.cache_bypass.query.is_empty()) {
-                        out.key("cache-bypass", cache::bypass(&route.cache_bypass));
+                    for (key, when) in [("cache-bypass", &route.cache_bypass), ("cache-refresh", &route.cache_refresh)]
+                    {
+                        if !when.is_empty() {
+                            out.key(key, cache::when(when));
+                        }
                     }
                 }
             }

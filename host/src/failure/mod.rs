@@ -143,6 +143,8 @@ kinds! {
 
     /// The listener's `max-connections` is reached.
     Overloaded: Gateway, 503, "overloaded", "The service is busy; please try again.";
+    /// There are no descriptors left for a connection or a file (`ulimit -n`).
+    OutOfDescriptors: Gateway, 503, "out-of-descriptors", "The service is busy; please try again.";
     /// The gateway stopped and did not wait any longer.
     Stopped: Gateway, 503, "stopped", "The service is being restarted; please try again.";
     /// An answer led to another path more often than the gateway follows.

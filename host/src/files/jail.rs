@@ -213,7 +213,7 @@ impl Trouble {
         match self {
             Self::Special => true,
             Self::Cold | Self::Moved => false,
-            Self::Refused(errno) => kind(errno) != Kind::Internal,
+            Self::Refused(errno) => matches!(kind(errno), Kind::NoFile | Kind::FileForbidden),
         }
     }
 }
@@ -254,6 +254,7 @@ fn kind(errno: Errno) -> Kind {
         | Errno::NXIO
         | Errno::NODEV => Kind::NoFile,
         Errno::ACCESS | Errno::PERM => Kind::FileForbidden,
+        Errno::MFILE | Errno::NFILE => Kind::OutOfDescriptors,
         _ => Kind::Internal,
     }
 }
@@ -364,8 +365,8 @@ mod tests {
             (Trouble::Refused(Errno::NAMETOOLONG), Kind::NoFile, true),
             (Trouble::Refused(Errno::ACCESS), Kind::FileForbidden, true),
             (Trouble::Refused(Errno::PERM), Kind::FileForbidden, true),
-            (Trouble::Refused(Errno::MFILE), Kind::Internal, false),
-            (Trouble::Refused(Errno::NFILE), Kind::Internal, false),
+            (Trouble::Refused(Errno::MFILE), Kind::OutOfDescriptors, false),
+            (Trouble::Refused(Errno::NFILE), Kind::OutOfDescriptors, false),
             (Trouble::Refused(Errno::IO), Kind::Internal, false),
         ] {
             assert_eq!(trouble.is_absence(), is_absence, "{trouble:?}");

@@ -13,12 +13,14 @@
 
 mod lines;
 
+use std::collections::VecDeque;
+
 use memchr::memchr;
 
 use crate::failure::Kind;
 use crate::message::host;
 
-use self::lines::{MAX_METHOD, looks_like, names_other_codings, request_line, split};
+use self::lines::{MAX_METHOD, RequestLine, looks_like, names_other_codings, request_line, split};
 
 /// What a listener allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +75,8 @@ pub struct Gate {
     head: Head,
     /// Heads so far.
     heads: u64,
+    /// Which of them ask about the server as a whole by a URI, in their order, until `is_of_server` comes to them.
+    of_server: VecDeque<u64>,
     /// The last message asks for another protocol, and whether it gets it is not known.
     waits: bool,
 }
@@ -97,6 +101,7 @@ enum State {
 #[derive(Debug, Clone, Copy, Default)]
 struct Head {
     is_1_0: bool,
+    is_of_server: bool,
     host: bool,
     length: Option<u64>,
     chunked: bool,
@@ -158,6 +163,7 @@ impl Gate {
             blanks: 0,
             head: Head::default(),
             heads: 0,
+            of_server: VecDeque::new(),
             waits: false,
         }
     }
@@ -193,6 +199,12 @@ impl Gate {
     #[must_use]
     pub const fn heads(&self) -> u64 {
         self.heads
+    }
+
+    /// Whether a message, by its number, is `OPTIONS` with a URI that has neither path nor query: that is about the server as a
+    /// whole, as `*` is (RFC 9112, section 3.2.4), which who parses such a URI cannot tell from `/`. To be asked in order.
+    pub fn is_of_server(&mut self, message: u64) -> bool {
+        self.of_server.pop_front_if(|next| *next == message).is_some()
     }
 
     /// Looks at the next bytes of the connection; how many of them may be passed on. Not all of them are looked at when
@@ -330,7 +342,8 @@ impl Gate {
                 }
             }
             State::RequestLine => {
-                self.head = Head { is_1_0: request_line(text, self.limits.max_target)?, ..Head::default() };
+                let RequestLine { is_1_0, is_of_server } = request_line(text, self.limits.max_target)?;
+                self.head = Head { is_1_0, is_of_server, ..Head::default() };
                 self.lines = 0;
                 self.state = State::Fields;
             }
@@ -427,6 +440,9 @@ impl Gate {
         }
         self.extensions = 0;
         self.heads += 1;
+        if self.head.is_of_server {
+            self.of_server.push_back(self.heads);
+        }
         self.waits = self.head.upgrade && !self.head.is_1_0 && !self.head.chunked && self.head.length.unwrap_or(0) == 0;
         Ok(match self.head.length {
             _ if self.head.chunked => State::ChunkSize,

@@ -8,7 +8,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{HeaderValue, header};
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Uri, header};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -136,7 +137,10 @@ pub(super) fn codec(listener: &config::Listener) -> http1::Builder {
 const DEFAULT_BUFFER: usize = 8192 + 4096 * 100;
 
 fn arrive(worker: &Rc<Worker>, wire: &Rc<Wire>, client: &Rc<Client>, request: http::Request<Incoming>) -> Arrived {
-    let (head, incoming) = request.into_parts();
+    let (mut head, incoming) = request.into_parts();
+    if wire.is_of_server() {
+        head.uri = of_server(head.uri);
+    }
     let body = match incoming.is_end_stream() {
         true => Body::Empty,
         false => Body::stream(Inbound { incoming, wire: wire.clone() }),
@@ -151,6 +155,13 @@ fn arrive(worker: &Rc<Worker>, wire: &Rc<Wire>, client: &Rc<Client>, request: ht
         protocol: None,
         is_early: false,
     }
+}
+
+/// The same server, asked about as a whole (RFC 9112, section 3.2.4).
+fn of_server(uri: Uri) -> Uri {
+    let mut parts = uri.into_parts();
+    parts.path_and_query = Some(PathAndQuery::from_static("*"));
+    Uri::from_parts(parts).unwrap_or_else(|_| Uri::from_static("*"))
 }
 
 impl Future for Answer<'_> {

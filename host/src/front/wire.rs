@@ -134,6 +134,11 @@ impl Wire {
         self.head_began.take().unwrap_or_else(now)
     }
 
+    /// Whether the request at hand asks about the server as a whole by a URI, in which the codec shows the path `/`.
+    pub(super) fn is_of_server(&self) -> bool {
+        self.gate.borrow_mut().is_of_server(self.state.get().served)
+    }
+
     /// There will be no further exchange: a connection that never had one gets a moment to begin it.
     pub(super) fn drain(&self) {
         self.update(|state| state.draining = true);

@@ -14,7 +14,7 @@ use super::drain::Drain;
 use super::enter::Entry;
 use super::seats::ListenerShared;
 use super::socket::{Listening, Socket, Stream};
-use crate::clock::{self, Duration};
+use crate::clock::{self, Duration, Telling};
 use crate::generation::{Current, Local, Thread};
 use crate::log::{AccessLog, FLUSH_EVERY};
 use crate::tls;
@@ -62,7 +62,7 @@ impl Worker {
         let mut stopped = pin!(async move {
             let _ = stop.wait_for(|stop| *stop).await;
         });
-        let mut is_stopped = false;
+        let (mut is_stopped, troubles) = (false, Telling::default());
         loop {
             let accepted = poll_fn(|context| {
                 if let Poll::Ready(accepted) = socket.poll_accept(context) {
@@ -75,7 +75,9 @@ impl Worker {
                 None => return,
                 Some(Ok((stream, from))) => self.take(&listener, stream, from),
                 Some(Err(error)) => {
-                    tracing::warn!(listener = &*listener.name, %error, "cannot accept");
+                    if let Some(times) = troubles.more((), error.raw_os_error(), 1, clock::now()) {
+                        tracing::warn!(listener = &*listener.name, %error, times, "cannot accept");
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }

@@ -1,19 +1,14 @@
 //! From a plan to a generation. Waits for compilers: not for workers.
 
-use std::fs;
-use std::path::Path;
-
 use super::{Generation, Lasting, apart, secure};
 use crate::chain::{Chain, Link};
 use crate::config::{self, Module, Place, Plan, Problem};
 use crate::files::Roots;
+use crate::kernel;
 use crate::log::Format;
 use crate::pool::Pool;
 use crate::routes::Table;
-use crate::wasm::{Engine, Filter, LoadError, standard};
-
-/// A module's file beyond this is not read: the largest guests (an embedded Python) have 40 MB.
-const LARGEST_MODULE: u64 = 256 << 20;
+use crate::wasm::{Engine, Filter, LARGEST_MODULE, LoadError, standard};
 
 impl Generation {
     /// Builds everything that a plan says. Filters are compiled and configured; pools and TLS sessions go on with what lasts.
@@ -104,16 +99,8 @@ fn code(module: &Module) -> Result<Vec<u8>, String> {
                 known => format!("module \"std:{name}\" does not exist; known modules: {}", known.join(", ")),
             }
         }),
-        Module::File(path) => read(path).map_err(|error| format!("module \"{}\": {error}", path.display())),
+        Module::File(path) => {
+            kernel::read_whole(path, LARGEST_MODULE).map_err(|error| format!("module \"{}\" {error}", path.display()))
+        }
     }
-}
-
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    let length = fs::metadata(path)?.len();
-    if length > LARGEST_MODULE {
-        return Err(std::io::Error::other(format!(
-            "{length} bytes are more than a module may have ({LARGEST_MODULE})"
-        )));
-    }
-    fs::read(path)
 }

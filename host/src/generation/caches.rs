@@ -1,13 +1,13 @@
 //! Caches: what a plan says of one as its rules take it, and the shelves it keeps answers on, which go on over reloads by
-//! the cache's name.
+//! the cache's name, and by its directory where that has another name now.
 //!
 //! Invariant: as long as a cache with a directory is in use, nobody opens that directory a second time.
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::Tally;
 use crate::cache::key::{Query, Recipe};
@@ -28,13 +28,11 @@ pub struct Cache {
 pub struct Store {
     /// Where answers are.
     pub shelf: Shelf,
-    /// What it did so far, also as what it was before its sizes changed.
+    /// What it did so far, also as what it was before its directory changed.
     pub tally: Arc<Tally>,
     uses: Uses,
-    /// The longest content, and the disk's capacity, as they are now.
-    most: AtomicU64,
-    disk_size: AtomicU64,
-    made_of: MadeOf,
+    /// As they are now.
+    sizes: Mutex<Sizes>,
 }
 
 /// Stores by name.
@@ -44,14 +42,6 @@ pub struct Stores {
     /// that was refused dies with it.
     known: Mutex<HashMap<Arc<str>, Vec<Weak<Store>>>>,
     is_dry: bool,
-}
-
-/// What a store was made of; the longest content and the disk's capacity may change while it is used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct MadeOf {
-    memory: u64,
-    most: u64,
-    disk: Option<config::CacheDisk>,
 }
 
 /// How often something was asked for, about: two keys may share a place, which only stores one of them earlier. What is
@@ -107,21 +97,18 @@ impl Stores {
         known: &mut HashMap<Arc<str>, Vec<Weak<Store>>>,
         plan: &config::Cache,
     ) -> Result<Arc<Store>, Problem> {
-        let disk = plan.disk.clone().filter(|_| !self.is_dry);
-        let made_of = MadeOf { memory: plan.memory, most: plan.max_object, disk };
+        let sizes = sizes(plan, self.is_dry);
         let held = known.get(&plan.name).and_then(|stores| stores.iter().rev().find_map(Weak::upgrade));
         let tally = held.as_ref().map(|store| store.tally.clone()).unwrap_or_default();
-        if let Some(store) = held.filter(|store| store.serves_for(&made_of)) {
-            if !store.made_of.is_as(&made_of) {
-                let text = "its memory and sync change at the next start: its directory is in use";
-                tracing::warn!(cache = &*plan.name, "{text}");
-            }
+        let held = held.filter(|store| store.serves_for(&sizes));
+        if let Some(store) = held.or_else(|| renamed(known, &sizes, &plan.name)) {
             return Ok(store);
         }
         let examined = plan.disk.as_ref().filter(|_| self.is_dry).map(|disk| Shelf::examine(&disk.path));
-        let store = examined.unwrap_or(Ok(())).and_then(|()| Store::open(plan, made_of, tally)).map_err(|error| {
+        let store = examined.unwrap_or(Ok(())).and_then(|()| Store::open(sizes, tally)).map_err(|error| {
             let path = plan.disk.as_ref().map(|disk| disk.path.display().to_string()).unwrap_or_default();
-            Problem::at(&plan.place, format!("cache \"{}\": {path}: {error}", plan.name))
+            let place = plan.disk.as_ref().map_or(&plan.place, |disk| &disk.place);
+            Problem::at(place, format!("cache \"{}\": disk: {path}: {error}", plan.name))
         })?;
         let store = Arc::new(store);
         known.entry(plan.name.clone()).or_default().push(Arc::downgrade(&store));
@@ -129,63 +116,61 @@ impl Stores {
     }
 }
 
-impl MadeOf {
-    /// Whether what cannot change is the same.
-    fn is_as(&self, other: &Self) -> bool {
-        let sync = |made_of: &Self| made_of.disk.as_ref().map(|disk| disk.sync);
-        self.memory == other.memory && sync(self) == sync(other)
-    }
+/// Whoever has the directory has it as long as anybody uses that: a cache of another name goes on with what is there, unless
+/// something has taken its place since, and it missed what was forgotten meanwhile.
+fn renamed(known: &mut HashMap<Arc<str>, Vec<Weak<Store>>>, wanted: &Sizes, name: &Arc<str>) -> Option<Arc<Store>> {
+    wanted.disk.as_ref()?;
+    let mut stores = known.values().filter_map(|stores| stores.iter().rev().find_map(Weak::upgrade));
+    let store = stores.find(|store| store.serves_for(wanted))?;
+    drop(stores);
+    known.entry(name.clone()).or_default().push(Arc::downgrade(&store));
+    Some(store)
 }
 
 impl Store {
-    fn open(plan: &config::Cache, made_of: MadeOf, tally: Arc<Tally>) -> std::io::Result<Self> {
-        let memory = (made_of.memory > 0).then_some(MemorySizes { capacity: made_of.memory, most: made_of.most });
-        let disk = made_of.disk.as_ref().map(|disk| DiskSizes {
-            directory: disk.path.clone(),
-            capacity: disk.size,
-            most: made_of.most,
-            index: (disk.size / INDEX_PART).max(LEAST_INDEX),
-            open: OPEN_FILES,
-            threads: DISK_THREADS,
-            sync: disk.sync,
-        });
-        let flights = FlightSizes { waiters: WAITERS, remember: plan.uncacheable_ttl, remembered: REMEMBERED };
-        let shelf = Shelf::open(Sizes { memory, disk, flights }, clock::wall())?;
-        let disk_size = AtomicU64::new(made_of.disk.as_ref().map_or(0, |disk| disk.size));
-        Ok(Self { shelf, tally, uses: Uses::none(), most: AtomicU64::new(made_of.most), disk_size, made_of })
+    fn open(sizes: Sizes, tally: Arc<Tally>) -> std::io::Result<Self> {
+        let shelf = Shelf::open(sizes.clone(), clock::wall())?;
+        Ok(Self { shelf, tally, uses: Uses::none(), sizes: Mutex::new(sizes) })
     }
 
-    /// Whether a store can be used for a plan: with another memory a new one is made, but a directory stays open.
-    fn serves_for(&self, wanted: &MadeOf) -> bool {
-        match (&self.made_of.disk, &wanted.disk) {
-            (Some(disk), Some(wanted)) => disk.path == wanted.path,
-            (None, None) => self.made_of.memory == wanted.memory,
-            (Some(_), None) | (None, Some(_)) => false,
-        }
+    /// Whether a store can be used for a plan: everything but where its directory is can change.
+    fn serves_for(&self, wanted: &Sizes) -> bool {
+        let directory = |sizes: &Sizes| sizes.disk.as_ref().map(|disk| disk.directory.clone());
+        directory(&self.sizes()) == directory(wanted)
     }
 
-    /// Takes the sizes of the plan that holds from now on, as far as they can change while it is used.
+    /// Takes the sizes of the plan that holds from now on.
     pub(super) fn settle(&self, plan: &config::Cache) {
-        let size = self.made_of.disk.as_ref().and(plan.disk.as_ref()).map(|disk| disk.size);
-        let most = self.most.swap(plan.max_object, Ordering::Relaxed);
-        let before = self.disk_size.swap(size.unwrap_or(0), Ordering::Relaxed);
-        if most != plan.max_object || before != size.unwrap_or(0) {
-            self.shelf.resize(plan.max_object, size);
+        let wanted = sizes(plan, false);
+        let mut held = self.sizes();
+        if *held != wanted {
+            self.shelf.resize(&wanted);
+            *held = wanted;
         }
     }
 
     /// Bytes that it may take in memory and on the disk, where it has them.
     #[must_use]
     pub fn capacities(&self) -> (Option<u64>, Option<u64>) {
-        let MadeOf { memory, disk, .. } = &self.made_of;
-        let size = disk.as_ref().map(|_| self.disk_size.load(Ordering::Relaxed));
-        (Some(*memory).filter(|memory| *memory > 0), size)
+        let sizes = self.sizes();
+        let memory = sizes.memory.map(|memory| memory.capacity).filter(|memory| *memory > 0);
+        (memory, sizes.disk.as_ref().map(|disk| disk.capacity))
+    }
+
+    fn sizes(&self) -> MutexGuard<'_, Sizes> {
+        self.sizes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes that something was asked for; whether it was often enough to be stored.
     #[must_use]
     pub fn is_used(&self, key: &[u8], least: u32) -> bool {
         least <= 1 || self.uses.count(key) >= least
+    }
+
+    /// Whether it will have been when it is asked for now.
+    #[must_use]
+    pub fn will_be_used(&self, key: &[u8], least: u32) -> bool {
+        least <= 1 || self.uses.so_far(key) + 1 >= least
     }
 }
 
@@ -195,8 +180,16 @@ impl Uses {
         Self { counts, asked: AtomicUsize::new(0), hasher: RandomState::new() }
     }
 
+    fn so_far(&self, key: &[u8]) -> u32 {
+        self.counts.get(self.at(key)).map_or(0, |count| count.load(Ordering::Relaxed).into())
+    }
+
+    fn at(&self, key: &[u8]) -> usize {
+        usize::try_from(self.hasher.hash_one(key) % USES as u64).unwrap_or(0)
+    }
+
     fn count(&self, key: &[u8]) -> u32 {
-        let at = usize::try_from(self.hasher.hash_one(key) % USES as u64).unwrap_or(0);
+        let at = self.at(key);
         if self.asked.fetch_add(1, Ordering::Relaxed) % AGE == AGE - 1 {
             let halve = |place: &AtomicU8| place.store(place.load(Ordering::Relaxed) / 2, Ordering::Relaxed);
             self.counts.iter().for_each(halve);
@@ -206,6 +199,22 @@ impl Uses {
         place.store(before.saturating_add(1), Ordering::Relaxed);
         u32::from(before) + 1
     }
+}
+
+/// As the shelf takes them; who only looks has no disk.
+fn sizes(plan: &config::Cache, is_dry: bool) -> Sizes {
+    let disk = plan.disk.as_ref().filter(|_| !is_dry).map(|disk| DiskSizes {
+        directory: disk.path.clone(),
+        capacity: disk.size,
+        most: plan.max_object,
+        index: (disk.size / INDEX_PART).max(LEAST_INDEX),
+        open: OPEN_FILES,
+        threads: DISK_THREADS,
+        sync: disk.sync,
+    });
+    let memory = Some(MemorySizes { capacity: plan.memory, most: plan.max_object });
+    let flights = FlightSizes { waiters: WAITERS, remember: plan.uncacheable_ttl, remembered: REMEMBERED };
+    Sizes { memory, disk, flights }
 }
 
 fn knobs(plan: &config::Cache) -> Knobs {
@@ -266,15 +275,37 @@ mod tests {
         config::parse(&text, "weir.toml", Path::new("")).unwrap()
     }
 
+    /// A directory that goes with its test.
+    struct Directory(std::path::PathBuf);
+
+    impl Directory {
+        fn make(name: &str) -> Self {
+            Self(std::env::temp_dir().join(format!("weir-caches-{name}-{}", std::process::id())))
+        }
+
+        fn plan(&self, name: &str, size: &str) -> Plan {
+            plan(&format!("[cache.{name}]\ndisk = {{ path = \"{}\", size = \"{size}\" }}", self.0.display()))
+        }
+    }
+
+    impl Drop for Directory {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
     #[test]
-    fn stores_go_on_by_name_as_long_as_their_sizes_do() {
+    fn stores_go_on_by_name() {
         let stores = Stores::default();
         let first = stores.open(&plan("[cache.a]\n[cache.b]")).unwrap();
-        let second = stores.open(&plan("[cache.b]\nmin-ttl = \"1s\"\n[cache.a]\nmemory = \"8MiB\"")).unwrap();
-        assert!(Arc::ptr_eq(&first[1].store, &second[0].store));
-        assert!(!Arc::ptr_eq(&first[0].store, &second[1].store));
-        assert!(Arc::ptr_eq(&first[0].store.tally, &second[1].store.tally));
+        let wanted = plan("[cache.b]\nmin-ttl = \"1s\"\n[cache.a]\nmemory = \"8MiB\"");
+        let second = stores.open(&wanted).unwrap();
+        assert!(Arc::ptr_eq(&first[1].store, &second[0].store) && Arc::ptr_eq(&first[0].store, &second[1].store));
         assert_eq!(second[0].knobs.min_ttl.as_secs(), 1);
+        // As long as the plan that says so does not hold, nothing has changed.
+        assert_eq!(first[0].store.capacities().0, Some(64 << 20));
+        second[1].store.settle(&wanted.caches[1]);
+        assert_eq!(first[0].store.capacities().0, Some(8 << 20));
         drop((first, second));
         assert_eq!(stores.open(&plan("")).unwrap().len(), 0);
         assert!(stores.known.lock().unwrap().is_empty());
@@ -282,25 +313,23 @@ mod tests {
 
     #[test]
     fn a_plan_that_is_refused_takes_no_store_with_it() {
+        let (one, other) = (Directory::make("one"), Directory::make("other"));
         let stores = Stores::default();
-        let running = stores.open(&plan("[cache.a]")).unwrap();
-        drop(stores.open(&plan("[cache.a]\nmemory = \"8MiB\"")).unwrap());
-        let next = stores.open(&plan("[cache.a]")).unwrap();
+        let running = stores.open(&one.plan("a", "16MiB")).unwrap();
+        drop(stores.open(&other.plan("a", "16MiB")).unwrap());
+        let next = stores.open(&one.plan("a", "16MiB")).unwrap();
         assert!(Arc::ptr_eq(&running[0].store, &next[0].store));
+        let without = stores.open(&plan("[cache.a]")).unwrap();
+        assert!(!Arc::ptr_eq(&running[0].store, &without[0].store));
+        assert!(Arc::ptr_eq(&running[0].store.tally, &without[0].store.tally));
         // What was taken over since is not to come back: it missed what was forgotten meanwhile.
-        let smaller = stores.open(&plan("[cache.a]\nmemory = \"8MiB\"")).unwrap();
-        let larger = stores.open(&plan("[cache.a]")).unwrap();
-        assert!(!Arc::ptr_eq(&running[0].store, &larger[0].store));
-        assert!(Arc::ptr_eq(&running[0].store.tally, &larger[0].store.tally));
-        drop(smaller);
+        assert!(stores.open(&one.plan("a", "16MiB")).is_err());
     }
 
     #[test]
     fn a_directory_is_opened_once_and_goes_on() {
-        let path = std::env::temp_dir().join(format!("weir-caches-{}", std::process::id()));
-        let of = |name: &str, size: &str| {
-            plan(&format!("[cache.{name}]\ndisk = {{ path = \"{}\", size = \"{size}\" }}", path.display()))
-        };
+        let directory = Directory::make("once");
+        let of = |name: &str, size: &str| directory.plan(name, size);
         let stores = Stores::default();
         let first = stores.open(&of("a", "16MiB")).unwrap();
         let second = stores.open(&of("a", "32MiB")).unwrap();
@@ -309,11 +338,16 @@ mod tests {
         assert_eq!(first[0].store.capacities().1, Some(16 << 20));
         second[0].store.settle(&of("a", "32MiB").caches[0]);
         assert_eq!(first[0].store.capacities().1, Some(32 << 20));
-        let other = stores.open(&of("b", "16MiB")).err().unwrap();
-        assert!(other[0].to_string().starts_with("weir.toml:5:1: cache \"b\": "), "{}", other[0]);
-        assert!(Stores::dry().open(&of("b", "16MiB")).is_ok());
+        // Under another name, too, and there it stays.
+        let renamed = stores.open(&of("b", "16MiB")).unwrap();
+        assert!(Arc::ptr_eq(&first[0].store, &renamed[0].store));
         drop((first, second));
-        std::fs::remove_dir_all(path).unwrap();
+        let again = stores.open(&of("b", "16MiB")).unwrap();
+        assert!(Arc::ptr_eq(&again[0].store, &renamed[0].store));
+        let other = Stores::default().open(&of("b", "16MiB")).err().unwrap();
+        assert!(other[0].to_string().starts_with("weir.toml:6:17: cache \"b\": disk: "), "{}", other[0]);
+        assert!(Stores::dry().open(&of("b", "16MiB")).is_ok());
+        drop((renamed, again));
     }
 
     #[test]

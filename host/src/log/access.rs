@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::{Format, Output, Record};
-use crate::clock::{self, Instant};
+use crate::clock::{self, Instant, Telling};
 
 /// How often a worker should hand over what it has: late enough that busy threads fill whole buffers, soon enough for
 /// somebody who watches the file.
@@ -24,8 +24,8 @@ const FULL: usize = 32 * 1024;
 /// Buffers on their way to the writer. With the buffers' size this bounds what a slow disk can make us hold, to 4 MiB.
 const QUEUE: usize = 128;
 
-/// How often losses are said.
-const REPORT_EVERY: Duration = Duration::from_secs(1);
+/// How often the writer looks whether losses are to be told by now, while there are any.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The process's access log. Clones are the same log.
 #[derive(Debug, Clone)]
@@ -65,12 +65,20 @@ struct Writer {
     report: Report,
 }
 
-/// What was lost since it was last said, and when that was.
+/// What was lost: told at once, and then at times.
 #[derive(Default)]
 struct Report {
-    said: Option<Instant>,
-    unwritten: u64,
+    told: Telling<Loss, Option<io::ErrorKind>>,
+    /// Why the last lines were not written.
     error: Option<io::Error>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Loss {
+    /// The queue was full.
+    Dropped,
+    /// The system did not take them.
+    Unwritten,
 }
 
 impl AccessLog {
@@ -174,18 +182,17 @@ impl Writer {
             self.obey(message);
             let orders = mem::take(&mut *self.aside.orders());
             orders.into_iter().for_each(|order| self.obey(order));
-            self.report.say(&self.aside.lost, clock::now());
+            self.report.look(&self.aside.lost, clock::now());
         }
-        self.report.said = None;
-        self.report.say(&self.aside.lost, clock::now());
+        self.report.look(&self.aside.lost, clock::now());
+        self.report.end();
     }
 
     fn obey(&mut self, message: Message) {
         match message {
             Message::Lines(bytes, lines) => {
                 if let Err(error) = self.output.write(&bytes) {
-                    self.report.unwritten += lines;
-                    self.report.error = Some(error);
+                    self.report.unwritten(lines, error, clock::now());
                 }
             }
             Message::Reopen => match self.output.reopen() {
@@ -201,33 +208,51 @@ impl Writer {
     /// The next message; wakes without one only while there are losses to report.
     fn next(&mut self) -> Option<Message> {
         loop {
-            if self.report.unwritten == 0 && self.aside.lost.load(Ordering::Relaxed) == 0 {
+            if !self.report.told.is_owed() && self.aside.lost.load(Ordering::Relaxed) == 0 {
                 return self.queue.recv().ok();
             }
-            match self.queue.recv_timeout(REPORT_EVERY) {
+            match self.queue.recv_timeout(LOOK_EVERY) {
                 Ok(message) => return Some(message),
                 Err(RecvTimeoutError::Disconnected) => return None,
-                Err(RecvTimeoutError::Timeout) => self.report.say(&self.aside.lost, clock::now()),
+                Err(RecvTimeoutError::Timeout) => self.report.look(&self.aside.lost, clock::now()),
             }
         }
     }
 }
 
 impl Report {
-    fn say(&mut self, lost: &AtomicU64, now: Instant) {
-        if self.said.is_some_and(|said| now.saturating_duration_since(said) < REPORT_EVERY) {
-            return;
+    /// Lines were not written.
+    fn unwritten(&mut self, lines: u64, error: io::Error, now: Instant) {
+        let told = self.told.more(Loss::Unwritten, Some(error.kind()), lines, now);
+        self.error = Some(error);
+        self.say(Loss::Unwritten, told);
+    }
+
+    /// Looks whether lines were dropped, and whether it is time to tell of what was not told.
+    fn look(&self, lost: &AtomicU64, now: Instant) {
+        match lost.swap(0, Ordering::Relaxed) {
+            0 => self.say(Loss::Dropped, self.told.due(&Loss::Dropped, now)),
+            lines => self.say(Loss::Dropped, self.told.more(Loss::Dropped, None, lines, now)),
         }
-        let dropped = lost.swap(0, Ordering::Relaxed);
-        if dropped > 0 {
-            tracing::warn!(lines = dropped, "access log lines dropped: the writer does not keep up");
+        self.say(Loss::Unwritten, self.told.due(&Loss::Unwritten, now));
+    }
+
+    /// Tells of all that was not told.
+    fn end(&self) {
+        for loss in [Loss::Dropped, Loss::Unwritten] {
+            self.say(loss, self.told.rest(&loss));
         }
-        if let Some(error) = self.error.take() {
-            tracing::error!(lines = self.unwritten, %error, "access log lines not written");
-            self.unwritten = 0;
-        }
-        if dropped > 0 || self.unwritten > 0 {
-            self.said = Some(now);
+    }
+
+    fn say(&self, loss: Loss, lines: Option<u64>) {
+        match (loss, lines, &self.error) {
+            (Loss::Dropped, Some(lines), _) => {
+                tracing::warn!(lines, "access log lines dropped: the writer does not keep up");
+            }
+            (Loss::Unwritten, Some(lines), Some(error)) => {
+                tracing::error!(lines, %error, "access log lines not written")
+            }
+            (Loss::Unwritten, Some(_), None) | (_, None, _) => {}
         }
     }
 }
@@ -368,17 +393,25 @@ mod tests {
     }
 
     #[test]
-    fn losses_are_said_at_most_once_a_second() {
-        let lost = AtomicU64::new(3);
-        let mut report = Report::default();
-        let now = clock::now();
-        report.say(&lost, now);
-        assert_eq!(lost.load(Ordering::Relaxed), 0);
-        lost.store(5, Ordering::Relaxed);
-        report.say(&lost, now + REPORT_EVERY / 2);
-        assert_eq!(lost.load(Ordering::Relaxed), 5);
-        report.say(&lost, now + REPORT_EVERY);
-        assert_eq!(lost.load(Ordering::Relaxed), 0);
+    fn losses_are_told_at_once_and_what_follows_a_minute_later() {
+        let (mut report, now) = (Report::default(), clock::now());
+        let after = |seconds| now + Duration::from_secs(seconds);
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        report.unwritten(3, full(), now);
+        assert!(!report.told.is_owed());
+        report.unwritten(4, full(), after(1));
+        report.look(&AtomicU64::new(0), after(59));
+        assert!(report.told.is_owed());
+        report.look(&AtomicU64::new(0), after(60));
+        assert!(!report.told.is_owed());
+        let lost = AtomicU64::new(5);
+        report.look(&lost, after(61));
+        assert_eq!((lost.load(Ordering::Relaxed), report.told.is_owed()), (0, false));
+        lost.store(6, Ordering::Relaxed);
+        report.look(&lost, after(62));
+        assert_eq!((lost.load(Ordering::Relaxed), report.told.is_owed()), (0, true));
+        report.end();
+        assert!(!report.told.is_owed());
     }
 
     #[test]

@@ -54,7 +54,8 @@ pub fn read(method: &Method, uri: &Uri, named: Option<Authority>) -> Result<(Aut
 /// The one spelling of a path and query; costs nothing when they have it already.
 pub fn normalise(target: PathAndQuery) -> Result<PathAndQuery, BadTarget> {
     check_query(target.query().unwrap_or_default().as_bytes())?;
-    if is_plain(target.path().as_bytes()) {
+    // Behind an authority the path may be absent before a query.
+    if is_plain(target.path().as_bytes()) && target.as_str().starts_with('/') {
         return Ok(target);
     }
     let mut text = path(target.path().as_bytes())?;
@@ -340,6 +341,10 @@ mod tests {
         assert_eq!(read("GET", "http://H:80/a/../b?c", Some("h")), taken("H:80", "/b?c"));
         assert_eq!(read("GET", "https://h", None), taken("h", "/"));
         assert_eq!(read("OPTIONS", "*", Some("h")), taken("h", "*"));
+        assert_eq!(read("OPTIONS", "http://h/", Some("h")), taken("h", "/"));
+        for method in ["OPTIONS", "GET"] {
+            assert_eq!(read(method, "http://h?q", Some("h")), taken("h", "/?q"));
+        }
         for (method, uri, named, why) in [
             ("GET", "http://other/", Some("h"), Some(BadTarget::Host)),
             ("GET", "http://h:81/", Some("h"), Some(BadTarget::Host)),

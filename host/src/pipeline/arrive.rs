@@ -139,6 +139,7 @@ pub(super) fn unread(local: &Rc<Local>, client: &Rc<Client>, began: Instant) -> 
         begins_session: false,
         asked: None,
         outcome: None,
+        has_waited: false,
         is_quiet: false,
         is_answered: false,
     })

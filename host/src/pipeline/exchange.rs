@@ -2,13 +2,14 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::LazyLock;
 
 use super::Client;
 use super::accel::Led;
 use super::passage::Which;
 use super::tunnel::Switched;
 use crate::chain::Spent;
-use crate::clock::{self, Instant};
+use crate::clock::{self, Instant, Telling};
 use crate::failure::{Blame, Failure, Kind};
 use crate::generation::{Local, Outcome, RouteKey};
 use crate::log::Record;
@@ -49,9 +50,14 @@ pub(super) struct Exchange {
     pub(super) asked: Option<RouteKey>,
     /// What that cache did for the answer, when it is its answer.
     pub(super) outcome: Option<Outcome>,
+    /// It has waited for what another one asked the origin.
+    pub(super) has_waited: bool,
     /// Set when the answer's head was handed on.
     pub(super) is_answered: bool,
 }
+
+/// What was told of descriptors that are not there: of the whole process, as their number is.
+static SCARCE: LazyLock<Telling<()>> = LazyLock::new(Telling::default);
 
 impl Exchange {
     /// Notes a failure, and tells the operator once.
@@ -59,6 +65,13 @@ impl Exchange {
         self.record.failure = Some(failure.kind);
         let (id, word, detail) = (&*self.facts.request_id, failure.kind.word(), &*failure.detail);
         let (pool, member) = (self.facts.pool.as_deref(), self.facts.member.as_deref());
+        if failure.kind == Kind::OutOfDescriptors {
+            // Every exchange fails by it while it lasts.
+            if let Some(times) = SCARCE.more((), (), 1, clock::now()) {
+                tracing::error!(id, failure = word, detail, times, "exchange failed");
+            }
+            return;
+        }
         match failure.kind.blame() {
             Blame::Client => tracing::debug!(id, failure = word, detail, "exchange failed"),
             Blame::Upstream => tracing::warn!(id, failure = word, detail, pool, member, "exchange failed"),

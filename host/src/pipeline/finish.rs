@@ -82,7 +82,6 @@ fn refuse(exchange: &mut Exchange, answer: Answer) -> Answer {
 fn dress(exchange: &Exchange, head: &mut ResponseHead, upstream: Option<Version>) {
     let site = exchange.site.and_then(|site| exchange.local.generation.site(site));
     let alt_svc = https::alt_svc(exchange);
-    let upstream = upstream.or_else(|| stored_from(exchange));
     let outward = Outward {
         preserve_server: upstream.is_some() && site.is_some_and(|site| site.preserve_server),
         via: upstream.filter(|_| site.is_none_or(|site| site.via)),
@@ -91,12 +90,6 @@ fn dress(exchange: &Exchange, head: &mut ResponseHead, upstream: Option<Version>
         alt_svc: alt_svc.as_ref(),
     };
     forwarding::to_client(&mut head.fields, outward);
-}
-
-/// An upstream's answer stays one while it is stored; which version it came in is not known any more.
-fn stored_from(exchange: &Exchange) -> Option<Version> {
-    use crate::generation::Outcome::{Collapsed, Hit, Revalidated, Stale};
-    matches!(exchange.outcome, Some(Hit | Stale | Revalidated | Collapsed)).then_some(Version::HTTP_11)
 }
 
 /// What the client's version of HTTP wants said of the connection, or not.

@@ -31,7 +31,8 @@ fn route(path: PathMatch) -> Route {
         internal: false,
         accel: None,
         cache: None,
-        cache_bypass: crate::config::CacheBypass::default(),
+        cache_bypass: crate::config::CacheWhen::default(),
+        cache_refresh: crate::config::CacheWhen::default(),
         action: Action::Pool(0),
         place: place(),
     }

@@ -45,14 +45,21 @@ const MOST: usize = 16_384;
 /// Of others: each is compared with what is about to be shelved and began before it.
 const MOST_LISTED: usize = 256;
 
+impl Moment {
+    /// Whether nothing was purged between the two.
+    pub(super) fn is_next_after(self, before: Self) -> bool {
+        self.0 == before.0 + 1
+    }
+}
+
 impl Bans {
     /// Now: what is purged later is later than this.
     pub(super) fn moment(&self) -> Moment {
         Moment(self.state().now)
     }
 
-    /// Remembers a purge; before anything is looked for on a shelf.
-    pub(super) fn add(&self, meant: &Arc<Meant>, purge: Purge) {
+    /// Remembers a purge; before anything is looked for on a shelf. The moment that it was.
+    pub(super) fn add(&self, meant: &Arc<Meant>, purge: Purge) -> Moment {
         let mut state = self.state();
         state.now += 1;
         let now = state.now;
@@ -63,7 +70,7 @@ impl Bans {
                 state.since = state.since.max(oldest.soft.max(oldest.hard));
             }
             state.listed.push_back((meant.clone(), When::default().at(now, purge)));
-            return;
+            return Moment(now);
         }
         if state.exact.len() + meant.targets.len() > MOST {
             state.since = now - 1;
@@ -73,6 +80,7 @@ impl Bans {
             let when = state.exact.entry(self.hasher.hash_one(target)).or_default();
             *when = when.at(now, purge);
         }
+        Moment(now)
     }
 
     /// What became of an object since a moment.

@@ -2,17 +2,17 @@
 //!
 //! `lock` says whose it is and counts runs; `written/` has what is not whole yet; `objects/XX/` has files by the last byte
 //! of their number; `doubt` is there as long as something was forgotten that may be in a file that nobody has read since the
-//! start. Whatever has no such name is left alone. The directory is 0700 and files are 0600, so nobody else
+//! start; `unsynced` says in which start of the machine something was written or forgotten that need not have reached the disk. Whatever has no such name is left alone. The directory is 0700 and files are 0600, so nobody else
 //! can put anything there.
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{Access, access};
+use rustix::fs::{Access, access, syncfs};
 
 /// A directory that is ours as long as this lives.
 #[derive(Debug)]
@@ -29,13 +29,14 @@ const LOCK: &str = "lock";
 const WRITTEN: &str = "written";
 const OBJECTS: &str = "objects";
 const DOUBT: &str = "doubt";
+const UNSYNCED: &str = "unsynced";
 
 /// Says which start of the machine this is.
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 
 impl Directory {
     /// Takes a directory; makes it if there is none. Fails if it is another gateway's, another user's, or open to others.
-    pub(super) fn take(root: &Path, seconds: u32) -> io::Result<Self> {
+    pub(super) fn take(root: &Path, sync: bool, seconds: u32) -> io::Result<Self> {
         prepare(root)?;
         let lock = take_lock(root)?;
         let boot = fs::read_to_string(BOOT).unwrap_or_default();
@@ -45,6 +46,15 @@ impl Directory {
         let boot = if boot.trim().is_empty() { run } else { crc32fast::hash(boot.trim().as_bytes()) };
         let directory = Self { root: root.to_owned(), run, boot, lock: Mutex::new(lock) };
         directory.furnish()?;
+        if directory.unsynced().is_some_and(|last| last != directory.boot) {
+            // The machine went down: what was forgotten last may be there again.
+            directory.doubt()?;
+        }
+        if sync {
+            directory.tighten()?
+        } else {
+            directory.loosen()?
+        }
         Ok(directory)
     }
 
@@ -158,6 +168,42 @@ impl Directory {
         }
     }
 
+    /// From now on not everything is on the disk before it counts; noted for a run after the machine went down.
+    pub(super) fn loosen(&self) -> io::Result<()> {
+        if self.unsynced() == Some(self.boot) {
+            return Ok(());
+        }
+        let mut note =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(self.unsynced_path())?;
+        note.write_all(format!("{}\n", self.boot).as_bytes())?;
+        note.sync_all()?;
+        File::open(&self.root)?.sync_all()
+    }
+
+    /// From now on it is, and so is what was not until now.
+    pub(super) fn tighten(&self) -> io::Result<()> {
+        if self.unsynced().is_none() {
+            return Ok(());
+        }
+        let root = File::open(&self.root)?;
+        syncfs(&root)?;
+        fs::remove_file(self.unsynced_path())?;
+        root.sync_all()
+    }
+
+    /// In which start of the machine something was not synced; in none that anybody knows if that cannot be read.
+    fn unsynced(&self) -> Option<u32> {
+        let note = fs::read_to_string(self.unsynced_path());
+        match note {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            note => Some(note.ok().and_then(|note| note.trim().parse().ok()).unwrap_or(0)),
+        }
+    }
+
+    fn unsynced_path(&self) -> PathBuf {
+        self.root.join(UNSYNCED)
+    }
+
     /// Whether an earlier run noted that.
     pub(super) fn is_doubted(&self) -> bool {
         self.root.join(DOUBT).exists()
@@ -244,7 +290,7 @@ fn take_lock(root: &Path) -> io::Result<File> {
     let lock = File::open(path)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(io::Error::other("another gateway uses it")),
+        Err(TryLockError::WouldBlock) => Err(io::Error::other("another gateway uses it, or another cache of this one")),
         Err(TryLockError::Error(error)) => Err(error),
     }
 }

@@ -16,20 +16,21 @@ use moka::sync::Cache;
 use tokio::sync::oneshot;
 
 use super::bans::{Bans, Moment};
-use super::counters::Count;
+use super::counters::{Count, Happened};
 use super::directory::Directory;
 use super::format;
 use super::index::{Card, Index};
 use super::object::{Label, Object};
 use super::opened::{OPEN_WEIGHT, Open};
 use super::sweep;
+use super::synced::Synced;
 use super::target::{Meant, Purge};
 use super::trouble::{Doing, Troubles};
 use super::walk::After;
 use crate::kernel::Threads;
 
 /// What a shelf on a disk is told.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DiskSizes {
     /// Its directory; made if there is none.
     pub directory: PathBuf,
@@ -51,20 +52,20 @@ pub struct DiskSizes {
 #[derive(Debug)]
 pub(super) struct Disk {
     pub(super) directory: Directory,
-    pub(super) sizes: DiskSizes,
     /// What of the sizes may change while it is used.
     capacity: AtomicU64,
     most: AtomicU64,
+    in_index: AtomicU64,
+    pub(super) synced: Synced,
     pub(super) threads: Arc<Threads>,
     pub(super) bans: Arc<Bans>,
-    pub(super) failures: AtomicU64,
+    pub(super) happened: Happened,
     /// Files that are being written.
     pub(super) spools: AtomicU64,
     /// Bytes in memory that wait to be written.
     pub(super) backlog: AtomicU64,
     index: Mutex<Index>,
     pub(super) open: Cache<u64, Arc<Open>>,
-    evictions: AtomicU64,
     /// Later labels are written one after the other: a slot has one writer.
     pub(super) amending: Mutex<()>,
     /// Held for reading while a file gets its name: who purges waits for those who do not know of it.
@@ -100,7 +101,7 @@ impl Disk {
         threads: Arc<Threads>,
         now: SystemTime,
     ) -> io::Result<Arc<Self>> {
-        let directory = Directory::take(&sizes.directory, seconds(now))?;
+        let directory = Directory::take(&sizes.directory, sizes.sync, seconds(now))?;
         let open = Cache::builder()
             .max_capacity(sizes.open * u64::from(OPEN_WEIGHT))
             .weigher(|_: &u64, open: &Arc<Open>| open.weight())
@@ -111,13 +112,13 @@ impl Disk {
             directory,
             capacity: AtomicU64::new(sizes.capacity),
             most: AtomicU64::new(sizes.most),
-            sizes,
+            in_index: AtomicU64::new(sizes.index),
+            synced: Synced::of(sizes.sync),
             bans,
             open,
-            failures: AtomicU64::new(0),
+            happened: Happened::default(),
             spools: AtomicU64::new(0),
             backlog: AtomicU64::new(0),
-            evictions: AtomicU64::new(0),
             amending: Mutex::new(()),
             publishing: RwLock::new(()),
             troubles: Troubles::default(),
@@ -134,11 +135,15 @@ impl Disk {
     }
 
     /// Other sizes from now on. What has to leave for them leaves on a thread that may wait.
-    pub(super) fn resize(self: &Arc<Self>, capacity: u64, most: u64) {
-        self.capacity.store(capacity, Ordering::Relaxed);
-        self.most.store(most, Ordering::Relaxed);
+    pub(super) fn resize(self: &Arc<Self>, sizes: &DiskSizes) {
+        self.capacity.store(sizes.capacity, Ordering::Relaxed);
+        self.most.store(sizes.most, Ordering::Relaxed);
+        self.in_index.store(sizes.index, Ordering::Relaxed);
+        self.synced.want(sizes.sync);
         let disk = self.clone();
         self.threads.give(move || {
+            let settled = disk.synced.settle(&disk.directory);
+            let _ = settled.inspect_err(|error| disk.troubled(Doing::Write, error));
             disk.reserve(0);
         });
     }
@@ -175,6 +180,15 @@ impl Disk {
         }
     }
 
+    /// One object goes, or is stale from now on.
+    pub(super) fn set_aside(self: &Arc<Self>, object: &Object, purge: Purge) {
+        let number = object.number();
+        if self.index().set_aside(number, purge) {
+            let disk = self.clone();
+            self.threads.give(move || disk.purge_files(&[number], purge));
+        }
+    }
+
     /// Forgets what is meant, as far as the index goes: of one target, a piece of what comes after what was seen. Whose files
     /// are to follow, and where to go on, unless that was the last piece.
     pub(super) fn purge_some(
@@ -186,11 +200,9 @@ impl Disk {
     ) -> (Vec<u64>, Option<After>) {
         let mut index = self.index();
         let (numbers, next) = index.select(meant, at, after.as_ref());
+        self.happened.purged.add(numbers.len() as u64);
         for number in &numbers {
-            match purge {
-                Purge::Soft => index.stale(*number),
-                Purge::Hard => drop(index.remove(*number)),
-            }
+            index.set_aside(*number, purge);
         }
         (numbers, next)
     }
@@ -203,7 +215,7 @@ impl Disk {
                 Purge::Hard => self.discard(*number),
             }
         }
-        if self.sizes.sync && purge == Purge::Hard {
+        if self.synced.get() && purge == Purge::Hard {
             let synced = self.directory.sync(numbers.iter().copied());
             let _ = synced.inspect_err(|error| self.troubled(Doing::Remove, error));
         }
@@ -225,12 +237,7 @@ impl Disk {
 
     pub(super) fn count(&self) -> Count {
         let index = self.index();
-        Count {
-            objects: index.count() as u64,
-            bytes: index.bytes + index.reserved,
-            evictions: self.evictions.load(Ordering::Relaxed),
-            failures: self.failures.load(Ordering::Relaxed),
-        }
+        self.happened.count(index.count() as u64, index.bytes + index.reserved)
     }
 
     /// Whether all that earlier runs left was read.
@@ -254,14 +261,14 @@ impl Disk {
         loop {
             let mut index = self.index();
             if index.bytes + index.reserved + bytes <= self.capacity.load(Ordering::Relaxed)
-                && index.memory <= self.sizes.index
+                && index.memory <= self.in_index.load(Ordering::Relaxed)
             {
                 index.reserved += bytes;
                 return true;
             }
             let Some(card) = index.victim(self.seconds.load(Ordering::Relaxed)) else { return false };
             drop(index);
-            self.evictions.fetch_add(1, Ordering::Relaxed);
+            self.happened.evictions.add(1);
             self.discard(card.sequence);
         }
     }
@@ -288,6 +295,8 @@ impl Disk {
         };
         left.iter().for_each(|card| self.discard(card.sequence));
         let is_here = left.iter().all(|card| card.sequence != file.sequence);
+        // What an earlier run left was there before.
+        self.happened.stores.add(u64::from(is_here && file.used.is_none()));
         if is_here && purge == Some(Purge::Soft) && !was_stale {
             self.amend_stale(file.sequence);
         }
@@ -318,7 +327,7 @@ impl Disk {
         while left > 0 {
             let Some(card) = self.index().victim(self.seconds.load(Ordering::Relaxed)) else { return };
             left = left.saturating_sub(card.size);
-            self.evictions.fetch_add(1, Ordering::Relaxed);
+            self.happened.evictions.add(1);
             self.discard(card.sequence);
         }
     }
@@ -342,7 +351,7 @@ impl Disk {
             let changed = file.metadata()?.modified()?;
             let is_written = format::amend(&file, sequence, label, is_stale)?;
             file.set_modified(changed)?;
-            if self.sizes.sync {
+            if self.synced.get() {
                 file.sync_data()?;
             }
             Ok(is_written)
@@ -354,7 +363,7 @@ impl Disk {
         if !matches!(amended, Ok(true)) {
             // What was forgotten meanwhile has no label to be written.
             if let Some(error) = amended.err().filter(|error| error.kind() != io::ErrorKind::NotFound) {
-                self.failures.fetch_add(1, Ordering::Relaxed);
+                self.happened.failures.add(1);
                 self.troubled(Doing::Amend, &error);
             }
             self.index().remove(sequence);

@@ -4,9 +4,9 @@
 //! somebody waits, somebody fetches: when a leader is gone without a word, the one who waits longest is the next, and beside
 //! one that takes too long another one begins. What the first of them brings is for all.
 
-use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use moka::sync::Cache;
 use tokio::sync::oneshot;
 
 use super::bans::{Bans, Moment};
+use super::flight::{Flight, Seat, Shard};
 use super::follow::{Follow, Source};
 use crate::clock;
 use crate::failure::Failure;
@@ -58,6 +59,8 @@ pub struct Leader {
     key: Bytes,
     number: u64,
     begun: Moment,
+    /// What it turns out is remembered for others.
+    is_heard: bool,
     is_over: bool,
 }
 
@@ -72,30 +75,13 @@ pub struct Waiter {
 struct Shared {
     shards: Box<[Mutex<Shard>]>,
     hasher: RandomState,
-    /// Until when a key is nobody's flight.
+    /// Since when a key is nobody's flight.
     /// By a keyed hash: keys are as long as clients like, and where two meet, one is not waited for.
     alone: Cache<u64, Instant>,
-    remember: Duration,
+    /// Milliseconds for how long that is.
+    remember: AtomicU64,
     most: usize,
     bans: Arc<Bans>,
-}
-
-#[derive(Default)]
-struct Shard {
-    flights: HashMap<Bytes, Flight>,
-    numbers: u64,
-}
-
-struct Flight {
-    /// Who fetches: one, unless that one takes long, or what it brought said nothing of others.
-    leaders: Vec<u64>,
-    /// When the last of them began.
-    latest: Instant,
-    waiting: BTreeMap<u64, oneshot::Sender<Landing>>,
-    /// What can be read, and who writes it.
-    written: Option<(u64, Source)>,
-    /// How many failed, one after the other, in a way that may have been their own.
-    failures: u32,
 }
 
 /// The number of no flight.
@@ -113,13 +99,28 @@ impl Flights {
     pub(super) fn of(most: usize, remember: Duration, remembered: u64, bans: Arc<Bans>) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
         let alone = Cache::builder().max_capacity(remembered).eviction_policy(EvictionPolicy::lru()).build();
-        Self(Arc::new(Shared { shards, hasher: RandomState::new(), alone, remember, most, bans }))
+        let flights = Self(Arc::new(Shared {
+            shards,
+            hasher: RandomState::new(),
+            alone,
+            remember: AtomicU64::new(0),
+            most,
+            bans,
+        }));
+        flights.remember_for(remember);
+        flights
+    }
+
+    /// For how long it is remembered that nothing can be stored, from now on and of what is remembered already.
+    pub(super) fn remember_for(&self, remember: Duration) {
+        let milliseconds = u64::try_from(remember.as_millis()).unwrap_or(u64::MAX);
+        self.0.remember.store(milliseconds, Ordering::Relaxed);
     }
 
     /// Boards the flight of a key.
     #[must_use]
     pub fn board(&self, key: &Bytes, now: Instant) -> Boarding {
-        if self.0.alone.get(&self.0.hash(key)).is_some_and(|until| now < until) {
+        if self.0.is_alone(key, now) {
             return Boarding::Alone;
         }
         let mut shard = self.0.shard(key);
@@ -142,10 +143,25 @@ impl Flights {
             }
             None if flight.waiting.len() >= self.0.most => return Boarding::Alone,
             None => {
-                flight.waiting.insert(number, sender);
+                flight.waiting.insert(number, Seat { since: now, sender });
             }
         }
         Boarding::Waiter(Waiter { flights: self.0.clone(), key: key.clone(), seat: number, landing })
+    }
+
+    /// The same for who has no use for what is being written any more: it is nobody's flight from now on, and the first who
+    /// comes fetches for all again.
+    #[must_use]
+    pub fn board_after(&self, old: &Follow, key: &Bytes, now: Instant) -> Boarding {
+        let mut shard = self.0.shard(key);
+        if let Some(flight) = shard.flights.get_mut(key)
+            && let Some(&(writer, _)) = flight.written.as_ref().filter(|(_, written)| written.is_of(old))
+        {
+            flight.leave(writer);
+            shard.tidy(key);
+        }
+        drop(shard);
+        self.board(key, now)
     }
 
     /// A flight of one's own, for whoever confirms what is stale while others use it. `None` if somebody does already.
@@ -165,12 +181,15 @@ impl Flights {
     /// fetches.
     #[must_use]
     pub fn alone(&self, key: &Bytes) -> Leader {
-        self.0.leader(key, NOBODYS)
+        let mut leader = self.0.leader(key, NOBODYS);
+        leader.is_heard = false;
+        leader
     }
 
-    /// Nothing of this key could be stored: from now on, for a while, nobody waits for anybody.
-    pub fn remember(&self, key: &Bytes, now: Instant) {
-        self.0.alone.insert(self.0.hash(key), now + self.0.remember);
+    /// For who fetches what others could use, where nobody waits; `None` where it is known that nothing of it can be stored.
+    #[must_use]
+    pub fn aside(&self, key: &Bytes, now: Instant) -> Option<Leader> {
+        (!self.0.is_alone(key, now)).then(|| self.0.leader(key, NOBODYS))
     }
 
     /// How many there are.
@@ -189,16 +208,21 @@ impl Leader {
 
     /// What was fetched is for nobody else, and so will be what is fetched next: all go their own ways at once.
     pub fn uncacheable(mut self, now: Instant) {
-        if self.number == NOBODYS {
+        if !self.is_heard {
             return self.alone();
         }
-        self.flights.alone.insert(self.flights.hash(&self.key), now + self.flights.remember);
+        self.flights.alone.insert(self.flights.hash(&self.key), now);
         self.land(|| Landing::Uncacheable);
     }
 
     /// When it began to fetch: what is purged later means what it fetches.
     pub(super) fn begun(&self) -> Moment {
         self.begun
+    }
+
+    /// What it fetches was not meant by what was purged until then.
+    pub(super) fn outlives(&mut self, moment: Moment) {
+        self.begun = moment;
     }
 
     /// The same for this once: what is fetched next may well be stored.
@@ -227,6 +251,21 @@ impl Leader {
         self.succeed(1, Some(now));
     }
 
+    /// It does not come in time. Who has waited since then has waited as long, and is told; the others have patience left, and
+    /// one of them fetches next, for all.
+    pub fn overdue(mut self, failure: &Failure, since: Instant, now: Instant) {
+        let told: Vec<Seat> = {
+            let mut shard = self.flights.shard(&self.key);
+            let Some(flight) = shard.own(&self.key, self.number) else { return };
+            flight.waiting.extract_if(.., |_, seat| seat.since <= since).map(|(_, seat)| seat).collect()
+        };
+        self.is_over = true;
+        self.succeed(1, Some(now));
+        for seat in told {
+            let _ = seat.sender.send(Landing::Failed(failure.clone()));
+        }
+    }
+
     /// What is there stands in for what could not be had.
     pub fn stand_in(mut self) {
         self.land(|| Landing::StandIn);
@@ -247,9 +286,9 @@ impl Leader {
             flight.written = Some((self.number, source.clone()));
             std::mem::take(&mut flight.waiting)
         };
-        for sender in waiting.into_values() {
+        for seat in waiting.into_values() {
             // Who does not wait any more needs nothing.
-            let _ = sender.send(source.follow().map_or(Landing::Uncacheable, Landing::Follow));
+            let _ = seat.sender.send(source.follow().map_or(Landing::Uncacheable, Landing::Follow));
         }
     }
 
@@ -263,8 +302,8 @@ impl Leader {
             shard.tidy(&self.key);
             waiting
         };
-        for sender in waiting.into_values() {
-            let _ = sender.send(landing());
+        for seat in waiting.into_values() {
+            let _ = seat.sender.send(landing());
         }
     }
 
@@ -279,13 +318,13 @@ impl Leader {
                 return;
             }
             while heirs.len() < most
-                && let Some((_, sender)) = flight.waiting.pop_first()
+                && let Some((_, seat)) = flight.waiting.pop_first()
             {
-                if !sender.is_closed() {
+                if !seat.sender.is_closed() {
                     shard.numbers += 1;
                     flight.leaders.push(shard.numbers);
                     flight.latest = now.unwrap_or(flight.latest);
-                    heirs.push((shard.numbers, sender));
+                    heirs.push((shard.numbers, seat.sender));
                 }
             }
             shard.tidy(&self.key);
@@ -353,7 +392,13 @@ impl Drop for Waiter {
 
 impl Shared {
     fn leader(self: &Arc<Self>, key: &Bytes, number: u64) -> Leader {
-        Leader { flights: self.clone(), key: key.clone(), number, begun: self.bans.moment(), is_over: false }
+        let begun = self.bans.moment();
+        Leader { flights: self.clone(), key: key.clone(), number, begun, is_heard: true, is_over: false }
+    }
+
+    fn is_alone(&self, key: &Bytes, now: Instant) -> bool {
+        let remember = Duration::from_millis(self.remember.load(Ordering::Relaxed));
+        self.alone.get(&self.hash(key)).is_some_and(|since| now.saturating_duration_since(since) < remember)
     }
 
     fn hash(&self, key: &Bytes) -> u64 {
@@ -364,33 +409,6 @@ impl Shared {
         let shards = self.shards.len() as u64;
         let at = usize::try_from(self.hash(key) % shards).unwrap_or(0);
         lock(self.shards.get(at).expect("the remainder is smaller than the number of shards"))
-    }
-}
-
-impl Shard {
-    fn own(&mut self, key: &Bytes, number: u64) -> Option<&mut Flight> {
-        self.flights.get_mut(key).filter(|flight| flight.leaders.contains(&number))
-    }
-
-    /// Without a leader there is no flight.
-    fn tidy(&mut self, key: &Bytes) {
-        if self.flights.get(key).is_some_and(|flight| flight.leaders.is_empty()) {
-            self.flights.remove(key);
-        }
-    }
-}
-
-impl Flight {
-    fn led(number: u64, now: Instant) -> Self {
-        Self { leaders: vec![number], latest: now, waiting: BTreeMap::new(), written: None, failures: 0 }
-    }
-
-    /// A leader leaves, with what it wrote; whether it was one.
-    fn leave(&mut self, number: u64) -> bool {
-        let before = self.leaders.len();
-        self.leaders.retain(|leader| *leader != number);
-        self.written.take_if(|(writer, _)| *writer == number);
-        self.leaders.len() < before
     }
 }
 

@@ -47,6 +47,11 @@ impl Source {
         let number = self.0.join()?;
         Some(Follow::of(self.0.clone(), number))
     }
+
+    /// Whether this one reads it.
+    pub(super) fn is_of(&self, follow: &Follow) -> bool {
+        Arc::ptr_eq(&self.0, &follow.growing)
+    }
 }
 
 impl Follow {

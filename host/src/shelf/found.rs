@@ -83,7 +83,7 @@ impl Disk {
 
     /// Puts what was asked for more than once into memory too. It was found after that moment.
     fn raise(self: &Arc<Self>, open: &Arc<Open>, memory: &Arc<Memory>, begun: Moment) {
-        let is_worth_it = open.length <= memory.most() && self.threads.waiting() < BUSY;
+        let is_worth_it = memory.takes(open.length) && self.threads.waiting() < BUSY;
         if !is_worth_it || open.is_rising.swap(true, Ordering::Relaxed) {
             return;
         }

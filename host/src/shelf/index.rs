@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use super::object::Label;
 use super::tags::Tags;
-use super::target::{Known, Meant, Target};
+use super::target::{Known, Meant, Purge, Target};
 use super::walk::{After, Budget};
 
 /// The index.
@@ -53,6 +53,8 @@ pub(super) struct Card {
     more: u64,
     /// When it was last asked for, see `Index::moment`.
     used: u64,
+    /// `Object::last_use`.
+    chosen: u64,
     /// When it is of no use any more, likewise.
     expires: u32,
     /// Whether it was purged softly.
@@ -75,7 +77,8 @@ impl Card {
         let (key, variant, kind, stored) =
             (label.key.clone(), label.variant.clone(), Arc::default(), millis(label.stored));
         let tags = Box::default();
-        Self { sequence, key, variant, tags, kind, stored, size, more: 0, used: used.into(), expires, is_stale: false }
+        let (chosen, used) = (sequence, used.into());
+        Self { sequence, key, variant, tags, kind, stored, size, more: 0, used, chosen, expires, is_stale: false }
     }
 
     fn cost(&self) -> u64 {
@@ -112,7 +115,7 @@ impl Index {
         let mut left: Vec<Card> = same.and_then(|slot| self.take(slot)).into_iter().collect();
         let slots = self.slots_of(&card.key);
         if slots.len() >= MOST_VARIANTS {
-            let oldest = slots.into_iter().min_by_key(|slot| self.card(*slot).map(|card| card.sequence));
+            let oldest = slots.into_iter().min_by_key(|slot| self.card(*slot).map(|card| card.chosen));
             left.extend(oldest.and_then(|slot| self.take(slot)));
         }
         (card.tags, card.kind) = (self.tags.numbers(label), self.kind(&label.kind));
@@ -178,12 +181,23 @@ impl Index {
         }
     }
 
-    /// It is stale from now on.
-    pub(super) fn stale(&mut self, sequence: u64) {
+    /// It was what was wanted among those of its key.
+    pub(super) fn choose(&mut self, sequence: u64, last_use: u64) {
         let slot = self.numbers.get(&sequence).and_then(|slot| usize::try_from(*slot).ok());
         if let Some(Some(card)) = slot.and_then(|slot| self.slots.get_mut(slot)) {
-            card.is_stale = true;
+            card.chosen = card.chosen.max(last_use);
         }
+    }
+
+    /// It leaves, or is stale from now on. Whether it was here.
+    pub(super) fn set_aside(&mut self, sequence: u64, purge: Purge) -> bool {
+        if purge == Purge::Hard {
+            return self.remove(sequence).is_some();
+        }
+        let slot = self.numbers.get(&sequence).and_then(|slot| usize::try_from(*slot).ok());
+        let Some(Some(card)) = slot.and_then(|slot| self.slots.get_mut(slot)) else { return false };
+        card.is_stale = true;
+        true
     }
 
     /// Takes an object out.

@@ -4,29 +4,26 @@
 //! judgement. Beside it stands an ordered index of keys and tags, which is touched when something comes or goes, never by
 //! hits. Invariant: an entry that can be found can be purged.
 
-use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use moka::notification::RemovalCause;
-use moka::ops::compute::Op;
-use moka::sync::Cache;
 
 use super::bans::{Bans, Moment};
 use super::counters::Count;
+use super::known::{Known, weigh};
 use super::object::{Content, Label, Object};
-use super::tags::Tags;
+use super::tables::Tables;
 use super::target::{Meant, Purge, Target};
-use super::walk::Budget;
+use crate::kernel::Threads;
 
 /// The shelf in memory.
 #[derive(Debug)]
 pub(super) struct Memory {
-    entries: Cache<Bytes, Entry>,
+    tables: Tables,
     known: Arc<Known>,
-    capacity: u64,
+    /// Zero means that nothing is kept.
+    capacity: AtomicU64,
     most: AtomicU64,
     /// Bytes of objects that are still being written.
     growing: AtomicU64,
@@ -40,35 +37,7 @@ struct Block {
     held: Arc<AtomicU64>,
 }
 
-/// The objects of a key, the one that came last in front.
-#[derive(Debug, Clone)]
-struct Entry {
-    objects: Arc<[Object]>,
-    version: u64,
-    weight: u32,
-}
-
-/// What is there, by name.
-#[derive(Debug, Default)]
-struct Known {
-    keys: Mutex<Keys>,
-    versions: AtomicU64,
-    evictions: AtomicU64,
-}
-
-#[derive(Debug, Default)]
-struct Keys {
-    keys: BTreeMap<Bytes, Card>,
-    tags: Tags<Bytes>,
-}
-
-#[derive(Debug)]
-struct Card {
-    version: u64,
-    tags: Box<[u64]>,
-}
-
-/// Objects of one key: more are other values of a field that nobody should vary by.
+/// Objects of one key: more are other values of a field that nobody should vary by. The one used longest ago leaves.
 const MOST_VARIANTS: usize = 64;
 
 /// Contents that left the table are let go by it a while later: this much of them, and as much again as the shelf has, is
@@ -82,33 +51,66 @@ impl Memory {
     /// A shelf of so many bytes, for objects of so many bytes each at most.
     pub(super) fn of(capacity: u64, most: u64) -> Self {
         let known = Arc::new(Known::default());
-        let listener = known.clone();
-        let entries = Cache::builder()
-            .max_capacity(capacity)
-            .weigher(|_: &Bytes, entry: &Entry| entry.weight)
-            .eviction_listener(move |key, entry, cause| listener.left(&key, &entry, cause))
-            .build();
         let memory = Self {
-            entries,
+            tables: Tables::of(capacity, known.clone()),
             known,
-            capacity,
+            capacity: AtomicU64::new(0),
             most: AtomicU64::new(0),
             growing: AtomicU64::new(0),
             held: Arc::default(),
         };
-        memory.resize(most);
+        memory.settle(capacity, most);
         memory
     }
 
-    /// Another longest content from now on.
-    pub(super) fn resize(&self, most: u64) {
+    /// Another capacity and another longest content from now on. What is there stays as far as it fits, and is carried over by
+    /// these threads; what both tables have meanwhile is no more than the larger one may.
+    pub(super) fn resize(self: &Arc<Self>, capacity: u64, most: u64, threads: &Arc<Threads>) {
+        self.settle(capacity, most);
+        if self.tables.begin(capacity) {
+            self.clone().carry_over(None, threads.clone());
+        }
+    }
+
+    fn settle(&self, capacity: u64, most: u64) {
+        self.capacity.store(capacity, Ordering::Relaxed);
         // One entry has to fit into the table's way of weighing.
-        self.most.store(most.min(self.capacity).min(u64::from(u32::MAX / 2)), Ordering::Relaxed);
+        self.most.store(most.min(capacity).min(u64::from(u32::MAX / 2)), Ordering::Relaxed);
+    }
+
+    /// Piece by piece, each behind what waits there already.
+    fn carry_over(self: Arc<Self>, after: Option<Bytes>, threads: Arc<Threads>) {
+        let again = threads.clone();
+        threads.give(move || {
+            let (keys, next) = self.known.keys().select(&Meant::from(Target::All), 0, after);
+            keys.iter().for_each(|key| self.tables.compute(key, |_| None));
+            self.tables.tidy();
+            if next.is_some() || self.tables.end(self.capacity()) {
+                self.carry_over(next, again);
+            }
+        });
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_settled(&self) -> bool {
+        self.tables.are_settled()
+    }
+
+    fn capacity(&self) -> u64 {
+        self.capacity.load(Ordering::Relaxed)
     }
 
     /// The objects of a key, the one that came last in front.
     pub(super) fn get(&self, key: &[u8]) -> Option<Arc<[Object]>> {
-        self.entries.get(key).map(|entry| entry.objects)
+        if self.capacity() == 0 {
+            return None;
+        }
+        self.tables.get(key).map(|entry| entry.objects)
+    }
+
+    /// Whether a content of this length may be kept.
+    pub(super) fn takes(&self, length: u64) -> bool {
+        self.capacity() > 0 && length <= self.most()
     }
 
     /// The longest content.
@@ -119,13 +121,14 @@ impl Memory {
     /// Room for more of an object that is being written; a quarter of the shelf is for all of these. There is none
     /// while slow clients keep too much that left the shelf: what is in memory is bounded, however slowly anybody reads.
     pub(super) fn grow(&self, bytes: u64) -> bool {
-        let most = (self.capacity / 4).max(self.most());
+        let capacity = self.capacity();
+        let most = (capacity / 4).max(self.most());
         let grown = self.growing.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        let has_room = || self.held.load(Ordering::Relaxed) <= self.capacity.saturating_mul(2).saturating_add(SLACK);
+        let has_room = || self.held.load(Ordering::Relaxed) <= capacity.saturating_mul(2).saturating_add(SLACK);
         let fits = grown <= most
             && (has_room() || {
                 // What is to leave may be here still.
-                self.entries.run_pending_tasks();
+                self.tables.tidy();
                 has_room()
             });
         if !fits {
@@ -153,38 +156,46 @@ impl Memory {
     /// Puts an object in the place of the one with the same label. It was begun at that moment; what was purged since does
     /// not come.
     pub(super) fn put(&self, object: &Object, begun: Moment, bans: &Bans) {
-        if object.weight() > self.most().saturating_mul(2).min(self.capacity) {
+        let (most, capacity) = (self.most(), self.capacity());
+        let fits = object.weight() <= most.saturating_mul(2).min(capacity);
+        if !fits || !self.tables.have_room(object.weight()) {
             return self.supersede(object.label(), object.number());
         }
         let mut weight = 0;
-        self.compute(&object.label().key, |held| {
+        self.tables.compute(&object.label().key, |held| {
             let is_late = |held: &Object| held.label().is_same(object.label()) && held.number() > object.number();
             if held.iter().any(is_late) {
                 return None;
             }
             // What is purged from now on waits for this lock, and finds it.
             let purge = bans.since(begun, object.label());
+            self.known.happened.stores.add(u64::from(purge != Some(Purge::Hard)));
             let object = object.clone().stale(object.is_stale() || purge == Some(Purge::Soft));
             let others = held.iter().filter(|held| !held.label().is_same(object.label()));
-            let all = Some(&object).filter(|_| purge != Some(Purge::Hard)).into_iter();
-            let all = all.chain(others).take(MOST_VARIANTS);
+            let mut others: Vec<_> = others.collect();
+            while others.len() >= MOST_VARIANTS
+                && let Some((at, _)) = others.iter().enumerate().min_by_key(|(_, held)| held.last_use())
+            {
+                others.remove(at);
+            }
+            let all = Some(&object).filter(|_| purge != Some(Purge::Hard)).into_iter().chain(others);
             let fits = all.scan(0, |sum, object| {
                 *sum += object.weight();
-                (*sum <= u64::from(u32::MAX).min(self.capacity)).then(|| object.clone())
+                (*sum <= u64::from(u32::MAX).min(capacity)).then(|| object.clone())
             });
             let objects: Vec<_> = fits.collect();
             weight = weigh(&objects);
             Some(objects)
         });
         if weight >= HEAVY {
-            self.entries.run_pending_tasks();
+            self.tables.tidy();
         }
     }
 
     /// Gives an object another label of the same key and variant; its content stays. It is not stale any more, unless it became so
     /// after it was found.
     pub(super) fn relabel(&self, found: &Object, label: &Arc<Label>) {
-        self.compute(&label.key, |held| {
+        self.tables.compute(&label.key, |held| {
             let at = held.iter().position(|held| held.number() == found.number() && held.label().is_same(label))?;
             let mut objects = held.to_vec();
             let object = objects.remove(at);
@@ -210,14 +221,14 @@ impl Memory {
     ) -> (u64, Option<Bytes>) {
         let (keys, next) = self.known.keys().select(meant, at, after);
         let is_own = |object: &Object| object.number() < before && meant.target_of(&**object.label()) == Some(at);
-        (keys.iter().map(|key| self.forget(key, purge, is_own)).sum(), next)
+        let count = keys.iter().map(|key| self.forget(key, purge, is_own)).sum();
+        self.known.happened.purged.add(count);
+        (count, next)
     }
 
     pub(super) fn count(&self) -> Count {
-        self.entries.run_pending_tasks();
-        let objects = self.entries.entry_count();
-        let evictions = self.known.evictions.load(Ordering::Relaxed);
-        Count { objects, bytes: self.entries.weighted_size(), evictions, failures: 0 }
+        let (objects, bytes) = self.tables.count();
+        self.known.happened.count(objects, bytes)
     }
 
     /// An object with this label exists that is not here: earlier ones are of no use any more.
@@ -225,9 +236,14 @@ impl Memory {
         self.forget(&label.key, Purge::Hard, |held| held.number() < number && held.label().is_same(label));
     }
 
+    /// One object goes, or is stale from now on.
+    pub(super) fn set_aside(&self, object: &Object, purge: Purge) {
+        self.forget(&object.label().key, purge, |held| held.number() == object.number());
+    }
+
     fn forget(&self, key: &Bytes, purge: Purge, is_meant: impl Fn(&Object) -> bool) -> u64 {
         let mut count = 0;
-        self.compute(key, |held| {
+        self.tables.compute(key, |held| {
             let meant = held.iter().filter(|object| is_meant(object)).count();
             count = meant as u64;
             (meant > 0).then(|| match purge {
@@ -239,23 +255,6 @@ impl Memory {
             })
         });
         count
-    }
-
-    /// Changes the objects of a key, one change after the other and none beside a look into the index; `None` changes nothing.
-    fn compute(&self, key: &Bytes, change: impl FnOnce(&[Object]) -> Option<Vec<Object>>) {
-        self.entries.entry(key.clone()).and_compute_with(|held| {
-            let held = held.map(moka::Entry::into_value);
-            let mut keys = self.known.keys();
-            match change(held.as_ref().map_or(&[], |held| &held.objects)) {
-                None => Op::Nop,
-                // Its leaving takes it out of the index.
-                Some(objects) if objects.is_empty() => Op::Remove,
-                Some(objects) => {
-                    let version = self.known.arrives(&mut keys, key, &objects);
-                    Op::Put(Entry { weight: weigh(&objects), objects: objects.into(), version })
-                }
-            }
-        });
     }
 }
 
@@ -269,66 +268,4 @@ impl Drop for Block {
     fn drop(&mut self) {
         self.held.fetch_sub(self.bytes.len() as u64, Ordering::Relaxed);
     }
-}
-
-impl Known {
-    /// Before it stands in the table: whoever leaves earlier has another version.
-    fn arrives(&self, keys: &mut Keys, key: &Bytes, objects: &[Object]) -> u64 {
-        let version = self.versions.fetch_add(1, Ordering::Relaxed);
-        let tags: Vec<u64> = objects.iter().flat_map(|object| keys.tags.numbers(object.label())).collect();
-        keys.remove(key);
-        keys.tags.add(&tags, key);
-        keys.keys.insert(key.clone(), Card { version, tags: tags.into() });
-        version
-    }
-
-    fn left(&self, key: &Bytes, entry: &Entry, cause: RemovalCause) {
-        if cause.was_evicted() {
-            self.evictions.fetch_add(entry.objects.len() as u64, Ordering::Relaxed);
-        }
-        let mut keys = self.keys();
-        if keys.keys.get(key).is_some_and(|card| card.version == entry.version) {
-            keys.remove(key);
-        }
-    }
-
-    fn keys(&self) -> MutexGuard<'_, Keys> {
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Keys {
-    fn remove(&mut self, key: &Bytes) {
-        if let Some(card) = self.keys.remove(key) {
-            self.tags.remove(&card.tags, key);
-        }
-    }
-
-    /// Keys whose objects may be meant.
-    fn select(&self, meant: &Meant, at: usize, after: Option<Bytes>) -> (Vec<Bytes>, Option<Bytes>) {
-        let (mut selected, mut budget) = (Vec::new(), Budget::of_a_piece());
-        let Some(target) = meant.targets.get(at) else { return (selected, None) };
-        for key in self.within(target, after.as_ref()) {
-            if meant.only.lets_key(key) {
-                selected.push(key.clone());
-            }
-            if !budget.spend(key) {
-                return (selected, Some(key.clone()));
-            }
-        }
-        (selected, None)
-    }
-
-    fn within<'a>(&'a self, target: &'a Target, after: Option<&'a Bytes>) -> Box<dyn Iterator<Item = &'a Bytes> + 'a> {
-        if let Target::Tag(tag) = target {
-            return Box::new(self.tags.members(tag, after));
-        }
-        let from = after.map_or(Bound::Included(target.first()), |after| Bound::Excluded(&**after));
-        let keys = self.keys.range::<[u8], _>((from, Bound::Unbounded)).map(|(key, _)| key);
-        Box::new(keys.take_while(|key| target.spans(key)))
-    }
-}
-
-fn weigh(objects: &[Object]) -> u32 {
-    u32::try_from(objects.iter().map(Object::weight).sum::<u64>()).unwrap_or(u32::MAX)
 }

@@ -8,6 +8,7 @@ mod bans;
 mod counters;
 mod directory;
 mod disk;
+mod flight;
 mod flights;
 mod follow;
 mod format;
@@ -15,11 +16,14 @@ mod found;
 mod growing;
 mod growth;
 mod index;
+mod known;
 mod memory;
 mod object;
 mod opened;
 mod seal;
 mod sweep;
+mod synced;
+mod tables;
 mod tags;
 mod target;
 mod trouble;
@@ -49,9 +53,9 @@ use self::{bans::Bans, disk::Disk, memory::Memory, walk::Walk, writing::Takes};
 use crate::kernel::Threads;
 
 /// What a shelf is told.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sizes {
-    /// Objects in memory, if there are to be any.
+    /// Objects in memory, if there are ever to be any.
     pub memory: Option<MemorySizes>,
     /// Objects on a disk, if there are to be any.
     pub disk: Option<DiskSizes>,
@@ -60,16 +64,16 @@ pub struct Sizes {
 }
 
 /// Of the shelf in memory.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemorySizes {
-    /// Bytes of all objects with their labels at most; what is being written may take a quarter of it in addition.
+    /// Bytes of all objects with their labels at most, zero for none; what is being written may take a quarter of it in addition.
     pub capacity: u64,
     /// The longest content.
     pub most: u64,
 }
 
 /// Of flights.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FlightSizes {
     /// How many may wait for one.
     pub waiters: usize,
@@ -161,6 +165,14 @@ impl Shelf {
         objects
     }
 
+    /// Notes that of several objects of a key this one was of use: it leaves after those that are not.
+    pub fn used(&self, object: &Object) {
+        let number = self.numbers.load(Ordering::Relaxed);
+        if object.label().is_first_use(number) {
+            self.disk.iter().for_each(|disk| disk.index().choose(object.number(), number));
+        }
+    }
+
     /// Begins to write an object that is to become so long, if that is known. Whoever waits for the leader's flight follows
     /// it from now on. Gives the leader back if no shelf takes the object; what had the same label is gone then.
     pub fn write(
@@ -170,7 +182,7 @@ impl Shelf {
         leader: Option<Leader>,
     ) -> Result<Writing, Option<Leader>> {
         let length = expected.unwrap_or(0);
-        let memory = self.memory.as_ref().is_some_and(|memory| length <= memory.most());
+        let memory = self.memory.as_ref().is_some_and(|memory| memory.takes(length));
         let disk = self.disk.as_ref().is_some_and(|disk| disk.takes(&label, length));
         if !label.is_storable() || !memory && !disk {
             let number = self.number();
@@ -201,6 +213,30 @@ impl Shelf {
     pub fn forget(&self, meant: Meant, purge: Purge) -> Purged {
         let meant = Arc::new(meant);
         self.bans.add(&meant, purge);
+        self.walk(meant, purge)
+    }
+
+    /// The same, but what this one fetches under that label stays: it is what came of what there is to forget. Not if
+    /// somebody else has forgotten it since it began.
+    pub fn forget_for(&self, meant: Meant, purge: Purge, (leader, label): (&mut Leader, &Label)) -> Purged {
+        let before = self.bans.moment();
+        let is_whole = self.bans.since(leader.begun(), label).is_none();
+        let meant = Arc::new(meant);
+        let own = self.bans.add(&meant, purge);
+        // What came between the two may have meant it as well.
+        if is_whole && own.is_next_after(before) {
+            leader.outlives(own);
+        }
+        self.walk(meant, purge)
+    }
+
+    /// One object is of use no more, or stale from now on. What comes in its place is not meant.
+    pub fn set_aside(&self, object: &Object, purge: Purge) {
+        self.disk.iter().for_each(|disk| disk.set_aside(object, purge));
+        self.memory.iter().for_each(|memory| memory.set_aside(object, purge));
+    }
+
+    fn walk(&self, meant: Arc<Meant>, purge: Purge) -> Purged {
         // Whoever gets its number from now on asks `bans` when it comes.
         let before = self.numbers.load(Ordering::Acquire);
         Walk::of(meant, purge, before, self.disk.clone(), self.memory.clone()).begin(&self.threads)
@@ -210,11 +246,15 @@ impl Shelf {
         self.numbers.fetch_add(1, Ordering::AcqRel)
     }
 
-    /// Another longest content, and another capacity of the disk, from now on. What has to leave leaves in the background.
-    pub fn resize(&self, most: u64, disk: Option<u64>) {
-        self.memory.iter().for_each(|memory| memory.resize(most));
-        if let (Some(disk), Some(capacity)) = (&self.disk, disk) {
-            disk.resize(capacity, most);
+    /// Other sizes from now on, of the same shelves in the same directory. What has to leave, and what is carried over into a
+    /// memory of another size, does so in the background.
+    pub fn resize(&self, sizes: &Sizes) {
+        self.flights.remember_for(sizes.flights.remember);
+        if let (Some(memory), Some(sizes)) = (&self.memory, &sizes.memory) {
+            memory.resize(sizes.capacity, sizes.most, &self.threads);
+        }
+        if let (Some(disk), Some(sizes)) = (&self.disk, &sizes.disk) {
+            disk.resize(sizes);
         }
     }
 

@@ -5,6 +5,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
@@ -30,6 +31,8 @@ pub struct Label {
     /// When nobody will want it any more: it may leave before others do.
     pub expires: SystemTime,
     read: OnceLock<Box<dyn Any + Send + Sync>>,
+    /// The number of the next object when it was last of use, where its key has others.
+    used: AtomicU64,
 }
 
 /// One object. Cloning shares everything.
@@ -86,7 +89,8 @@ impl Label {
     #[must_use]
     pub fn of(key: &[u8], variant: &[u8], head: &[u8], stored: SystemTime, expires: SystemTime) -> Self {
         let [key, variant, head] = [key, variant, head].map(Bytes::copy_from_slice);
-        Self { key, variant, head, tags: Arc::default(), kind: Box::default(), stored, expires, read: OnceLock::new() }
+        let (tags, kind, read, used) = (Arc::default(), Box::default(), OnceLock::new(), AtomicU64::new(0));
+        Self { key, variant, head, tags, kind, stored, expires, read, used }
     }
 
     /// With tags.
@@ -104,6 +108,16 @@ impl Label {
     /// What was read from the head, read now if it was not before. `None` if something of another type was.
     pub fn reading<T: Send + Sync + 'static>(&self, read: impl FnOnce(&Self) -> T) -> Option<&T> {
         self.read.get_or_init(|| Box::new(read(self))).downcast_ref()
+    }
+
+    /// Notes that it was of use when that was the number of the next object; whether nobody has noted that. Between two
+    /// objects that come nothing is written, so that hits do not take it from each other's processors.
+    pub(super) fn is_first_use(&self, number: u64) -> bool {
+        let is_first = self.used.load(Ordering::Relaxed) < number;
+        if is_first {
+            self.used.store(number, Ordering::Relaxed);
+        }
+        is_first
     }
 
     /// Whether it is of a size that can be stored.
@@ -161,6 +175,12 @@ impl Object {
         }
     }
 
+    /// Among the objects of its key, who has the highest was of use last: the number of the next object at that time.
+    #[must_use]
+    pub fn last_use(&self) -> u64 {
+        self.label.used.load(Ordering::Relaxed).max(self.number)
+    }
+
     /// Whether its content lies in a file.
     #[must_use]
     pub fn is_in_file(&self) -> bool {
@@ -204,6 +224,7 @@ impl Object {
     }
 
     pub(super) fn relabelled(&self, label: Arc<Label>) -> Self {
+        label.is_first_use(self.last_use());
         Self { label, is_stale: false, ..self.clone() }
     }
 

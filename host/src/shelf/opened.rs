@@ -12,6 +12,7 @@ use super::disk::Disk;
 use super::format::{self, Found};
 use super::object::{Content, Label, Object};
 use super::seal::{self, Seal};
+use super::target::Purge;
 use super::trouble::Doing;
 use crate::body::Extent;
 
@@ -78,10 +79,14 @@ impl Disk {
                 self.open.insert(sequence, open.clone());
                 Some(open)
             }
-            Ok(None) => self.lost(sequence),
+            Ok(None) => {
+                self.happened.unread.add(1);
+                self.lost(sequence)
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.lost(sequence),
             // Too many open files, for one: it may be had later.
             Err(error) => {
+                self.happened.unread.add(1);
                 self.troubled(Doing::Read, &error);
                 None
             }
@@ -123,7 +128,7 @@ impl Disk {
             if !found.is_stale && !format::amend(&file, sequence, &found.label, true)? {
                 return Ok(None);
             }
-            self.index().stale(sequence);
+            self.index().set_aside(sequence, Purge::Soft);
             seal.put(&file)?;
         }
         Ok(Some(found))

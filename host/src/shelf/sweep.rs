@@ -45,10 +45,11 @@ fn sweep(disk: &Weak<Disk>, is_doubted: bool) {
 fn take_in(disk: &Disk, number: u64, is_doubted: bool) {
     let read = disk.directory.open(number).and_then(|file| {
         let Some(found) = format::read(&file, number)? else { return Ok(None) };
-        if is_doubted {
+        let is_sealed = disk.seal(number, &found).is_on(&file)?;
+        if is_sealed && is_doubted {
             Seal::break_on(&file)?;
         }
-        Ok(Some((disk.seal(number, &found).is_on(&file)?, found)))
+        Ok(Some((is_sealed && !is_doubted, found)))
     });
     match read {
         Ok(Some((is_sealed, found))) => shelve(disk, number, &found, is_sealed),
@@ -56,7 +57,10 @@ fn take_in(disk: &Disk, number: u64, is_doubted: bool) {
         // It is ours, and was made useless.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => disk.discard(number),
         // A disk that cannot be read now may be read the next time.
-        Err(error) => disk.troubled(Doing::Read, &error),
+        Err(error) => {
+            disk.happened.unread.add(1);
+            disk.troubled(Doing::Read, &error);
+        }
     }
 }
 

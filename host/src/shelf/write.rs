@@ -92,7 +92,7 @@ impl Spool {
         }
         disk.directory.publish(self.sequence).inspect_err(|error| disk.troubled(Doing::Write, error))?;
         self.is_whole = true;
-        if disk.sizes.sync {
+        if disk.synced.get() {
             // It is whole all the same, and there until the machine goes down.
             let _ = disk.directory.sync([self.sequence]).inspect_err(|error| disk.troubled(Doing::Write, error));
         }
@@ -102,7 +102,7 @@ impl Spool {
     }
 
     fn complete(&self) -> io::Result<()> {
-        let (is_synced, content) = (self.disk.sizes.sync, (self.length, self.sum.value()));
+        let (is_synced, content) = (self.disk.synced.get(), (self.length, self.sum.value()));
         self.file.write_all_at(&format::beginning(&self.label, self.sequence, content, is_synced), 0)?;
         self.disk.seal_for(self.sequence, content.1, is_synced).put(&self.file)?;
         if is_synced { self.file.sync_data() } else { Ok(()) }
@@ -123,7 +123,7 @@ impl Drop for Spool {
 
 /// Counts a file that could not be written.
 pub(super) fn failed(disk: &Disk) {
-    disk.failures.fetch_add(1, Ordering::Relaxed);
+    disk.happened.failures.add(1);
 }
 
 fn write_all(mut file: &File, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {

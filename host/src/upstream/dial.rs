@@ -1,6 +1,7 @@
 //! From an endpoint to a connection that HTTP can be spoken on: a socket, the client's address in front, TLS, all in time.
 
 use std::cell::Cell;
+use std::io;
 use std::sync::Arc;
 
 use tokio::io::AsyncWriteExt;
@@ -13,6 +14,7 @@ use super::{Connection, Endpoint, Preface};
 use crate::clock::{Duration, Ticker};
 use crate::config::{MemberAddress, Protocol, ProxyVersion, UpstreamTls};
 use crate::failure::{Failure, Kind};
+use crate::kernel;
 use crate::tls;
 
 #[cfg(test)]
@@ -29,8 +31,8 @@ struct Course {
 /// others; none is for connections that no client asked for. Cancellation safe.
 ///
 /// # Errors
-/// `ConnectTimeout`; `TlsFailed` when a connection stood, but not TLS or the protocol over it; `ConnectRefused` for
-/// everything else. Nothing of a request was sent.
+/// `ConnectTimeout`; `TlsFailed` when a connection stood, but not TLS or the protocol over it; `OutOfDescriptors` when it could
+/// not even be tried; `ConnectRefused` for everything else. Nothing of a request was sent.
 pub(super) async fn dial(
     endpoint: &Arc<Endpoint>,
     timeout: Duration,
@@ -51,7 +53,7 @@ async fn establish(
     ticker: &Ticker,
 ) -> Result<Connection, Failure> {
     let failed = |kind, error: &dyn std::fmt::Display| Failure::of(kind, format!("{endpoint}: {error}"));
-    let refused = |error| failed(Kind::ConnectRefused, &error);
+    let refused = |error| failed(course.kind(&error), &error);
     let transport = &endpoint.transport;
     let mut socket = reach(&endpoint.address, transport.source, &course.tried).await.map_err(refused)?;
     let is_named = matches!(endpoint.address, MemberAddress::Name(..));
@@ -96,6 +98,14 @@ fn header(preface: Option<&Preface>, version: ProxyVersion, socket: &Socket) -> 
 }
 
 impl Course {
+    /// What it means that there is no connection.
+    fn kind(&self, error: &io::Error) -> Kind {
+        match kernel::lacks_descriptors(error) || self.tried.lacks_descriptors() {
+            true => Kind::OutOfDescriptors,
+            false => Kind::ConnectRefused,
+        }
+    }
+
     fn overdue(&self, endpoint: &Endpoint, timeout: Duration) -> Failure {
         let detail = match (self.is_in_handshake.get(), self.tried.is_empty()) {
             (true, _) => format!("{endpoint}: no TLS handshake within {timeout:?}"),

@@ -12,6 +12,7 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 
 use crate::clock::Duration;
+use crate::kernel;
 
 /// How long an address is given before the next is tried beside it, as RFC 8305 recommends.
 pub(super) const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -110,6 +111,11 @@ impl Tried {
         let kind = self.0.borrow().iter().rev().find_map(|(_, error)| error.as_ref().map(io::Error::kind));
         let text = if self.is_empty() { "it has no address".to_owned() } else { self.to_string() };
         io::Error::new(kind.unwrap_or(io::ErrorKind::AddrNotAvailable), text)
+    }
+
+    /// Whether some address could not be tried at all.
+    pub(super) fn lacks_descriptors(&self) -> bool {
+        self.0.borrow().iter().filter_map(|(_, error)| error.as_ref()).any(kernel::lacks_descriptors)
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -16,13 +16,15 @@ use wasmtime::component::Component;
 /// A directory of compiled code.
 pub(super) struct Cache {
     directory: PathBuf,
-    key: [u8; 32],
+    key: [u8; KEY],
 }
 
 /// Bytes of one compiled file. The largest interpreters come to 60 MiB.
 const MAX_FILE: u64 = 512 << 20;
 /// Bytes of the code in front of a file.
 const CODE: usize = 32;
+/// Bytes of the key: as many as of what it makes (RFC 2104, section 3).
+const KEY: usize = 32;
 /// Bytes that HMAC works in with SHA-256 (RFC 2104, section 2).
 const BLOCK: usize = 64;
 
@@ -120,28 +122,46 @@ fn own_directory(directory: &Path) -> io::Result<()> {
     check_owner(&found, 0o022)
 }
 
-fn own_key(directory: &Path) -> io::Result<[u8; 32]> {
+/// The key that is there, or another one where there is none that can be used: what was kept under the old one is compiled anew.
+fn own_key(directory: &Path) -> io::Result<[u8; KEY]> {
     let path = directory.join("key");
-    if !path.exists() {
-        make_key(&path)?;
+    match read_key(&path) {
+        Ok(key) => Ok(key),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make_key(&path, |temporary| fs::hard_link(temporary, &path))?;
+            // Two processes may come at once; the one that linked first has made it.
+            read_key(&path)
+        }
+        Err(error) => {
+            let file = path.display();
+            tracing::warn!(%file, "a new key is made, and what was compiled under the old one is compiled anew: {error}");
+            make_key(&path, |temporary| fs::rename(temporary, &path))?;
+            read_key(&path)
+        }
     }
-    let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(&path)?;
-    check_owner(&file.metadata()?, 0o077).map_err(|error| io::Error::other(format!("its file `key`: {error}")))?;
-    let mut key = [0; 32];
-    file.read_exact(&mut key)?;
-    Ok(key)
 }
 
-/// Two processes may come at once; the one that links first has made it.
-fn make_key(path: &Path) -> io::Result<()> {
-    let mut key = [0; 32];
+/// A key that nobody else can have read, and that was written to its end: a crash may leave a file without its content.
+fn read_key(path: &Path) -> io::Result<[u8; KEY]> {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
+    check_owner(&file.metadata()?, 0o077)?;
+    let mut found = Vec::new();
+    file.take(KEY as u64 + 1).read_to_end(&mut found)?;
+    let key = <[u8; KEY]>::try_from(found).ok().filter(|key| key.iter().any(|byte| *byte != 0));
+    key.ok_or_else(|| io::Error::other("it does not hold a key (damaged, or not written to its end)"))
+}
+
+/// Writes a key beside its place, and puts it there.
+fn make_key(path: &Path, put: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
+    let mut key = [0; KEY];
     fs::File::open("/dev/urandom")?.read_exact(&mut key)?;
     let temporary = temporary(path);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
     file.set_permissions(Permissions::from_mode(0o600))?;
-    let linked = file.write_all(&key).and_then(|()| fs::hard_link(&temporary, path));
-    fs::remove_file(&temporary)?;
-    match linked {
+    let done = file.write_all(&key).and_then(|()| file.sync_all()).and_then(|()| put(&temporary));
+    // Not there any more when it was moved.
+    let _ = fs::remove_file(&temporary);
+    match done {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),
     }
@@ -166,7 +186,7 @@ fn temporary(path: &Path) -> PathBuf {
     name.into()
 }
 
-fn hmac(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
+fn hmac(key: &[u8; KEY], parts: &[&[u8]]) -> [u8; 32] {
     let pad = |with: u8| {
         let mut block = [with; BLOCK];
         block.iter_mut().zip(key).for_each(|(byte, key)| *byte ^= key);
@@ -229,9 +249,50 @@ mod tests {
             fs::set_permissions(&place.0, Permissions::from_mode(mode)).unwrap();
             assert_eq!(Cache::open(place.0.clone()).is_some(), usable, "{mode:o}");
         }
-        fs::set_permissions(&place.0, Permissions::from_mode(0o700)).unwrap();
-        fs::set_permissions(place.0.join("key"), Permissions::from_mode(0o644)).unwrap();
-        assert!(Cache::open(place.0.clone()).is_none(), "a key that others can read");
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_used_is_made_anew_and_what_stands_under_it_is_compiled_again() {
+        type Spoil = fn(&Path);
+        let spoilt: &[(&str, Spoil)] = &[
+            ("empty", |key| fs::write(key, b"").unwrap()),
+            ("truncated", |key| fs::write(key, [7; KEY - 1]).unwrap()),
+            ("too long", |key| fs::write(key, [7; KEY + 1]).unwrap()),
+            ("never written", |key| fs::write(key, [0; KEY]).unwrap()),
+            ("read by others", |key| fs::set_permissions(key, Permissions::from_mode(0o644)).unwrap()),
+            ("a link", |key| {
+                fs::rename(key, key.with_extension("moved")).unwrap();
+                std::os::unix::fs::symlink("key.moved", key).unwrap();
+            }),
+            ("a link to nothing", |key| {
+                fs::remove_file(key).unwrap();
+                std::os::unix::fs::symlink("nothing", key).unwrap();
+            }),
+        ];
+        let engine = Engine::default();
+        let bytes = wat::parse_str("(component)").unwrap();
+        for (name, spoil) in spoilt {
+            let place = Place::fresh();
+            let before = Cache::open(place.0.clone()).unwrap();
+            before.component(&engine, [7; 32], &bytes).unwrap();
+            let (key, path) = (place.0.join("key"), before.path(&engine, [7; 32]));
+            spoil(&key);
+            let cache = Cache::open(place.0.clone()).unwrap_or_else(|| panic!("{name}"));
+            assert_ne!(cache.key, before.key, "{name}");
+            assert!(cache.read(&path).is_err(), "{name}");
+            cache.component(&engine, [7; 32], &bytes).unwrap();
+            assert!(Cache::open(place.0.clone()).unwrap().read(&path).is_ok(), "{name}: the new key stays");
+            let left: Vec<_> = fs::read_dir(&place.0).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            assert!(
+                !left.iter().any(|file| file.to_string_lossy().starts_with("key.") && file != "key.moved"),
+                "{left:?}"
+            );
+        }
+        // What cannot be replaced is left alone, and nothing is kept.
+        let place = Place::fresh();
+        fs::create_dir(&place.0).unwrap();
+        fs::create_dir(place.0.join("key")).unwrap();
+        assert!(Cache::open(place.0.clone()).is_none());
     }
 
     struct Place(PathBuf);

@@ -2,7 +2,7 @@
 //!
 //! Two engines in one: instances for many calls run with guard pages and wide reservations, where a call is cheapest;
 //! instances for one request run without guard pages, where making and dropping them is cheapest and no thread waits
-//! for another's page tables.
+//! for another's page tables. Each is made when the first filter needs it: until then no address space is reserved.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -34,15 +34,16 @@ pub struct EngineOptions {
 pub struct Engine(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
-    reuse: Flavour,
-    fresh: OnceLock<Result<Flavour, String>>,
-    layout: Layout,
+    reuse: OnceLock<Flavour>,
+    fresh: OnceLock<Flavour>,
+    /// Held while one of the two is made.
+    making: Mutex<()>,
     slots: u32,
     pub(super) cache: Option<Cache>,
     pub(super) seen: Seen,
     compiled: Mutex<HashMap<Code, Weak<Compiled>>>,
     pulse: Pulse,
-    beating: Arc<OnceLock<wasmtime::EngineWeak>>,
+    beating: Arc<[OnceLock<wasmtime::EngineWeak>; 2]>,
 }
 
 /// What was compiled (by its SHA-256) for which way of living.
@@ -50,6 +51,7 @@ type Code = ([u8; 32], config::Instances);
 
 /// An engine with everything that a filter may import.
 pub(super) struct Flavour {
+    layout: Layout,
     pub(super) engine: wasmtime::Engine,
     pub(super) plain: Linker<Guest>,
     pub(super) with_wasi: Linker<Guest>,
@@ -98,27 +100,26 @@ const WIDE_MEMORY: usize = 4 << 30;
 const REST_OF_PROCESS: u64 = 1 << 30;
 
 impl Engine {
-    /// Starts the engine.
+    /// Starts the engine, with nothing reserved yet.
     ///
     /// # Errors
-    /// When there is not enough address space, or no thread.
+    /// When there is no thread.
     pub fn start(options: EngineOptions) -> Result<Self, EngineError> {
         let threads = u32::try_from(options.threads).unwrap_or(MAX_SLOTS).max(1);
         let slots = threads.saturating_mul(SLOTS_PER_THREAD).min(MAX_SLOTS);
-        let (layout, reuse) = first_that_fits(slots)?;
-        let beating: Arc<OnceLock<wasmtime::EngineWeak>> = Arc::default();
-        let (first, second) = (reuse.engine.weak(), beating.clone());
+        let beating: Arc<[OnceLock<wasmtime::EngineWeak>; 2]> = Arc::default();
+        let engines = beating.clone();
         let pulse = Pulse::start(move || {
-            for engine in [Some(&first), second.get()].into_iter().flatten().filter_map(wasmtime::EngineWeak::upgrade) {
+            for engine in engines.iter().filter_map(OnceLock::get).filter_map(wasmtime::EngineWeak::upgrade) {
                 engine.increment_epoch();
             }
         })
         .map_err(|error| EngineError::System(format!("no thread for the filters' clock: {error}")))?;
         let cache = options.cache_directory.and_then(Cache::open);
         Ok(Self(Arc::new(Inner {
-            reuse,
+            reuse: OnceLock::new(),
             fresh: OnceLock::new(),
-            layout,
+            making: Mutex::default(),
             slots,
             cache,
             seen: Seen::default(),
@@ -128,28 +129,23 @@ impl Engine {
         })))
     }
 
-    /// The engine for a way of living.
-    pub(super) fn flavour(&self, instances: config::Instances) -> Result<&Flavour, String> {
-        match instances {
-            config::Instances::Reuse => Ok(&self.0.reuse),
-            config::Instances::PerRequest => {
-                let fresh = self.0.fresh.get_or_init(|| {
-                    let flavour =
-                        Flavour::build(Layout::Unguarded, self.0.slots).map_err(|error| format!("{error:#}"))?;
-                    let _ = self.0.beating.set(flavour.engine.weak());
-                    Ok(flavour)
-                });
-                fresh.as_ref().map_err(Clone::clone)
-            }
+    /// The engine for a way of living, made now if nobody needed it before.
+    ///
+    /// # Errors
+    /// When there is not enough address space.
+    pub(super) fn flavour(&self, instances: config::Instances) -> Result<&Flavour, EngineError> {
+        let [reused, fresh] = &*self.0.beating;
+        let (place, beating, layouts) = match instances {
+            config::Instances::Reuse => (&self.0.reuse, reused, &[Layout::Wide, Layout::Narrow][..]),
+            config::Instances::PerRequest => (&self.0.fresh, fresh, &[Layout::Unguarded][..]),
+        };
+        let _making = self.0.making.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(made) = place.get() {
+            return Ok(made);
         }
-    }
-
-    /// The most memory an instance can have.
-    pub(super) fn max_memory(&self, instances: config::Instances) -> usize {
-        match (instances, self.0.layout) {
-            (config::Instances::Reuse, Layout::Wide) => WIDE_MEMORY,
-            _ => NARROW_MEMORY,
-        }
+        let flavour = first_that_fits(layouts, self.0.slots)?;
+        let _ = beating.set(flavour.engine.weak());
+        Ok(place.get_or_init(|| flavour))
     }
 
     pub(super) fn activity(&self) -> Activity {
@@ -176,28 +172,45 @@ impl Flavour {
         both::Filter::add_to_linker::<_, wasmtime::component::HasSelf<Guest>>(&mut plain, |guest| guest)?;
         let mut with_wasi = plain.clone();
         wasmtime_wasi::p2::add_to_linker_async(&mut with_wasi)?;
-        Ok(Self { engine, plain, with_wasi })
+        Ok(Self { layout, engine, plain, with_wasi })
+    }
+
+    /// The most memory an instance can have.
+    pub(super) fn max_memory(&self) -> usize {
+        self.layout.memory()
     }
 }
 
-fn first_that_fits(slots: u32) -> Result<(Layout, Flavour), EngineError> {
+impl Layout {
+    /// Bytes of a memory.
+    const fn memory(self) -> usize {
+        match self {
+            Self::Wide => WIDE_MEMORY,
+            Self::Narrow | Self::Unguarded => NARROW_MEMORY,
+        }
+    }
+}
+
+fn first_that_fits(layouts: &[Layout], slots: u32) -> Result<Flavour, EngineError> {
     let allowed = allowed_address_space();
-    let wide = match allowed {
-        Some(allowed) if allowed < needed(Layout::Wide, slots) => None,
-        _ => Flavour::build(Layout::Wide, slots).ok(),
-    };
-    if let Some(flavour) = wide {
-        return Ok((Layout::Wide, flavour));
+    let mut trouble = EngineError::System(String::new());
+    for layout in layouts {
+        let needed = needed(*layout, slots);
+        if let Some(allowed) = allowed.filter(|allowed| *allowed < needed) {
+            trouble = EngineError::AddressSpace { needed, allowed };
+            continue;
+        }
+        if *layout == Layout::Narrow {
+            tracing::warn!(
+                "there is little address space to reserve (see `ulimit -v`): filters run with bounds checks, which is slower"
+            );
+        }
+        match Flavour::build(*layout, slots) {
+            Ok(flavour) => return Ok(flavour),
+            Err(error) => trouble = EngineError::System(format!("{error:#}")),
+        }
     }
-    let needed = needed(Layout::Narrow, slots);
-    if let Some(allowed) = allowed.filter(|allowed| *allowed < needed) {
-        return Err(EngineError::AddressSpace { needed, allowed });
-    }
-    tracing::warn!(
-        "there is little address space to reserve (see `ulimit -v`): filters run with bounds checks, which is slower"
-    );
-    let flavour = Flavour::build(Layout::Narrow, slots).map_err(|error| EngineError::System(format!("{error:#}")))?;
-    Ok((Layout::Narrow, flavour))
+    Err(trouble)
 }
 
 /// Address space of all slots.
@@ -258,7 +271,7 @@ fn pooling(layout: Layout, slots: u32) -> PoolingAllocationConfig {
     pooling.max_core_instance_size(1 << 20);
     pooling.max_component_instance_size(1 << 20);
     pooling.table_elements(MAX_TABLE);
-    pooling.max_memory_size(if layout == Layout::Wide { WIDE_MEMORY } else { NARROW_MEMORY });
+    pooling.max_memory_size(layout.memory());
     pooling.linear_memory_keep_resident(KEEP_RESIDENT);
     pooling.table_keep_resident(64 << 10);
     pooling.async_stack_keep_resident(16 << 10);

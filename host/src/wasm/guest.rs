@@ -55,15 +55,23 @@ impl Guest {
         Self { facts: None, memory, sending, budget: Arc::new(Budget::default()), voice, wasi }
     }
 
+    /// Begins a call for an exchange.
+    pub(super) fn begin(&mut self, facts: Facts) {
+        // What is written to WASI's streams does not come by here.
+        if self.wasi.is_some() {
+            self.voice.speak_of(&facts);
+        }
+        self.facts = Some(facts);
+    }
+
     /// Ends a call: nothing of the exchange stays.
     pub(super) fn rest(&mut self) -> Option<Facts> {
         if let Some(wasi) = &self.wasi {
             wasi.flush();
         }
-        let facts = self.facts.take();
-        self.voice.rest(facts.as_ref().map_or("", |facts| facts.request_id.as_str()));
+        self.voice.rest();
         self.memory.refused = false;
-        facts
+        self.facts.take()
     }
 
     fn request_fields(&self) -> Option<&Fields> {
@@ -120,8 +128,10 @@ impl log::Host for Guest {
             log::Level::Warn => Level::WARN,
             log::Level::Error => Level::ERROR,
         };
-        let request = self.facts.as_ref().map_or("", |facts| facts.request_id.as_str());
-        self.voice.say(level, request, message.as_bytes());
+        if let Some(facts) = &self.facts {
+            self.voice.speak_of(facts);
+        }
+        self.voice.say(level, message.as_bytes());
     }
 }
 

@@ -162,7 +162,7 @@ impl Instances {
     async fn take<'a>(&self, filter: &Filter, facts: &'a mut Facts) -> Result<Call<'a>, CallFailure> {
         let mut live = match self.waiting(filter, facts.id) {
             Some(live) => live,
-            None => match Live::make(filter, filter.0.cpu.max(FRESH_CONFIGURE), &self.0.activity).await? {
+            None => match Live::make(filter, filter.0.cpu.max(FRESH_CONFIGURE), &self.0.activity, Some(facts)).await? {
                 (live, Ok(_)) => live,
                 (_, Err(text)) => {
                     let cause = format!("refused its settings, which it took before: {text}");
@@ -171,7 +171,7 @@ impl Instances {
             },
         };
         let spare = live.spare.take().unwrap_or_else(|| placeholder(facts));
-        live.store.data_mut().facts = Some(std::mem::replace(facts, spare));
+        live.store.data_mut().begin(std::mem::replace(facts, spare));
         Ok(Call { live: Some(live), facts })
     }
 

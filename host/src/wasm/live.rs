@@ -50,14 +50,19 @@ pub(super) enum Exports {
 }
 
 impl Live {
-    /// Makes an instance and configures it; the outer error is a failure, the inner one what it says of its settings.
+    /// Makes an instance, for an exchange or to be looked at, and configures it; the outer error is a failure, the inner one
+    /// what it says of its settings.
     pub(super) async fn make(
         filter: &Filter,
         limit: Duration,
         activity: &Activity,
+        exchange: Option<&Facts>,
     ) -> Result<(Self, Result<types::Plan, String>), CallFailure> {
         let compiled = &filter.0.compiled;
         let guest = Guest::of(&filter.0);
+        if let Some(facts) = exchange {
+            guest.voice.speak_of(facts);
+        }
         let budget = guest.budget.clone();
         let mut store = Store::new(compiled.exports.engine(), guest);
         store.limiter(|guest| guest);

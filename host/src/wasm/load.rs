@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::bindings::{both, request, response};
-use super::engine::{Engine, Flavour};
+use super::engine::{Engine, EngineError, Flavour};
 use super::filter::{Compiled, Filter, Hooks, Inner, Pre, check_plan};
 use super::inspect::{Inspection, Opened, PACKAGE, VERSION, World, open};
 use super::live::Live;
@@ -24,6 +24,8 @@ pub enum LoadError {
     NotAFilter(String),
     /// It is a component, but its imports and exports do not fit the contract: every misfit.
     Misfit(Vec<String>),
+    /// It fits, but no filter can be run here.
+    Engine(EngineError),
     /// It fits and still cannot be compiled or linked.
     Compile(String),
     /// It could not be instantiated, or `configure` failed.
@@ -62,6 +64,7 @@ impl Engine {
         }
         let world = opened.inspection.world.ok_or_else(|| LoadError::Misfit(Vec::new()))?;
         let digest = opened.inspection.digest.clone();
+        let most = self.flavour(plan.instances).map_err(LoadError::Engine)?.max_memory();
         let compiled = self.compiled(&opened, world, plan.instances)?;
         let inner = Inner {
             name: name.into(),
@@ -69,7 +72,7 @@ impl Engine {
             compiled,
             settings: plan.settings.clone(),
             cpu: plan.cpu,
-            memory: plan.memory.min(self.max_memory(plan.instances)),
+            memory: plan.memory.min(most),
             instances: plan.instances,
             roots: granted(plan, roots),
             hooks: Hooks::default(),
@@ -89,7 +92,7 @@ impl Engine {
         if let Some(known) = self.known(opened.digest, instances) {
             return Ok(known);
         }
-        let flavour = self.flavour(instances).map_err(LoadError::Compile)?;
+        let flavour = self.flavour(instances).map_err(LoadError::Engine)?;
         let component = match &self.0.cache {
             Some(cache) => cache.component(&flavour.engine, opened.digest, &opened.component),
             None => wasmtime::component::Component::new(&flavour.engine, &opened.component),
@@ -130,7 +133,7 @@ fn configured(mut inner: Inner, world: World) -> Result<Filter, LoadError> {
                 .build()
                 .map_err(|error| LoadError::Failed(error.to_string()))?;
             let activity = filter.0.engine.activity();
-            let live = Live::make(&filter, FIRST_CONFIGURE, &activity);
+            let live = Live::make(&filter, FIRST_CONFIGURE, &activity, None);
             runtime.block_on(live).map(|(_, answer)| answer).map_err(|failure| LoadError::Failed(failure.detail))
         });
         asked.join().unwrap_or_else(|_| Err(LoadError::Failed("the gateway failed while configuring it".to_owned())))
@@ -171,6 +174,7 @@ impl fmt::Display for LoadError {
             LoadError::Misfit(misfits) => {
                 write!(f, "it does not fit `{PACKAGE}@{VERSION}`: it {}", misfits.join("; it "))
             }
+            LoadError::Engine(error) => write!(f, "{error}"),
             LoadError::Compile(text) => write!(f, "it cannot be compiled: {text}"),
             LoadError::Failed(text) | LoadError::Refused(text) => f.write_str(text),
         }

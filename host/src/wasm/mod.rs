@@ -32,3 +32,6 @@ pub use self::instances::{Exchange, Instances};
 pub use self::load::LoadError;
 pub use self::trap::CallFailure;
 pub use self::verdict::{Content, Edit, Side, Verdict};
+
+/// A module's file beyond this is not read: the largest guests (an embedded Python) have 40 MB.
+pub const LARGEST_MODULE: u64 = 256 << 20;

@@ -1,6 +1,7 @@
 //! The room as a whole, with guests written in WebAssembly text: each does what its test says and nothing else.
 
 mod files;
+mod said;
 
 use std::cell::Cell;
 use std::path::Path;
@@ -95,7 +96,16 @@ const WASI_WIT: &[&str] = &[
     "package wasi:clocks@0.2.6; interface monotonic-clock {
        use wasi:io/poll@0.2.6.{pollable}; now: func() -> u64; subscribe-duration: func(when: u64) -> pollable; }",
     "package wasi:random@0.2.6; interface random { get-random-u64: func() -> u64; }",
-    "package test:wasi; world sleeper {
+    "package wasi:io@0.2.7; interface error { resource error; } interface streams {
+       use error.{error}; variant stream-error { last-operation-failed(error), closed }
+       resource output-stream { blocking-write-and-flush: func(contents: list<u8>) -> result<_, stream-error>; } }",
+    "package wasi:cli@0.2.7;
+       interface stdout { use wasi:io/streams@0.2.7.{output-stream}; get-stdout: func() -> output-stream; }
+       interface stderr { use wasi:io/streams@0.2.7.{output-stream}; get-stderr: func() -> output-stream; }",
+    "package test:wasi; world speaker {
+       include weir:filter/request-filter@0.1.1;
+       import wasi:cli/stdout@0.2.7; import wasi:cli/stderr@0.2.7; import wasi:io/streams@0.2.7; }
+     world sleeper {
        include weir:filter/request-filter@0.1.1;
        import wasi:io/poll@0.2.6; import wasi:clocks/monotonic-clock@0.2.6; import wasi:random/random@0.2.6; }",
 ];

@@ -90,7 +90,7 @@ impl Spout {
     }
 
     fn say(&self, line: &mut Vec<u8>) {
-        self.0.voice.say(self.0.level, "", line);
+        self.0.voice.say(self.0.level, line);
         line.clear();
     }
 }

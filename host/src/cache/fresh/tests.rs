@@ -87,7 +87,7 @@ fn statuses_that_may_be_guessed_about() {
 fn the_operators_say() {
     let knobs = Knobs {
         default_ttl: Some(secs(60)),
-        status_ttl: vec![(404, secs(10)), (403, secs(5))],
+        status_ttl: vec![(4, secs(7)), (404, secs(10)), (403, secs(5))],
         min_ttl: secs(2),
         max_ttl: Some(secs(100)),
         heuristic: super::super::PerMille(500),
@@ -99,6 +99,7 @@ fn the_operators_say() {
         (500, &[], secs(0), Source::Nowhere),
         (404, &[("last-modified", date(-86_400))], secs(10), Source::Default),
         (403, &[], secs(5), Source::Default),
+        (451, &[], secs(7), Source::Default),
         (403, &[("cache-control", "max-age=7")], secs(7), Source::MaxAge),
         (200, &[("cache-control", "max-age=0")], secs(2), Source::MaxAge),
         (200, &[("cache-control", "max-age=1000")], secs(100), Source::MaxAge),
@@ -246,5 +247,29 @@ fn windows_of_the_operator() {
     ] {
         let policy = policy_of(200, &[("cache-control", line)], &knobs);
         assert_eq!(policy.decide(&none, at(age)), decision, "{line}");
+    }
+}
+
+/// What took long to come is old for whoever asks later, and not for who waited for it.
+#[test]
+fn what_an_answer_took_is_known_apart() {
+    for (lines, age, delay, came_fresh) in [
+        (&[("cache-control", "max-age=5")][..], 7, 7, true),
+        (&[("cache-control", "max-age=5"), ("age", "2")], 9, 7, true),
+        (&[("cache-control", "max-age=5"), ("age", "5")], 12, 7, false),
+        // By its date it was made when it was asked for.
+        (&[("cache-control", "max-age=5"), ("date", date(0))], 7, 0, false),
+        (&[("cache-control", "max-age=5"), ("date", date(4))], 7, 4, true),
+        (&[("cache-control", "max-age=5"), ("date", date(-100))], 107, 0, false),
+        (&[("cache-control", "max-age=5, no-cache")], 7, 7, false),
+        (&[], 7, 7, false),
+    ] {
+        let head = response(200, lines);
+        let directives = Directives::of(&head.fields, &[], true);
+        let policy = Policy::of(&head, &directives, Times { asked: at(0), answered: at(7) }, &Knobs::default());
+        assert_eq!((policy.age, policy.delay, policy.came_fresh()), (secs(age), secs(delay), came_fresh), "{lines:?}");
+        assert!(!policy.is_fresh(at(7)));
+        let seen = policy.as_it_came();
+        assert_eq!((seen.is_fresh(at(7)), seen.age(at(7))), (came_fresh, secs(age - delay)), "{lines:?}");
     }
 }

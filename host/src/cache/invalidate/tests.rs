@@ -97,11 +97,15 @@ fn tags_of_a_response() {
     let mut expected = vec![Tag::group("o", "a"), Tag::group("o", "b c")];
     expected.extend(["one", "two", "three", "four", "five six"].map(Tag::key));
     expected.sort();
-    assert_eq!(tags(&fields(&lines), "o"), expected);
-    assert_eq!(tags(&fields(&[("cache-groups", "a")]), "o"), []);
+    assert_eq!(tags(&fields(&lines), "o"), Some(expected));
+    assert_eq!(tags(&fields(&[("cache-groups", "a")]), "o"), Some(vec![]));
+    let accented = Some(vec![Tag::key("b"), Tag::key("caf\u{e9}")]);
+    assert_eq!(tags(&fields(&[("surrogate-key", "caf\u{e9} b")]), "o"), accented);
     let long: &'static str = "x".repeat(LONGEST_TAG + 1).leak();
-    assert_eq!(tags(&fields(&[("surrogate-key", long)]), "o"), []);
-    let many: &'static str = (0..500).map(|number| format!("k{number} ")).collect::<String>().leak();
-    assert_eq!(tags(&fields(&[("surrogate-key", many)]), "o").len(), MOST_TAGS);
+    assert_eq!(tags(&fields(&[("surrogate-key", long)]), "o"), None);
+    let many =
+        |most: usize| -> &'static str { (0..most).map(|number| format!("k{number} ")).collect::<String>().leak() };
+    let of = |most| tags(&fields(&[("surrogate-key", many(most)), ("cache-tag", "k0")]), "o").map(|tags| tags.len());
+    assert_eq!((of(MOST_TAGS), of(MOST_TAGS + 1)), (Some(MOST_TAGS), None));
     assert_eq!(Tag::key("a").as_str(), "key a");
 }

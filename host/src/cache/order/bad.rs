@@ -23,6 +23,8 @@ pub enum BadOrder {
     Nothing,
     /// Two words that cannot both be meant.
     Both(&'static str, &'static str),
+    /// A word that there can be only one of.
+    Again(&'static str),
     /// A word that means nothing without a URL.
     NeedsUrl(&'static str),
     /// A quotation mark that nothing closes, behind this word.
@@ -78,6 +80,7 @@ impl fmt::Display for BadOrder {
             Self::Url(url, why) => write!(f, "{url:?} is not a URL to forget: {why}"),
             Self::Nothing => f.write_str("nothing is meant: name a URL, or say all, match=.. or tag=.."),
             Self::Both(one, other) => write!(f, "{one} and {other} cannot both be meant"),
+            Self::Again(word) => write!(f, "{word} is said twice"),
             Self::NeedsUrl(word) => write!(f, "{word} needs a URL"),
             Self::Open(word) => write!(f, "the quotation mark behind {word}= is not closed"),
             Self::Behind(word) => write!(f, "a comma is missing behind the value of {word}"),

@@ -150,6 +150,9 @@ fn what_is_no_order_says_what_would_be_one() {
         (url, "all, prefix", "all and prefix cannot both be meant"),
         (url, "all, match=a", "all and match cannot both be meant"),
         (url, "tag=a, all", "all and tag cannot both be meant"),
+        (url, "all, host=a, host=b", "host is said twice"),
+        (url, "scheme=http, scheme=https", "scheme is said twice"),
+        (url, "all, older-than=1h, older-than=2h", "older-than is said twice"),
         (None, "prefix", "prefix needs a URL"),
         (None, "soft", "nothing is meant: name a URL, or say all, match=.. or tag=.."),
     ] {

@@ -59,6 +59,17 @@ fn questions_about_variants() {
     let mut request = Fields::default();
     ask_variants(&mut request, &many);
     assert_eq!(asked(&request).0.unwrap().split(", ").count(), MOST_TAGS);
+    // Of long ones as many as there is room for; what comes first matters most.
+    let tag = |letter: &str, length: usize| &*format!("\"{}\"", letter.repeat(length)).leak();
+    let long =
+        [("a", 900), ("b", LONGEST_TAGS), ("c", 900), ("d", 900), ("e", 9)].map(|(letter, length)| tag(letter, length));
+    let variants = long.map(|tag| stored(0, &[("etag", tag), ("last-modified", date(-9))]));
+    let mut request = Fields::default();
+    assert!(ask_variants(&mut request, &variants));
+    assert_eq!(asked(&request).0.unwrap(), [long[0], long[2], long[4]].join(", "));
+    let mut request = Fields::default();
+    assert!(ask(&mut request, &variants[1]));
+    assert_eq!(asked(&request), (None, Some(date(-9))), "no server would read that tag");
 }
 
 /// RFC 9111, section 4.3.4.

@@ -42,12 +42,15 @@ pub(super) fn one(cache: &Value) -> String {
     let shelf = |key: &str| match &cache[key] {
         Value::Null => "nothing".to_owned(),
         shelf => format!(
-            "{}, {} of {}, {} evicted, {} not written",
+            "{}, {} of {}, {} stored, {} evicted, {} purged, {} not written, {} not read",
             objects(&shelf["objects"]),
             size(count(&shelf["bytes"])),
             size(count(&shelf["capacity"])),
+            count(&shelf["stores"]),
             count(&shelf["evictions"]),
+            count(&shelf["purged"]),
             count(&shelf["write_failures"]),
+            count(&shelf["read_failures"]),
         ),
     };
     let still_read = if cache["complete"] == Value::Bool(false) { "; what is there is still being read" } else { "" };
@@ -120,7 +123,7 @@ mod tests {
     fn cache(name: &str) -> Value {
         json!({
             "name": name,
-            "memory": { "objects": 3, "bytes": 1536, "capacity": 67_108_864, "evictions": 4, "write_failures": 0 },
+            "memory": { "objects": 3, "bytes": 1536, "capacity": 67_108_864, "stores": 8, "evictions": 4, "purged": 1, "write_failures": 0, "read_failures": 0 },
             "disk": null,
             "complete": true,
             "flights": 1,
@@ -145,7 +148,7 @@ a             9       66.6%  3, 1.5 KiB of 64 MiB  -              4
     #[test]
     fn one_cache_tells_everything() {
         let expected = "\
-in memory  3 objects, 1.5 KiB of 64 MiB, 4 evicted, 0 not written
+in memory  3 objects, 1.5 KiB of 64 MiB, 8 stored, 4 evicted, 1 purged, 0 not written, 0 not read
 on disk    nothing
 requests   hit 5, stale 1, revalidated 0, collapsed 0, miss 3, bypass 0, unavailable 0
 bytes      hit 2 KiB, miss 10 B

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{FieldMatch, Network, QueryMatch};
+use super::{FieldMatch, Network, QueryMatch, Test};
 use crate::config::Place;
 use crate::message::Name;
 
@@ -19,7 +19,7 @@ pub struct Cache {
     pub min_ttl: Duration,
     /// No lifetime is longer.
     pub max_ttl: Option<Duration>,
-    /// Lifetimes of single statuses that say nothing of theirs.
+    /// Lifetimes of single statuses that say nothing of theirs, and of classes of them by their first digit.
     pub status_ttl: Vec<(u16, Duration)>,
     /// Thousandths of the time since `Last-Modified` that a guessed lifetime is.
     pub last_modified_factor: u32,
@@ -63,6 +63,8 @@ pub struct Cache {
     pub disk: Option<CacheDisk>,
     /// Who wants a part of what is not stored has all of it fetched.
     pub ranges_whole: bool,
+    /// Who asks whether it has what is not stored has it fetched.
+    pub conditions_whole: bool,
     /// How long requests wait for one that fetches the same, before another one does; zero means that nobody waits.
     pub lock_timeout: Duration,
     /// How long it is remembered that something could not be stored, so that nobody waits for it.
@@ -86,6 +88,8 @@ pub struct CacheDisk {
     pub size: u64,
     /// Files are on the disk itself before they count.
     pub sync: bool,
+    /// Where its path was written.
+    pub place: Place,
 }
 
 /// What answers are found by.
@@ -133,11 +137,30 @@ pub enum StoreCookies {
     Always,
 }
 
-/// When a request goes past its route's cache: when any of these holds.
+/// Which requests a route's cache treats otherwise: those of which any of these holds.
 #[derive(Debug, Clone, Default)]
-pub struct CacheBypass {
+pub struct CacheWhen {
     /// On header fields.
     pub fields: Vec<FieldMatch>,
+    /// On cookies.
+    pub cookies: Vec<CookieMatch>,
     /// On the query.
     pub query: Vec<QueryMatch>,
+}
+
+/// A condition on a cookie.
+#[derive(Debug, Clone)]
+pub struct CookieMatch {
+    /// Which.
+    pub name: String,
+    /// What of it.
+    pub test: Test,
+}
+
+impl CacheWhen {
+    /// Whether it is about none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty() && self.cookies.is_empty() && self.query.is_empty()
+    }
 }

@@ -2,9 +2,9 @@
 
 use super::keys::Keys;
 use super::{Writer, condition, key, list, networks, path_text, text};
-use crate::config::cache::{COOKIES, RANGES};
+use crate::config::cache::{COOKIES, FETCHED};
 use crate::config::value::{write_duration, write_size};
-use crate::config::{Cache, CacheBypass, CacheKey, CacheQuery, whole};
+use crate::config::{Cache, CacheKey, CacheQuery, CacheWhen, whole};
 use crate::message::Name;
 
 pub(super) fn write(out: &mut Writer, cache: &Cache) {
@@ -14,7 +14,8 @@ pub(super) fn write(out: &mut Writer, cache: &Cache) {
     out.text("max-ttl", &cache.max_ttl.map_or_else(|| whole::OFF.to_owned(), write_duration));
     let mut statuses = Keys::default();
     for (status, ttl) in &cache.status_ttl {
-        statuses.text(&status.to_string(), &write_duration(*ttl));
+        let class = if *status < 100 { "xx" } else { "" };
+        statuses.text(&format!("{status}{class}"), &write_duration(*ttl));
     }
     out.key("status-ttl", statuses.table());
     out.key("last-modified-factor", factor(cache.last_modified_factor));
@@ -45,7 +46,8 @@ pub(super) fn write(out: &mut Writer, cache: &Cache) {
         keys.key("sync", disk.sync);
         out.key("disk", keys.table());
     }
-    out.word("ranges", &RANGES, cache.ranges_whole);
+    out.word("ranges", &FETCHED, cache.ranges_whole);
+    out.word("conditions", &FETCHED, cache.conditions_whole);
     out.duration("lock-timeout", cache.lock_timeout);
     out.duration("uncacheable-ttl", cache.uncacheable_ttl);
     out.key("purge", networks(&cache.purge));
@@ -53,14 +55,17 @@ pub(super) fn write(out: &mut Writer, cache: &Cache) {
     out.key("x-cache", cache.x_cache);
 }
 
-/// `cache-bypass` of a route.
-pub(super) fn bypass(bypass: &CacheBypass) -> String {
+/// `cache-bypass` or `cache-refresh` of a route.
+pub(super) fn when(when: &CacheWhen) -> String {
     let mut keys = Keys::default();
-    if !bypass.fields.is_empty() {
-        keys.key("header", list(bypass.fields.iter().map(|field| condition(field.name.as_str(), &field.test))));
+    if !when.fields.is_empty() {
+        keys.key("header", list(when.fields.iter().map(|field| condition(field.name.as_str(), &field.test))));
     }
-    if !bypass.query.is_empty() {
-        keys.key("query", list(bypass.query.iter().map(|query| condition(&query.name, &query.test))));
+    if !when.query.is_empty() {
+        keys.key("query", list(when.query.iter().map(|query| condition(&query.name, &query.test))));
+    }
+    if !when.cookies.is_empty() {
+        keys.key("cookie", list(when.cookies.iter().map(|cookie| condition(&cookie.name, &cookie.test))));
     }
     keys.table()
 }

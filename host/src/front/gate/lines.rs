@@ -10,8 +10,15 @@ use crate::message::host;
 /// The longest registered method, `UPDATEREDIRECTREF`, has 17 bytes.
 pub(super) const MAX_METHOD: usize = 32;
 
-/// Reads `METHOD SP target SP HTTP/1.x`; whether it is HTTP/1.0. A line cut short is judged by what is there.
-pub(super) fn request_line(line: &[u8], max_target: usize) -> Result<bool, (Kind, &'static str)> {
+/// What of a request line matters to the gate.
+pub(super) struct RequestLine {
+    pub(super) is_1_0: bool,
+    /// `OPTIONS` with a URI that has neither path nor query.
+    pub(super) is_of_server: bool,
+}
+
+/// Reads `METHOD SP target SP HTTP/1.x`. A line cut short is judged by what is there.
+pub(super) fn request_line(line: &[u8], max_target: usize) -> Result<RequestLine, (Kind, &'static str)> {
     let malformed = |detail| Err((Kind::MalformedRequest, detail));
     let method = line.iter().take(MAX_METHOD + 1).take_while(|&&byte| is_token(byte)).count();
     let (method, rest) = line.split_at(method);
@@ -44,14 +51,16 @@ pub(super) fn request_line(line: &[u8], max_target: usize) -> Result<bool, (Kind
         return Err((Kind::BadTarget, "the target holds a byte that must be escaped"));
     }
     if target.first() == Some(&b'/') || (target == b"*" && method == b"OPTIONS") {
-        return Ok(is_1_0);
+        return Ok(RequestLine { is_1_0, is_of_server: false });
     }
     match authority(target) {
-        Some(authority) if host::is_valid(authority) => {}
-        Some(_) => return Err((Kind::BadHost, "the target's authority is not a host")),
-        None => return Err((Kind::BadTarget, "the target is neither a path nor an http URI")),
+        Some(authority) if host::is_valid(authority) => {
+            let is_bare = target.ends_with(authority);
+            Ok(RequestLine { is_1_0, is_of_server: is_bare && method == b"OPTIONS" })
+        }
+        Some(_) => Err((Kind::BadHost, "the target's authority is not a host")),
+        None => Err((Kind::BadTarget, "the target is neither a path nor an http URI")),
     }
-    Ok(is_1_0)
 }
 
 /// Whether a target holds visible ASCII only, and nothing that the parser beneath refuses in a path or a query.

@@ -456,3 +456,21 @@ fn noise() {
         let _ = fed(&input);
     }
 }
+
+#[test]
+fn who_asks_about_the_server_as_a_whole_is_remembered_by_number() {
+    let mut gate = Gate::of(LIMITS);
+    let ask = |line: &str| format!("{line} HTTP/1.1\r\nHost: a\r\n\r\n");
+    let lines = [
+        "OPTIONS http://a",
+        "OPTIONS http://a/",
+        "GET http://a",
+        "OPTIONS *",
+        "OPTIONS HTTPS://a",
+        "OPTIONS http://a?",
+    ];
+    let all: String = lines.iter().map(|line| ask(line)).collect();
+    gate.feed(all.as_bytes()).unwrap();
+    let found: Vec<bool> = (1..=6).map(|message| gate.is_of_server(message)).collect();
+    assert_eq!(found, [true, false, false, false, true, false]);
+}

@@ -20,12 +20,13 @@ pub(in super::super) fn at_once(exchange: &mut Exchange, routed: &mut Routed) ->
     if !is_ordinary || purge::is_asked(exchange, plan) {
         return None;
     }
-    let bypass = &local.generation.route(routed.key)?.cache_bypass;
-    let is_read_further = !plan.key.fields.is_empty() || !bypass.fields.is_empty();
+    let route = desk.plan()?;
+    let is_asked = !route.cache_bypass.fields.is_empty() || !route.cache_refresh.fields.is_empty();
+    let is_read_further = is_asked || !plan.key.fields.is_empty();
     if is_read_further || claims::may_be(&exchange.facts.request) {
         routed.tell(exchange);
     }
-    if desk.is_bypassed(&exchange.facts) {
+    if desk.is_bypassed(&exchange.facts) || desk.is_refreshed(&exchange.facts) {
         return None;
     }
     let now = clock::wall();
@@ -53,5 +54,8 @@ pub(in super::super) fn at_once(exchange: &mut Exchange, routed: &mut Routed) ->
     words::hear(&exchange.facts);
     let done = Done { is_stale, ttl: Some(hit.stored().policy.ttl(now)), ..Done::default() };
     tell::tell(exchange, plan, &mut head.fields, done);
-    Some(Answer { head, body, upstream: None, said: None })
+    if objects.len() > 1 {
+        cache.store.shelf.used(hit.object);
+    }
+    Some(Answer { head, body, upstream: hit.stored().version, said: None })
 }

@@ -10,10 +10,10 @@ use crate::cache::partial::Held;
 use crate::cache::vary::Selection;
 use crate::cache::{Knobs, Stored};
 use crate::message::ranges::Range;
-use crate::message::{Fields, Name, ResponseHead, Status, Value};
+use crate::message::{Fields, Name, ResponseHead, Status, Value, Version};
 
 /// How it is written; another way gets another number.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Pieces and fields are few; a broken file must not make anybody reserve gigabytes.
 const MOST: u32 = 10_000;
@@ -24,6 +24,7 @@ pub(super) fn write(stored: &Stored) -> Vec<u8> {
     out.extend_from_slice(&stored.head.status.as_u16().to_be_bytes());
     out.extend_from_slice(&nanos(stored.times.asked).to_be_bytes());
     out.extend_from_slice(&nanos(stored.times.answered).to_be_bytes());
+    out.push(stored.version.map_or(0, number));
     text(&mut out, stored.origin.as_bytes());
     out.extend_from_slice(&selection(&stored.selection));
     let held = if stored.head.status == Status::PARTIAL_CONTENT { stored.held.ranges() } else { &[] };
@@ -64,18 +65,31 @@ pub(super) fn read(bytes: &[u8], length: Option<u64>, knobs: &Knobs) -> Option<S
     }
     let status = Status::from_u16(reader.short()?).ok()?;
     let times = Times { asked: time(reader.long()?)?, answered: time(reader.long()?)? };
+    let version = version(reader.byte()?);
     let origin = str::from_utf8(reader.text()?).ok()?.into();
     let selection = reader.selection()?;
     let held = reader.held()?;
     let mut head = ResponseHead::of(status);
     head.fields = reader.fields()?;
-    let mut stored = Stored::of(head, times, selection, origin, knobs);
+    let mut stored = Stored { version, ..Stored::of(head, times, selection, origin, knobs) };
     match (held, length) {
         (Some(held), _) => stored.held = held,
         (None, Some(length)) => stored.finish(length).ok()?,
         (None, None) => {}
     }
     Some(stored)
+}
+
+/// Versions by their numbers; zero is none.
+const VERSIONS: [(u8, Version); 4] =
+    [(1, Version::HTTP_10), (2, Version::HTTP_11), (3, Version::HTTP_2), (4, Version::HTTP_3)];
+
+fn number(version: Version) -> u8 {
+    VERSIONS.iter().find(|(_, known)| *known == version).map_or(0, |(number, _)| *number)
+}
+
+fn version(number: u8) -> Option<Version> {
+    VERSIONS.iter().find(|(known, _)| *known == number).map(|(_, version)| *version)
 }
 
 struct Reader<'a>(&'a [u8]);
@@ -190,10 +204,11 @@ mod tests {
             ("set-cookie", "a"),
             ("set-cookie", "b"),
         ];
-        let mut whole = stored(200, &lines);
+        let mut whole = Stored { version: Some(Version::HTTP_2), ..stored(200, &lines) };
         whole.finish(5).unwrap();
         let read = read(&write(&whole), Some(5), &knobs).unwrap();
         assert_eq!((read.times, &read.selection, &read.held), (whole.times, &whole.selection, &whole.held));
+        assert_eq!(read.version, whole.version);
         assert_eq!((&read.policy, &*read.origin, read.head.fields.len()), (&whole.policy, "http://a", 4));
     }
 

@@ -25,7 +25,7 @@ pub(super) struct Entry {
 /// A stored response that may be used as it lies on the shelf.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Hit<'a> {
-    object: &'a Object,
+    pub(super) object: &'a Object,
     reading: &'a Reading,
 }
 

@@ -4,50 +4,22 @@ use std::ops::ControlFlow::{self, Break, Continue};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::header;
 
 use super::super::route::{self, Bound, Goal, Routed};
 use super::super::{Answer, Exchange, files, passage};
 use super::case::{Case, Keeps, Kept, let_go};
-use super::entry::Entry;
+use super::question::{Errand, Question, give_back};
 use super::tell::Done;
 use super::words::Words;
 use super::{Desk, join};
 use crate::cache::fresh::Times;
-use crate::cache::lookup::Found;
 use crate::cache::status::Forward;
-use crate::cache::{Stored, partial, validate};
+use crate::cache::validate;
 use crate::clock;
 use crate::failure::{Failure, Kind};
 use crate::message::accel::Expires;
-use crate::message::{Method, Name, RequestHead, ResponseHead, Status, Value};
+use crate::message::{Method, Name, RequestHead, Status, Value};
 use crate::shelf::Leader;
-
-/// What the origin is asked, and for whom.
-pub(super) struct Errand {
-    pub(super) key: Bytes,
-    pub(super) question: Question,
-    /// Why it is asked.
-    pub(super) why: Forward,
-    /// Who waits for the answer.
-    pub(super) leader: Option<Leader>,
-    /// Its answer may be kept.
-    pub(super) keeps: bool,
-}
-
-/// What is asked.
-pub(super) enum Question {
-    /// What the client asks.
-    Whole,
-    /// Whether this still holds.
-    Whether(Entry),
-    /// What is missing to the whole.
-    Rest(Entry),
-    /// All of what the client wants a part of.
-    Fill,
-    /// Which of these, that were for others, is for this client too, if one is (RFC 9111, section 4.1).
-    Which(Vec<Entry>),
-}
 
 const WEIR_CACHE_CONTROL: Name = Name::from_static("weir-cache-control");
 
@@ -72,11 +44,11 @@ async fn ask(
     client: &RequestHead,
 ) -> ControlFlow<Answer, Answer> {
     let Some((cache, plan)) = desk.cache() else { return Answer::broken(exchange, Kind::Internal) };
-    let Errand { key, question, why, leader, keeps } = errand;
-    let leader = leader.or_else(|| keeps.then(|| cache.store.shelf.flights().alone(&key)));
+    let is_ours = errand.put(&mut exchange.facts.request);
+    let Errand { key, question, why, leader, is_for_all, keeps } = errand;
+    let mut leader = leader.or_else(|| keeps.then(|| cache.store.shelf.flights().alone(&key)));
     let (asked, began) = (clock::wall(), clock::now());
     let heard = exchange.facts.variables.len();
-    let is_ours = question.put(&mut exchange.facts.request);
     let mut bound = match route::act(exchange, routed)? {
         Goal::Pool(bound) => Some(bound),
         Goal::Files(_) => return Answer::broken(exchange, Kind::Internal),
@@ -92,7 +64,7 @@ async fn ask(
         };
     }
     let times = Times { asked, answered: clock::wall() };
-    answer = match said(exchange, &mut bound, answer, times.answered).await {
+    answer = match said(exchange, &mut bound, answer, (times.answered, client)).await {
         Continue(answer) => answer,
         // What leads elsewhere is not stored: files lie on a disk, and the other route may have its own cache.
         Break(answer) => {
@@ -104,16 +76,18 @@ async fn ask(
     words.put(&mut answer.head.fields);
     let may_keep = keeps && exchange.record.failure.is_none();
     let keeps = Keeps::of(may_keep, exchange, &words);
-    let case = Case { cache, plan, key: &key, client, times, why, words, keeps };
+    let judges = is_ours || is_for_all;
+    let case = Case { cache, plan, key: &key, client, times, why, judges, words, keeps };
     if may_keep {
         case.ignore(&mut answer);
     }
-    case.obey(&answer).await;
+    case.obey(&answer, leader.as_mut()).await;
     let failure = exchange.record.failure;
+    let said = answer.upstream.map(|_| answer.head.status);
     let failed = failure.is_some() || validate::is_failure(answer.head.status);
     if failed
         && let Some(entry) = question.entry().filter(|entry| case.may_stand_in(entry))
-        && let Some(stale) = case.stand_in(exchange, entry, answer.upstream.map(|_| answer.head.status))
+        && let Some(stale) = case.stand_in(exchange, entry, Done { status: said, ..Done::forwarded(why) })
     {
         match failure {
             Some(kind) => case.spread(kind, clock::now() - began, leader),
@@ -148,10 +122,16 @@ async fn ask(
         },
         question => {
             let is_head = client.method == Method::HEAD && case.keeps == Keeps::Perhaps;
-            if let (Question::Whether(entry) | Question::Rest(entry), true) = (&question, is_head) {
+            if let (Some(entry), true) = (question.entry(), is_head) {
                 case.see(entry, &answer.head);
             }
-            case.keep(exchange, answer, leader)
+            match case.try_keep(exchange, answer, leader) {
+                Kept::Yes(answer) => answer,
+                Kept::No(answer, detail) => {
+                    Box::pin(case.supersede(&question, &answer.head, detail)).await;
+                    case.pass(exchange, answer, detail)
+                }
+            }
         }
     })
 }
@@ -164,19 +144,16 @@ async fn part(
     heard: usize,
     may_keep: bool,
 ) -> ControlFlow<Answer, Answer> {
-    for name in [header::RANGE, header::IF_RANGE] {
-        let request = &mut exchange.facts.request.fields;
-        case.client.fields.lines(&name).for_each(|line| request.set(name.clone(), line.clone()));
-    }
+    give_back(&mut exchange.facts.request, case.client);
     let (asked, leader) = (clock::wall(), case.cache.store.shelf.flights().alone(case.key));
     let answer = origin(exchange, &mut bound).await;
     let times = Times { asked, answered: clock::wall() };
-    let mut answer = said(exchange, &mut bound, answer, times.answered).await?;
+    let mut answer = said(exchange, &mut bound, answer, (times.answered, case.client)).await?;
     let words = Words::of(&exchange.facts, heard);
     words.put(&mut answer.head.fields);
     let may_keep = may_keep && exchange.record.failure.is_none();
     let keeps = Keeps::of(may_keep, exchange, &words);
-    let case = Case { times, words, keeps, ..case };
+    let case = Case { times, judges: false, words, keeps, ..case };
     if may_keep {
         case.ignore(&mut answer);
     }
@@ -196,13 +173,14 @@ pub(super) fn told(
     let now = clock::wall();
     let (client, words) = (exchange.facts.request.clone(), Words::default());
     let times = Times { asked: now, answered: now };
-    let case = Case { cache, plan, key, client: &client, times, why, words, keeps: Keeps::NotThis };
+    let case = Case { cache, plan, key, client: &client, times, why, judges: false, words, keeps: Keeps::NotThis };
+    let done = Done { is_collapsed: true, ..Done::forwarded(why) };
     let entry = question.entry().filter(|entry| case.may_stand_in(entry));
-    if let Some(stale) = entry.and_then(|entry| case.stand_in(exchange, entry, None)) {
+    if let Some(stale) = entry.and_then(|entry| case.stand_in(exchange, entry, done)) {
         return Some(stale);
     }
     let answer = Answer::of(exchange, &failure?);
-    Some(case.tell(exchange, answer, Done { is_collapsed: true, ..Done::forwarded(why) }))
+    Some(case.tell(exchange, answer, done))
 }
 
 /// Asks, as long as what was said did not take the way with it.
@@ -218,13 +196,17 @@ async fn said(
     exchange: &mut Exchange,
     bound: &mut Option<Bound>,
     mut answer: Answer,
-    now: SystemTime,
+    (now, client): (SystemTime, &RequestHead),
 ) -> ControlFlow<Answer, Answer> {
     let Some(said) = answer.said.take() else { return Continue(answer) };
     let Some(bound) = bound.take() else { return Continue(answer) };
     let leads = said.lead.is_some();
     if let Some(expires) = said.expires {
         answer.head.fields.set(WEIR_CACHE_CONTROL, until(expires, now));
+    }
+    if leads {
+        // What it leads to is for this client alone, and is asked for by what it has and wants.
+        give_back(&mut exchange.facts.request, client);
     }
     let answer = Box::pin(super::super::heed(exchange, bound, *said, answer)).await;
     if leads { Break(answer) } else { Continue(answer) }
@@ -238,72 +220,4 @@ fn until(expires: Expires, now: SystemTime) -> Value {
     };
     let text = if left.is_zero() { "no-store".to_owned() } else { format!("max-age={}", left.as_secs()) };
     Value::from_str(&text).unwrap_or(Value::from_static("no-store"))
-}
-
-impl Question {
-    /// What the origin has to be asked for want of something that does, and why.
-    pub(super) fn of(found: &Found, entries: &[Entry], request: &RequestHead) -> (Self, Forward) {
-        let about = |at: usize, ask: fn(Entry) -> Self| entries.get(at).cloned().map_or(Self::Whole, ask);
-        match *found {
-            Found::Nothing(why @ Forward::VaryMiss) => (Self::of_variants(entries, request), why),
-            Found::Nothing(why) => (Self::Whole, why),
-            Found::Validate { at, why } => (about(at, Self::Whether), why),
-            Found::Complete { at } => (about(at, Self::Rest), Forward::Partial),
-            Found::Use { .. } | Found::Unavailable => (Self::Whole, Forward::Miss),
-        }
-    }
-
-    /// What is asked where nothing that is stored is for a request. An origin may give one tag to a content in several
-    /// codings, so none is asked about that the client might not understand; and one to what it makes of it for several
-    /// clients, so none is that was made for one of them.
-    fn of_variants(entries: &[Entry], request: &RequestHead) -> Self {
-        let is_plain = request.method == Method::GET && !request.fields.contains(header::RANGE);
-        let is_of_use = |stored: &Stored| stored.held.is_whole() && !stored.selection.is_personal();
-        let known = |entry: &&Entry| is_plain && is_of_use(entry.stored()) && entry.is_understood(request);
-        let entries: Vec<Entry> = entries.iter().filter(known).cloned().collect();
-        if entries.is_empty() { Self::Whole } else { Self::Which(entries) }
-    }
-
-    /// Changes the request into it; whether it is another one then.
-    fn put(&self, request: &mut RequestHead) -> bool {
-        match self {
-            Self::Whole => false,
-            Self::Fill => {
-                request.fields.remove(header::RANGE);
-                request.fields.remove(header::IF_RANGE);
-                true
-            }
-            Self::Whether(entry) => validate::ask(&mut request.fields, entry.stored()),
-            Self::Which(entries) => validate::ask_variants(&mut request.fields, entries),
-            Self::Rest(entry) => {
-                let wants_whole = request.method == Method::GET && !request.fields.contains(header::RANGE);
-                let Some(rest) = partial::rest(entry.stored()).filter(|_| wants_whole) else { return false };
-                files::forget_conditions(&mut request.fields);
-                request.fields.set(header::RANGE, rest.range);
-                request.fields.set(header::IF_RANGE, rest.validator);
-                true
-            }
-        }
-    }
-
-    /// Whether the answer says nothing about what was asked, so that the whole has to be asked for.
-    fn is_unanswered(&self, head: &ResponseHead) -> bool {
-        match self {
-            Self::Whole | Self::Fill => false,
-            Self::Whether(entry) => head.status == Status::NOT_MODIFIED && !validate::is_meant(entry.stored(), head),
-            Self::Which(entries) => head.status == Status::NOT_MODIFIED && validate::meant(entries, head).is_empty(),
-            Self::Rest(entry) => match head.status {
-                Status::PARTIAL_CONTENT => !join::fits(entry, &head.fields),
-                Status::RANGE_NOT_SATISFIABLE | Status::NOT_MODIFIED => true,
-                _ => false,
-            },
-        }
-    }
-
-    fn entry(&self) -> Option<&Entry> {
-        match self {
-            Self::Whole | Self::Fill | Self::Which(_) => None,
-            Self::Whether(entry) | Self::Rest(entry) => Some(entry),
-        }
-    }
 }

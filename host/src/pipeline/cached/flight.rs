@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::header;
 
 use super::entry::Entry;
-use super::fetch::Question;
+use super::question::{CONDITIONS, Question};
 use super::tell::{self, Done};
 use super::{Answer, Desk, Exchange, card};
 use crate::body::Body;
@@ -23,9 +23,10 @@ use crate::cache::vary::Selection;
 use crate::cache::{Knobs, Stored};
 use crate::clock;
 use crate::failure::Failure;
+use crate::generation::Cache;
 use crate::message::ranges::{self, Piece};
 use crate::message::{Method, RequestHead, ResponseHead, Status, Value};
-use crate::shelf::{Boarding, Flights, Follow, Landing, Leader};
+use crate::shelf::{Boarding, Follow, Landing, Leader};
 
 /// Who asks the origin, if anybody has to.
 pub(super) enum Turn {
@@ -33,7 +34,7 @@ pub(super) enum Turn {
     Answer(Answer),
     /// Look at the shelves again: somebody fetched it.
     Again,
-    /// This one, for all who wait; if said so, for all of it instead of a part.
+    /// This one, for all who wait; if said so, for everybody, whatever part its own client wants or has already.
     Lead(Leader, bool),
     /// This one, for itself.
     Alone,
@@ -42,13 +43,9 @@ pub(super) enum Turn {
     Failed(Option<Failure>),
 }
 
-/// The flights that an exchange may board, one after the other.
+/// The flights that an exchange may board, one after the other, and whether who leads one asks for everybody.
 #[derive(Default)]
-pub(super) struct Hope {
-    flights: VecDeque<Bytes>,
-    /// Whoever leads the first of them fetches all of it.
-    fills: bool,
-}
+pub(super) struct Hope(VecDeque<(Bytes, bool)>);
 
 /// A range that begins so far from what has come, or from the beginning, waits for nobody: at a hundred megabits in a second
 /// these come in a third of one.
@@ -67,65 +64,132 @@ impl Hope {
         why: Forward,
         entries: &[Entry],
     ) -> Self {
-        let Some((_, plan)) = desk.cache() else { return Self::default() };
+        let Some((cache, plan)) = desk.cache() else { return Self::default() };
         let fields = &request.fields;
         // Who wants nothing stored waits for nothing that is.
-        if plan.lock_timeout.is_zero() || request.method != Method::GET || why == Forward::Bypass {
+        if request.method != Method::GET || lookup::is_for_itself(request, &cache.knobs) {
             return Self::default();
         }
-        let is_conditional = fields.contains(header::IF_NONE_MATCH) || fields.contains(header::IF_MODIFIED_SINCE);
+        let is_conditional = CONDITIONS.iter().any(|name| fields.contains(name));
         let takes_place = matches!(question, Question::Whether(entry) if entry.can_be_asked_about());
+        let waits = !plan.lock_timeout.is_zero();
         let whole = || name(key, request, entries.first().filter(|_| why == Forward::VaryMiss).map(Entry::stored));
-        let none = Self::default();
-        match (fields.contains(header::RANGE), question) {
+        let may_fill = plan.ranges_whole && plan.min_uses <= 1 && matches!(question, Question::Whole);
+        Self(match fields.contains(header::RANGE) {
             // Our own condition takes the place of the client's.
-            _ if takes_place => Self { flights: [whole()].into(), ..none },
-            _ if is_conditional => none,
-            (false, _) => Self { flights: [whole()].into(), ..none },
-            (true, Question::Whole) if plan.ranges_whole && plan.min_uses <= 1 && is_near(request) => {
-                Self { flights: [whole(), part(key, request)].into(), fills: true }
+            _ if takes_place && waits => [(whole(), false)].into(),
+            _ if takes_place => [].into(),
+            // What is not stored yet whatever comes is the client's affair alone.
+            _ if is_conditional && !(plan.conditions_whole && cache.store.will_be_used(key, plan.min_uses)) => {
+                [].into()
             }
-            (true, _) => Self { flights: [part(key, request)].into(), ..none },
-        }
+            false if is_conditional || waits => [(whole(), is_conditional)].into(),
+            true if waits && may_fill && is_near(request) && is_conditional => [(whole(), true)].into(),
+            true if waits && may_fill && is_near(request) => [(whole(), true), (part(key, request), false)].into(),
+            true if waits && !is_conditional => [(part(key, request), false)].into(),
+            _ => [].into(),
+        })
     }
 }
 
 /// Whose turn it is.
 pub(super) async fn turn(exchange: &mut Exchange, desk: &Desk, hope: Hope, why: Forward) -> Turn {
     let Some((cache, plan)) = desk.cache() else { return Turn::Alone };
-    let Hope { mut flights, mut fills } = hope;
+    let Hope(mut flights) = hope;
+    let since = clock::wall();
     for _ in 0..MOST_FLIGHTS {
-        let Some(flight) = flights.pop_front() else { break };
-        match board(cache.store.shelf.flights(), &flight, plan.lock_timeout).await {
+        let Some((flight, is_for_all)) = flights.pop_front() else { break };
+        match board(exchange, cache, &flight, (plan.lock_timeout, since)).await {
             None | Some(Landing::Uncacheable) => {}
             Some(Landing::Stored) => return Turn::Again,
-            Some(Landing::Leader(leader)) => return Turn::Lead(leader, fills),
+            Some(Landing::Leader(leader)) => return Turn::Lead(leader, is_for_all),
             Some(Landing::Failed(failure)) => return Turn::Failed(Some(failure)),
             Some(Landing::StandIn) => return Turn::Failed(None),
-            Some(Landing::Follow(follow)) => match follow_up(exchange, desk, follow, why) {
+            Some(Landing::Follow(follow)) => match follow_up(exchange, desk, follow, why, since) {
                 Ok(answer) => return Turn::Answer(answer),
-                Err(other) => flights.extend(other.filter(|other| *other != flight)),
+                Err(other) => flights.extend(other.filter(|other| *other != flight).map(|other| (other, is_for_all))),
             },
         }
-        fills = false;
     }
     Turn::Alone
 }
 
 /// `None`: nobody else's answer would be for this one.
-async fn board(flights: &Flights, flight: &Bytes, patience: clock::Duration) -> Option<Landing> {
-    match flights.board(flight, clock::now()) {
+async fn board(
+    exchange: &mut Exchange,
+    cache: &Cache,
+    flight: &Bytes,
+    (patience, since): (clock::Duration, SystemTime),
+) -> Option<Landing> {
+    let flights = cache.store.shelf.flights();
+    if patience.is_zero() {
+        return flights.aside(flight, clock::now()).map(Landing::Leader);
+    }
+    let landing = land(exchange, flights.board(flight, clock::now()), patience).await;
+    match landing {
+        Some(Landing::Follow(old)) if is_over(&old, &cache.knobs, since) => {
+            land(exchange, flights.board_after(&old, flight, clock::now()), patience).await
+        }
+        landing => landing,
+    }
+}
+
+async fn land(exchange: &mut Exchange, boarding: Boarding, patience: clock::Duration) -> Option<Landing> {
+    match boarding {
         Boarding::Alone => None,
         Boarding::Leader(leader) => Some(Landing::Leader(leader)),
-        Boarding::Waiter(waiter) => Some(waiter.wait(patience).await),
+        Boarding::Waiter(waiter) => {
+            exchange.has_waited = true;
+            Some(waiter.wait(patience).await)
+        }
+    }
+}
+
+/// Whether what is being written was fresh when it came, and is not for who asks since then.
+fn is_over(follow: &Follow, knobs: &Knobs, since: SystemTime) -> bool {
+    let policy = card::read(&follow.label().head, None, knobs).map(|stored| stored.policy);
+    policy.is_some_and(|policy| policy.answered < since && policy.came_fresh() && !policy.is_fresh(since))
+}
+
+/// What is stored, as who has waited for it sees it: it was not there when that one asked.
+pub(super) fn as_it_came(
+    found: Found,
+    entries: &mut [Entry],
+    request: &RequestHead,
+    knobs: &Knobs,
+    since: SystemTime,
+) -> Found {
+    let Found::Validate { at, why: Forward::Stale } = found else { return found };
+    let Some(entry) = entries.get_mut(at) else { return found };
+    let policy = entry.stored().policy.clone();
+    if policy.answered < since || !policy.came_fresh() {
+        return found;
+    }
+    let seen = Stored { policy: policy.as_it_came(), ..entry.stored().clone() };
+    let now = clock::wall();
+    match lookup::look(&[&seen], request, now, knobs) {
+        Found::Use { is_stale, revalidate, .. } => {
+            *entry = entry.with(seen);
+            Found::Use { at, is_stale, revalidate }
+        }
+        _ => found,
     }
 }
 
 /// An answer from what another exchange is fetching, if it is for this request, too; or another flight that may be.
-fn follow_up(exchange: &mut Exchange, desk: &Desk, follow: Follow, why: Forward) -> Result<Answer, Option<Bytes>> {
+fn follow_up(
+    exchange: &mut Exchange,
+    desk: &Desk,
+    follow: Follow,
+    why: Forward,
+    since: SystemTime,
+) -> Result<Answer, Option<Bytes>> {
     let (cache, plan) = desk.cache().ok_or(None)?;
     let now = clock::wall();
-    let stored = stored(&follow, &cache.knobs).ok_or(None)?;
+    let mut stored = stored(&follow, &cache.knobs).ok_or(None)?;
+    if since <= stored.policy.answered {
+        stored.policy = stored.policy.as_it_came();
+    }
     let request = &exchange.facts.request;
     match lookup::look(&[&stored], request, now, &cache.knobs) {
         Found::Use { revalidate: false, .. } => {}
@@ -138,7 +202,7 @@ fn follow_up(exchange: &mut Exchange, desk: &Desk, follow: Follow, why: Forward)
     let ttl = Some(stored.policy.ttl(now));
     let done = Done { is_collapsed: true, ttl, ..Done::forwarded(why) };
     tell::tell(exchange, plan, &mut head.fields, done);
-    Ok(Answer { head, body, upstream: None, said: None })
+    Ok(Answer { head, body, upstream: stored.version, said: None })
 }
 
 /// What is being written, as if it were whole. Without a length, its length only counts for what is said of it.
@@ -192,7 +256,7 @@ fn is_near(request: &RequestHead) -> bool {
 /// The flight of a key, among those who have credentials, and for those who say the same where an answer varies.
 fn name(key: &Bytes, request: &RequestHead, answer: Option<&Stored>) -> Bytes {
     let has_credentials = request.fields.contains(header::AUTHORIZATION);
-    let selection = answer.and_then(|answer| Selection::of(&answer.head.fields, &request.fields));
+    let selection = answer.and_then(|answer| Selection::like(&answer.head.fields, &request.fields));
     match selection.filter(|selection| !selection.is_empty()) {
         None if !has_credentials => key.clone(),
         selection => beside(key, (has_credentials, selection)),

@@ -7,17 +7,21 @@ mod at_once;
 mod card;
 mod case;
 mod claims;
+mod confirm;
 mod content;
 mod entry;
 mod fetch;
 mod flight;
 mod join;
+mod keep;
 mod purge;
+mod question;
 mod refresh;
 mod tee;
 mod tell;
 mod words;
 
+use std::borrow::Cow;
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::rc::Rc;
 
@@ -26,18 +30,19 @@ use bytes::Bytes;
 pub(super) use self::at_once::at_once;
 use self::content::Content;
 use self::entry::Entry;
-use self::fetch::{Errand, Question};
 use self::flight::{Hope, Turn};
+use self::question::{Errand, Question};
 use self::tell::Done;
 use super::route::Routed;
 use super::{Answer, Exchange};
-use crate::cache::key::Key;
+use crate::cache::key::{self, Key};
 use crate::cache::lookup::{self, Found};
 use crate::cache::status::Forward;
+use crate::cache::storable;
 use crate::clock;
-use crate::config;
+use crate::config::{self, CacheWhen};
 use crate::generation::{Cache, Local, Outcome, RouteKey};
-use crate::message::{Facts, Status, query};
+use crate::message::{Facts, RequestHead, Status, query};
 
 /// The cache of an exchange's route.
 #[derive(Clone)]
@@ -73,11 +78,17 @@ pub(super) async fn act(exchange: &mut Exchange, mut routed: Routed) -> ControlF
     if purge::is_asked(exchange, plan) {
         return Break(purge::answer(exchange, cache, plan).await);
     }
-    exchange.asked = Some(desk.route);
+    (exchange.asked, exchange.has_waited) = (Some(desk.route), false);
     words::hear(&exchange.facts);
     let Asked { key, is_bypassed } = desk.read(exchange, &mut routed).await?;
     if is_bypassed {
-        let errand = Errand { key, question: Question::Whole, why: Forward::Bypass, leader: None, keeps: false };
+        let (question, why) = (Question::Whole, Forward::Bypass);
+        let errand = Errand { key, question, why, leader: None, is_for_all: false, keeps: false };
+        return fetch::fetch(exchange, routed, &desk, errand).await;
+    }
+    if desk.is_refreshed(&exchange.facts) && storable::is_looked_up(&exchange.facts.request.method, &cache.knobs) {
+        let question = Question::Whole.for_all(&exchange.facts.request);
+        let errand = Errand { key, question, why: Forward::Bypass, leader: None, is_for_all: true, keeps: true };
         return fetch::fetch(exchange, routed, &desk, errand).await;
     }
     serve(exchange, routed, &desk, cache, key).await
@@ -92,14 +103,18 @@ async fn serve(
     key: Bytes,
 ) -> ControlFlow<Answer, Answer> {
     let shelf = &cache.store.shelf;
-    let mut waits = 0;
-    let mut entries = entry::at_hand(shelf, &key, clock::wall(), &cache.knobs);
+    let (mut waits, mut waited, since) = (0, None, clock::wall());
+    let mut entries = entry::at_hand(shelf, &key, since, &cache.knobs);
     loop {
         let found = look(exchange, cache, &key, &mut entries).await;
+        let found = flight::as_it_came(found, &mut entries, &exchange.facts.request, &cache.knobs, since);
         if let Found::Use { at, is_stale, revalidate } = found
             && let Some(entry) = entries.get(at)
-            && let Some(answer) = hit(exchange, desk, entry, is_stale || revalidate)
+            && let Some(answer) = hit(exchange, desk, entry, is_stale || revalidate, waited)
         {
+            if entries.len() > 1 {
+                shelf.used(&entry.object);
+            }
             if revalidate {
                 refresh::begin(exchange, desk, key, entry, routed);
             }
@@ -113,14 +128,16 @@ async fn serve(
             true => Hope::of(desk, &key, &exchange.facts.request, &question, why, &entries),
             false => Hope::default(),
         };
-        let (question, leader) = match flight::turn(exchange, desk, hope, why).await {
+        let turn = flight::turn(exchange, desk, hope, why).await;
+        waited = exchange.has_waited.then_some(why);
+        let (question, leader, is_for_all) = match turn {
             Turn::Answer(answer) => return Continue(answer),
             Turn::Again => {
                 waits += 1;
                 entries = entry::at_hand(shelf, &key, clock::wall(), &cache.knobs);
                 continue;
             }
-            Turn::Lead(leader, fills) => {
+            Turn::Lead(leader, is_for_all) => {
                 // Between looking and boarding somebody may have come back with it.
                 let newest = entry::at_hand(shelf, &key, clock::wall(), &cache.knobs);
                 let found = lookup::look(&newest, &exchange.facts.request, clock::wall(), &cache.knobs);
@@ -129,15 +146,19 @@ async fn serve(
                     entries = newest;
                     continue;
                 }
-                (if fills { Question::Fill } else { question }, Some(leader))
+                match is_for_all {
+                    true => (question.for_all(&exchange.facts.request), Some(leader), true),
+                    false => (question, Some(leader), false),
+                }
             }
-            Turn::Alone => (question, None),
+            Turn::Alone => (question, None, false),
             Turn::Failed(failure) => match fetch::told(exchange, desk, &key, &question, why, failure) {
                 Some(answer) => return Continue(answer),
-                None => (question, None),
+                None => (question, None, false),
             },
         };
-        return fetch::fetch(exchange, routed, desk, Errand { key, question, why, leader, keeps: true }).await;
+        let errand = Errand { key, question, why, leader, is_for_all, keeps: true };
+        return fetch::fetch(exchange, routed, desk, errand).await;
     }
 }
 
@@ -145,7 +166,7 @@ async fn serve(
 async fn look(exchange: &Exchange, cache: &Cache, key: &Bytes, entries: &mut Vec<Entry>) -> Found {
     let request = &exchange.facts.request;
     let found = lookup::look(entries, request, clock::wall(), &cache.knobs);
-    if matches!(found, Found::Use { .. } | Found::Nothing(Forward::Method | Forward::Bypass)) {
+    if matches!(found, Found::Use { .. } | Found::Nothing(Forward::Method)) {
         return found;
     }
     *entries = entry::find(&cache.store.shelf, key, clock::wall(), &cache.knobs).await;
@@ -195,15 +216,30 @@ impl Desk {
     }
 
     fn is_bypassed(&self, facts: &Facts) -> bool {
-        let by_filter = words::is_bypass(&facts.variables);
-        let Some(route) = self.local.generation.route(self.route) else { return by_filter };
-        let (bypass, request) = (&route.cache_bypass, &facts.request);
-        by_filter
-            || bypass.fields.iter().any(|condition| condition.test.holds_for(request.fields.lines(&condition.name)))
-            || bypass.query.iter().any(|condition| {
-                condition.test.holds(query::values(request.query().unwrap_or_default(), &condition.name))
-            })
+        words::is_bypass(&facts.variables)
+            || self.plan().is_some_and(|route| is_meant(&route.cache_bypass, &facts.request))
     }
+
+    fn is_refreshed(&self, facts: &Facts) -> bool {
+        self.plan().is_some_and(|route| is_meant(&route.cache_refresh, &facts.request))
+    }
+
+    fn plan(&self) -> Option<&config::Route> {
+        self.local.generation.route(self.route)
+    }
+}
+
+/// Whether any of the conditions holds.
+fn is_meant(when: &CacheWhen, request: &RequestHead) -> bool {
+    when.fields.iter().any(|condition| condition.test.holds_for(request.fields.lines(&condition.name)))
+        || when
+            .query
+            .iter()
+            .any(|condition| condition.test.holds(query::values(request.query().unwrap_or_default(), &condition.name)))
+        || when.cookies.iter().any(|condition| {
+            let values = key::cookies(&request.fields, &condition.name);
+            condition.test.holds(values.map(|value| Cow::Borrowed(str::from_utf8(value).unwrap_or("\u{fffd}"))))
+        })
 }
 
 /// Tells what the route's filters said of an answer to its cache when it was too late.
@@ -213,14 +249,15 @@ pub(super) fn note_late_words(exchange: &Exchange, route: RouteKey, before: usiz
     }
 }
 
-/// An answer from what is stored.
-fn hit(exchange: &mut Exchange, desk: &Desk, entry: &Entry, is_stale: bool) -> Option<Answer> {
+/// An answer from what is stored; who has waited until it was got it of another one's asking (RFC 9211, section 2.6).
+fn hit(exchange: &mut Exchange, desk: &Desk, entry: &Entry, is_stale: bool, waited: Option<Forward>) -> Option<Answer> {
     let (_, plan) = desk.cache()?;
     let now = clock::wall();
     let (mut head, body) = entry.answer(&exchange.facts.request, now)?;
-    let done = Done { is_stale, ttl: Some(entry.stored().policy.ttl(now)), ..Done::default() };
+    let ttl = Some(entry.stored().policy.ttl(now));
+    let done = Done { forward: waited, is_collapsed: waited.is_some(), is_stale, ttl, ..Done::default() };
     tell::tell(exchange, plan, &mut head.fields, done);
-    Some(Answer { head, body, upstream: None, said: None })
+    Some(Answer { head, body, upstream: entry.stored().version, said: None })
 }
 
 /// RFC 9111, section 5.2.1.7. It was not forwarded and is no hit, so `Cache-Status` has no word for it.

@@ -11,7 +11,7 @@ use crate::cache::order::{Order, Url};
 use crate::config;
 use crate::generation::Cache;
 use crate::message::{Name, ResponseHead, Status, Value};
-use crate::shelf::{Meant, Only, Purge, Shelf, Target};
+use crate::shelf::{Label, Leader, Meant, Only, Purge, Shelf, Target};
 
 const WEIR_PURGE: Name = Name::from_static("weir-purge");
 
@@ -45,13 +45,17 @@ pub(super) async fn answer(exchange: &mut Exchange, cache: &Cache, plan: &config
     Answer::made(head, text.into())
 }
 
-/// Forgets what an answer to an unsafe request makes obsolete. It ends when nobody gets it any more, nor after a restart.
-pub(super) async fn invalidate(shelf: &Shelf, targets: &invalidate::Targets) {
+/// Forgets what an answer to an unsafe request makes obsolete; what is stored of that answer itself comes after it. It ends
+/// when nobody gets it any more, nor after a restart.
+pub(super) async fn invalidate(shelf: &Shelf, targets: &invalidate::Targets, own: Option<(&mut Leader, Label)>) {
     // What more a key has stands behind a blank.
     let urls = targets.urls.iter().map(|url| Target::Stem(url.to_string().into()));
     let tags = targets.tags.iter().map(|tag| Target::Tag(tag.as_str().into()));
     let targets: Vec<Target> = urls.chain(tags).collect();
-    if !targets.is_empty() {
-        shelf.forget(Meant { targets, only: Only::default() }, Purge::Hard).written().await;
-    }
+    let meant = Meant { targets, only: Only::default() };
+    let purged = match own {
+        Some((leader, label)) => shelf.forget_for(meant, Purge::Hard, (leader, &label)),
+        None => shelf.forget(meant, Purge::Hard),
+    };
+    purged.written().await;
 }

@@ -10,7 +10,8 @@ use super::super::route::Routed;
 use super::super::{Exchange, Interim, arrive, either, files, passage};
 use super::Desk;
 use super::entry::Entry;
-use super::fetch::{self, Errand, Question};
+use super::fetch;
+use super::question::{Errand, Question};
 use crate::cache::status::Forward;
 use crate::clock;
 use crate::message::{Fields, Method, Status};
@@ -41,7 +42,8 @@ pub(super) fn begin(exchange: &Exchange, desk: &Desk, key: Bytes, entry: &Entry,
     quiet.spent = exchange.spent;
     let routed = routed.without_client(Rc::new(Nobody));
     let question = Question::Whether(entry.clone());
-    let errand = Errand { key, question, why: Forward::Stale, leader: Some(leader), keeps: true };
+    let (why, leader) = (Forward::Stale, Some(leader));
+    let errand = Errand { key, question, why, leader, is_for_all: false, keeps: true };
     let desk = desk.clone();
     tokio::task::spawn_local(async move {
         let answer = either(fetch::fetch(&mut quiet, routed, &desk, errand).await);

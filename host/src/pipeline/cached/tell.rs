@@ -33,12 +33,12 @@ impl Done {
         Self { forward: Some(why), ..Self::default() }
     }
 
-    fn outcome(self) -> Outcome {
+    /// Of who has waited, whether that was of use.
+    fn outcome(self, has_waited: bool) -> Outcome {
+        let collapsed = (self.is_collapsed || has_waited).then_some(self.is_collapsed);
         match self.forward {
             None => Outcome::Hit,
-            Some(why) => {
-                Outcome::Forwarded { why, status: self.status, stored: self.is_stored, collapsed: self.is_collapsed }
-            }
+            Some(why) => Outcome::Forwarded { why, status: self.status, stored: self.is_stored, collapsed },
         }
     }
 
@@ -66,7 +66,7 @@ impl Done {
 /// Says it.
 pub(super) fn tell(exchange: &mut Exchange, plan: &config::Cache, fields: &mut Fields, done: Done) {
     if plan.cache_status {
-        let (cache, outcome) = (status::WEIR, done.outcome());
+        let (cache, outcome) = (status::WEIR, done.outcome(exchange.has_waited));
         CacheStatus { cache, outcome, ttl: done.ttl, key: None, detail: done.detail }.append(fields);
     } else {
         status::leave_no_room(fields);

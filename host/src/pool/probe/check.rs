@@ -14,6 +14,7 @@ use super::{Outcome, fetch, grpc};
 use crate::body::Body;
 use crate::clock::{self, Duration, Ticker};
 use crate::config::{Check, Health, HttpCheck, Protocol};
+use crate::failure::Kind;
 use crate::message::{Fields, Status, Value};
 use crate::upstream::{Answered, Connection, Connections, Endpoint, Limits};
 
@@ -44,26 +45,34 @@ const MOST_BODY: usize = 64 << 10;
 /// A check's own limits are none: its time holds for the whole of it.
 const UNLIMITED: Limits = Limits { head: Duration::ZERO, read: Duration::ZERO, write: Duration::ZERO, until: None };
 
-/// Checks once. Cancellation safe: dropping it closes the connection.
-pub(super) async fn check(target: &Arc<Endpoint>, host: Value, health: &Health, ticker: &Rc<Ticker>) -> Outcome {
+/// Checks once; nothing is learnt of the member when there is no descriptor to do it with. Cancellation safe: dropping it closes
+/// the connection.
+pub(super) async fn check(
+    target: &Arc<Endpoint>,
+    host: Value,
+    health: &Health,
+    ticker: &Rc<Ticker>,
+) -> Option<Outcome> {
     let connections = Connections::private(ticker.clone());
     let began = clock::now();
     let finding = match connections.dial(target, health.timeout, None, None).await {
         Ok(connection) => Attempt::of(target, host, health).within(began, connection, &health.check).await,
+        Err(failure) if failure.kind == Kind::OutOfDescriptors => return None,
         Err(failure) => Err(failure.to_string()),
     };
-    Outcome::of(finding, began)
+    Some(Outcome::of(finding, began))
 }
 
-/// Only connects, TLS included. Cancellation safe.
-pub(super) async fn connect(target: &Arc<Endpoint>, timeout: Duration, ticker: &Rc<Ticker>) -> Outcome {
+/// Only connects, TLS included; otherwise as `check`.
+pub(super) async fn connect(target: &Arc<Endpoint>, timeout: Duration, ticker: &Rc<Ticker>) -> Option<Outcome> {
     let connections = Connections::private(ticker.clone());
     let began = clock::now();
     let finding = match connections.dial(target, timeout, None, None).await {
         Ok(_) => Ok("connected".to_owned()),
+        Err(failure) if failure.kind == Kind::OutOfDescriptors => return None,
         Err(failure) => Err(failure.to_string()),
     };
-    Outcome::of(finding, began)
+    Some(Outcome::of(finding, began))
 }
 
 impl Outcome {

@@ -95,7 +95,9 @@ impl Round {
             let host = self.subject.borrow().host.clone();
             let outcome = check(&self.target, host, health, &self.ticker).await;
             drop(turn);
-            self.tell(&outcome);
+            if let Some(outcome) = outcome {
+                self.tell(&outcome);
+            }
             next.await;
         }
     }
@@ -120,10 +122,10 @@ impl Round {
             let turn = turns.acquire().await;
             let outcome = connect(&self.target, timeout, &self.ticker).await;
             drop(turn);
-            if outcome.passed {
-                self.tell(&outcome);
-            } else {
-                self.log(&outcome);
+            match outcome {
+                Some(outcome) if outcome.passed => self.tell(&outcome),
+                Some(outcome) => self.log(&outcome),
+                None => {}
             }
         }
     }

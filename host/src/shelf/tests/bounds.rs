@@ -213,7 +213,7 @@ fn a_directory_has_one_gateway_and_nobody_else_reads_it() {
     let sizes = on_disk(&place, 1 << 20, 1 << 20);
     let shelf = open(&sizes);
     let error = Shelf::open(sizes.clone(), at(0)).unwrap_err();
-    assert_eq!(error.to_string(), "another gateway uses it");
+    assert_eq!(error.to_string(), "another gateway uses it, or another cache of this one");
     store(&shelf, label("/a", "", &[]), &[b"x"]);
     for path in files(&place.0) {
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
@@ -263,7 +263,10 @@ async fn what_somebody_takes_away_is_made_again() {
     // And so is the right to it.
     fs::remove_dir_all(&place.0).unwrap();
     store(&shelf, label("/b", "", &[]), &[b"y"]);
-    assert_eq!(Shelf::open(sizes, at(0)).unwrap_err().to_string(), "another gateway uses it");
+    assert_eq!(
+        Shelf::open(sizes, at(0)).unwrap_err().to_string(),
+        "another gateway uses it, or another cache of this one"
+    );
 }
 
 #[tokio::test]

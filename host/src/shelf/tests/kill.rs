@@ -210,6 +210,53 @@ async fn after_the_machine_went_down_what_was_not_synced_is_read_before_it_is_be
     }
 }
 
+/// What was synced is believed after that, unless something was written or forgotten since that was not.
+#[tokio::test]
+async fn what_was_synced_is_believed_as_long_as_everything_was() {
+    for (states, is_stale) in [
+        (&[true][..], false),
+        (&[true, false], true),
+        (&[true, false, true], false),
+        (&[false, true], true),
+        (&[true, true], false),
+    ] {
+        for is_restarted in [false, true] {
+            let place = Place::make();
+            let of = |sync| {
+                let mut sizes = on_disk(&place, 1 << 20, 1 << 20);
+                sizes.disk.iter_mut().for_each(|disk| disk.sync = sync);
+                sizes
+            };
+            let mut shelf = open(&of(states[0]));
+            store(&shelf, label("/a", "v", &[]), &[b"the content"]);
+            for sync in &states[1..] {
+                if is_restarted {
+                    close(shelf);
+                    shelf = reopen(&of(*sync));
+                } else {
+                    shelf.resize(&of(*sync));
+                    settle(&shelf);
+                }
+            }
+            close(shelf);
+            let path = place.objects().pop().unwrap();
+            of_another_boot(&path);
+            let note = place.0.join("unsynced");
+            if note.exists() {
+                fs::write(&note, "7\n").unwrap();
+            }
+            for _ in 0..2 {
+                let shelf = reopen(&of(true));
+                let expected = [("v".to_owned(), b"the content".to_vec(), is_stale)];
+                assert_eq!(found(&shelf, "/a").await, expected, "{states:?} {is_restarted}");
+                assert!(!note.exists() && !place.0.join("doubt").exists());
+                settle(&shelf);
+                close(shelf);
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_somebody_else_wrote_into_a_file_is_noticed_while_it_is_open() {
     let place = Place::make();

@@ -3,8 +3,10 @@
 mod bounds;
 mod kill;
 mod model;
+mod resizes;
 mod stampede;
 mod streams;
+mod variants;
 mod walks;
 
 use std::future::poll_fn;
@@ -87,7 +89,7 @@ fn reopen(sizes: &Sizes) -> Shelf {
 /// Drops the shelf, and waits until its directory is free. Threads may have it a moment longer, and whoever is the last one
 /// gives the directory back only after nobody has the shelf.
 fn close(shelf: Shelf) {
-    let root = shelf.disk.as_ref().map(|disk| disk.sizes.directory.clone());
+    let root = shelf.disk.as_ref().map(|disk| disk.directory.root().to_owned());
     let disk = shelf.disk.as_ref().map(Arc::downgrade);
     drop(shelf);
     eventually(|| disk.as_ref().is_none_or(|disk| disk.strong_count() == 0));

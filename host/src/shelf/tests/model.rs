@@ -88,6 +88,19 @@ async fn compare(shelf: &Shelf, model: &Model, is_all: bool, what: &str) {
     }
 }
 
+/// Other sizes, and smaller ones where not everything has to stay in memory.
+fn resized(chance: &mut fastrand::Rng, sizes: &Sizes, is_all: bool) -> Sizes {
+    let mut sizes = sizes.clone();
+    let times: &[u64] = match (is_all, &sizes.disk) {
+        (true, None) => &[2, 4, 8],
+        (false, None) => &[1, 2, 4],
+        (_, Some(_)) => &[0, 1, 2, 4],
+    };
+    sizes.memory.iter_mut().for_each(|memory| memory.capacity = memory.capacity / 2 * chance.choice(times).unwrap());
+    sizes.disk.iter_mut().for_each(|disk| disk.sync = chance.bool());
+    sizes
+}
+
 fn simulate(seed: u64, sizes: &Sizes, place: &Place, is_all: bool) {
     let _ = fs::remove_dir_all(&place.0);
     let (mut chance, mut model, mut shelf) = (fastrand::Rng::with_seed(seed), Model::new(), open(sizes));
@@ -139,6 +152,8 @@ fn simulate(seed: u64, sizes: &Sizes, place: &Place, is_all: bool) {
                 }
                 eventually(|| shelf.is_complete());
             }
+            // What is carried over meanwhile is asked for, changed and forgotten in the next rounds.
+            18 | 19 => shelf.resize(&resized(&mut chance, sizes, is_all)),
             _ => {}
         }
         settle(&shelf);

@@ -231,3 +231,37 @@ async fn failures_are_shared_when_they_are_sure_and_what_is_for_one_goes_on_to_a
     drop(heirs);
     assert_eq!(flights.count(), 0);
 }
+
+#[tokio::test]
+async fn who_came_late_is_not_told_that_it_took_too_long() {
+    let (flights, now, key) = (Flights::of(99, LONG, 100, Arc::default()), crate::clock::now(), Bytes::from("/a"));
+    let failure = Failure::of(Kind::ResponseTimeout, "in vain");
+    let after = |seconds| now + Duration::from_secs(seconds);
+    let Boarding::Leader(leader) = flights.board(&key, now) else { panic!("there is nobody else") };
+    let mut waiters: Vec<Waiter> = [0, 10, 15, 16, 29]
+        .into_iter()
+        .map(|seconds| match flights.board(&key, after(seconds)) {
+            Boarding::Waiter(waiter) => waiter,
+            Boarding::Leader(_) | Boarding::Alone => panic!("one fetches"),
+        })
+        .collect();
+    leader.overdue(&failure, after(15), after(30));
+    for mut told in waiters.drain(..3) {
+        assert!(matches!(told.landing.try_recv(), Ok(Landing::Failed(_))));
+    }
+    let Ok(Landing::Leader(next)) = waiters.remove(0).landing.try_recv() else { panic!("one of the others asks") };
+    let mut last = waiters.remove(0);
+    assert!(last.landing.try_recv().is_err(), "one is enough");
+    next.overdue(&failure, after(45), after(60));
+    assert!(matches!(last.landing.try_recv(), Ok(Landing::Failed(_))));
+    assert_eq!(flights.count(), 0);
+}
+
+#[test]
+fn where_nobody_waits_it_is_remembered_too_that_nothing_can_be_stored() {
+    let (flights, now, key) = (Flights::of(9, LONG, 100, Arc::default()), crate::clock::now(), Bytes::from("/a"));
+    flights.alone(&key).uncacheable(now);
+    flights.aside(&key, now).unwrap().uncacheable(now);
+    assert!(flights.aside(&key, now).is_none() && flights.aside(&key, now + LONG).is_some());
+    assert_eq!(flights.count(), 0);
+}

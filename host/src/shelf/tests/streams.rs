@@ -99,7 +99,7 @@ async fn what_is_broken_off_leaves_nothing_and_readers_learn_it() {
             settle(&shelf);
             let counts = shelf.counts();
             assert_eq!((counts.memory.bytes, counts.disk.bytes), (0, 0));
-            assert!(files(&place.0).iter().all(|path| path.ends_with("lock")));
+            assert!(files(&place.0).iter().all(|path| path.ends_with("lock") || path.ends_with("unsynced")));
             assert_eq!(shelf.purge(&Target::All, Purge::Hard).count().await, 0);
             close(shelf);
             let _ = fs::remove_dir_all(&place.0);

@@ -4,14 +4,14 @@
 //! missing; everything else that cannot be read is a content like any other, so that it is told once.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, Metadata};
-use std::io::{self, Read};
+use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::super::Error;
 use crate::config::{Certificate, ClientAuth, Listener, ListenerTls, Site};
+use crate::kernel;
 
 /// What of a plan TLS of one listener is made from.
 #[derive(Debug, Clone)]
@@ -130,11 +130,9 @@ fn stamp(file: &Metadata) -> Stamp {
 }
 
 fn read(path: &Path, may_miss: bool) -> Content {
-    let mut content = Vec::new();
-    match File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut content)) {
-        Ok(length) if length as u64 > LARGEST => Err("is larger than 1 MiB".to_owned()),
-        Ok(_) => Ok(content.into()),
-        Err(error) if may_miss && error.kind() == io::ErrorKind::NotFound => Ok(Vec::new().into()),
-        Err(error) => Err(format!("cannot be read: {error}")),
+    match kernel::read_whole(path, LARGEST) {
+        Ok(content) => Ok(content.into()),
+        Err(error) if may_miss && error.is_missing() => Ok(Vec::new().into()),
+        Err(error) => Err(error.to_string()),
     }
 }
