@@ -215,8 +215,7 @@ fn a_config_that_does_not_end_is_not_read_on_for_ever() {
 fn a_config_may_come_through_a_pipe() {
     let place = place(GOOD);
     let config = std::fs::read(place.join("weir.toml")).unwrap();
-    rustix::fs::mkfifoat(rustix::fs::CWD, place.join("pipe"), rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)
-        .unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, place.join("pipe"), rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
     for (bytes, code) in [(config, 0), (vec![b'#'; (64 << 20) + 1], 2)] {
         let pipe = place.join("pipe");
         let writer = std::thread::spawn(move || {
