@@ -58,8 +58,11 @@ fn copy(socket: BorrowedFd<'_>, file: &File, offset: u64, length: usize) -> io::
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
     use std::os::fd::AsFd;
     use std::os::unix::net::UnixStream;
+
+    use rustix::net::sockopt::set_tcp_congestion;
 
     use super::*;
 
@@ -80,6 +83,19 @@ mod tests {
         let mut got = String::new();
         theirs.read_to_string(&mut got).unwrap();
         assert_eq!(got, "head 34568978");
+    }
+
+    #[test]
+    fn what_follows_joins_where_packets_are_not_spaced_out() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        for (control, joins) in [("reno", true), ("cubic", true), ("bbr", false)] {
+            // No system has to have them all.
+            if set_tcp_congestion(&socket, control).is_ok() {
+                assert_eq!(is_better_joined(socket.as_fd()), joins, "{control}");
+            }
+        }
+        assert!(is_better_joined(UnixStream::pair().unwrap().0.as_fd()));
     }
 
     #[test]
