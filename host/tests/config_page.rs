@@ -21,7 +21,6 @@ const ASKED_BY: &[&str] = &[
     ".named(",
     ".required(",
     ".string(",
-    " when(",
     "(table, ",
     "(&table, ",
     "(listener, ",
