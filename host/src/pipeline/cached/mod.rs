@@ -138,11 +138,12 @@ async fn serve(
                 continue;
             }
             Turn::Lead(leader, is_for_all) => {
-                // Between looking and boarding somebody may have come back with it.
-                let newest = entry::at_hand(shelf, &key, clock::wall(), &cache.knobs);
+                // Between looking and boarding somebody may have come back with it, also to a file that is not open yet.
+                let newest = entry::find(shelf, &key, clock::wall(), &cache.knobs).await;
                 let found = lookup::look(&newest, &exchange.facts.request, clock::wall(), &cache.knobs);
                 if matches!(found, Found::Use { .. }) {
                     leader.stored();
+                    waits += 1;
                     entries = newest;
                     continue;
                 }
