@@ -265,6 +265,9 @@ fn make(folder: &Path) -> io::Result<()> {
 pub(super) fn examine(root: &Path) -> io::Result<()> {
     match fs::metadata(root) {
         Ok(_) => check(root),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && root.is_symlink() => {
+            Err(io::Error::other("it is a symbolic link that leads nowhere, or is beneath one"))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => match root.parent() {
             Some(parent) if parent.exists() => check_kind(parent).and_then(|()| may_write(parent)),
             Some(parent) => examine(parent),

@@ -137,8 +137,9 @@ fn a_directory_that_cannot_be_had_is_told_of_at_the_start_and_by_check() {
     let origin = Origin::start();
     type Deed = fn(&std::path::Path);
     let is_root = fs::metadata("/proc/self").is_ok_and(|found| std::os::unix::fs::MetadataExt::uid(&found) == 0);
-    let deeds: [(&str, Deed); 4] = [
+    let deeds: [(&str, Deed); 5] = [
         ("it is not a directory", |path| fs::write(path, "a file").unwrap()),
+        ("it is a symbolic link that leads nowhere", |path| std::os::unix::fs::symlink("nowhere", path).unwrap()),
         ("others have rights to it (mode 777, 700 is right)", |path| {
             fs::create_dir(path).unwrap();
             fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();

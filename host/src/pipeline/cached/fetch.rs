@@ -15,7 +15,7 @@ use super::{Desk, join};
 use crate::cache::fresh::Times;
 use crate::cache::status::Forward;
 use crate::cache::validate;
-use crate::clock;
+use crate::clock::{self, Instant};
 use crate::failure::{Failure, Kind};
 use crate::message::accel::Expires;
 use crate::message::{Method, Name, RequestHead, Status, Value};
@@ -53,18 +53,9 @@ async fn ask(
         Goal::Pool(bound) => Some(bound),
         Goal::Files(_) => return Answer::broken(exchange, Kind::Internal),
     };
-    let mut answer = origin(exchange, &mut bound).await;
-    if is_ours && question.is_unanswered(&answer.head) && exchange.record.failure.is_none() {
-        passage::give_up(answer.body);
-        files::forget_conditions(&mut exchange.facts.request.fields);
-        answer = match bound.as_ref().is_some_and(|bound| bound.body.is_whole()) {
-            true => origin(exchange, &mut bound).await,
-            // The content of a `QUERY` that is not kept cannot be sent once more.
-            false => Answer::of(exchange, &Failure::of(Kind::BadResponse, "a 304 about something else")),
-        };
-    }
+    let answer = answered(exchange, &mut bound, &question, is_ours).await;
     let times = Times { asked, answered: clock::wall() };
-    answer = match said(exchange, &mut bound, answer, (times.answered, client)).await {
+    let mut answer = match said(exchange, &mut bound, answer, (times.answered, client)).await {
         Continue(answer) => answer,
         // What leads elsewhere is not stored: files lie on a disk, and the other route may have its own cache.
         Break(answer) => {
@@ -82,46 +73,91 @@ async fn ask(
         case.ignore(&mut answer);
     }
     case.obey(&answer, leader.as_mut()).await;
+    let (answer, leader) = match failed(exchange, &case, &question, answer, (leader, began)) {
+        Continue(it_has) => it_has,
+        Break(answer) => return Continue(answer),
+    };
+    let has_way = bound.is_some();
+    match settle(exchange, &case, question, answer, leader, (is_ours, has_way)).await {
+        Some(answer) => Continue(answer),
+        None => part(exchange, bound, case, heard, may_keep).await,
+    }
+}
+
+/// What the origin answers to the question; where that says nothing about it, what it answers when it is asked for the whole.
+async fn answered(exchange: &mut Exchange, bound: &mut Option<Bound>, question: &Question, is_ours: bool) -> Answer {
+    let answer = origin(exchange, bound).await;
+    if !is_ours || !question.is_unanswered(&answer.head) || exchange.record.failure.is_some() {
+        return answer;
+    }
+    passage::give_up(answer.body);
+    files::forget_conditions(&mut exchange.facts.request.fields);
+    match bound.as_ref().is_some_and(|bound| bound.body.is_whole()) {
+        true => origin(exchange, bound).await,
+        // The content of a `QUERY` that is not kept cannot be sent once more.
+        false => Answer::of(exchange, &Failure::of(Kind::BadResponse, "a 304 about something else")),
+    }
+}
+
+/// Where there is no answer, or one that is a failure: what is stored stands in for it, or all who wait are told. Everything
+/// else goes on.
+fn failed(
+    exchange: &mut Exchange,
+    case: &Case<'_>,
+    question: &Question,
+    answer: Answer,
+    (leader, began): (Option<Leader>, Instant),
+) -> ControlFlow<Answer, (Answer, Option<Leader>)> {
     let failure = exchange.record.failure;
-    let said = answer.upstream.map(|_| answer.head.status);
-    let failed = failure.is_some() || validate::is_failure(answer.head.status);
-    if failed
+    let status = answer.upstream.map(|_| answer.head.status);
+    if (failure.is_some() || validate::is_failure(answer.head.status))
         && let Some(entry) = question.entry().filter(|entry| case.may_stand_in(entry))
-        && let Some(stale) = case.stand_in(exchange, entry, Done { status: said, ..Done::forwarded(why) })
+        && let Some(stale) = case.stand_in(exchange, entry, Done { status, ..Done::forwarded(case.why) })
     {
         match failure {
             Some(kind) => case.spread(kind, clock::now() - began, leader),
             None => leader.into_iter().for_each(Leader::stand_in),
         }
         passage::give_up(answer.body);
-        return Continue(stale);
+        return Break(stale);
     }
-    if let Some(kind) = failure {
-        case.spread(kind, clock::now() - began, leader);
-        return Continue(case.pass(exchange, answer, None));
-    }
-    Continue(match question {
-        Question::Whether(entry) if answer.head.status == Status::NOT_MODIFIED && is_ours => {
+    let Some(kind) = failure else { return Continue((answer, leader)) };
+    case.spread(kind, clock::now() - began, leader);
+    Break(case.pass(exchange, answer, None))
+}
+
+/// What an answer changes on the shelf, and what the client gets. `None` where the whole was asked for and is not stored, so
+/// that the client gets the part that it wants from whoever has it.
+async fn settle(
+    exchange: &mut Exchange,
+    case: &Case<'_>,
+    question: Question,
+    answer: Answer,
+    leader: Option<Leader>,
+    (is_ours, has_way): (bool, bool),
+) -> Option<Answer> {
+    let status = answer.head.status;
+    Some(match question {
+        Question::Whether(entry) if status == Status::NOT_MODIFIED && is_ours => {
             case.confirm(exchange, &entry, answer, leader)
         }
-        Question::Which(entries) if answer.head.status == Status::NOT_MODIFIED && is_ours => {
+        Question::Which(entries) if status == Status::NOT_MODIFIED && is_ours => {
             case.choose(exchange, &entries, answer, leader)
         }
-        Question::Rest(entry) if answer.head.status == Status::PARTIAL_CONTENT => {
-            let joined = join::join(&case.cache.knobs, client, &entry, answer, times).await;
+        Question::Rest(entry) if status == Status::PARTIAL_CONTENT => {
+            let joined = join::join(&case.cache.knobs, case.client, &entry, answer, case.times).await;
             case.complete(exchange, joined, leader)
         }
-        Question::Fill if answer.head.status == Status::OK => match case.try_keep(exchange, answer, leader) {
+        Question::Fill if status == Status::OK => match case.try_keep(exchange, answer, leader) {
             Kept::Yes(answer) => answer,
-            // It is not stored, so the client gets the part that it wants from whoever has it.
-            Kept::No(answer, _) if bound.is_some() => {
+            Kept::No(answer, _) if has_way => {
                 passage::give_up(answer.body);
-                return part(exchange, bound, case, heard, may_keep).await;
+                return None;
             }
             Kept::No(answer, detail) => case.pass(exchange, answer, detail),
         },
         question => {
-            let is_head = client.method == Method::HEAD && case.keeps == Keeps::Perhaps;
+            let is_head = case.client.method == Method::HEAD && case.keeps == Keeps::Perhaps;
             if let (Some(entry), true) = (question.entry(), is_head) {
                 case.see(entry, &answer.head);
             }
