@@ -73,7 +73,7 @@ const OVERHEAD: usize = 768;
 
 /// What a field takes when it was read, in tables with free places; and what all do where nobody says how many there are: as many
 /// times their bytes, and no more than eight.
-const FIELD: usize = 300;
+const FIELD: usize = 520;
 const UNTOLD: usize = 8;
 const MOST_UNTOLD: usize = 8 * FIELD;
 

@@ -5,6 +5,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
+
 use crate::cache::fresh::Times;
 use crate::cache::partial::Held;
 use crate::cache::vary::Selection;
@@ -19,7 +21,7 @@ const VERSION: u8 = 2;
 const MOST: u32 = 10_000;
 
 /// The head. What is held is written where it is not the whole content.
-pub(super) fn write(stored: &Stored) -> Vec<u8> {
+pub(super) fn write(stored: &Stored) -> Bytes {
     let mut out = vec![VERSION];
     out.extend_from_slice(&stored.head.status.as_u16().to_be_bytes());
     out.extend_from_slice(&nanos(stored.times.asked).to_be_bytes());
@@ -42,7 +44,7 @@ pub(super) fn write(stored: &Stored) -> Vec<u8> {
         text(&mut out, name.as_str().as_bytes());
         text(&mut out, value.as_bytes());
     }
-    out
+    out.into()
 }
 
 /// What tells responses of one key apart.
@@ -54,11 +56,11 @@ pub(super) fn selection(selection: &Selection) -> Vec<u8> {
         out.push(u8::from(value.is_some()));
         text(&mut out, value.unwrap_or_default());
     }
-    out
+    out.into()
 }
 
 /// A head that belongs to a content of this length; `None` for a content that is still to come.
-pub(super) fn read(bytes: &[u8], length: Option<u64>, knobs: &Knobs) -> Option<Stored> {
+pub(super) fn read(bytes: &Bytes, length: Option<u64>, knobs: &Knobs) -> Option<Stored> {
     let mut reader = Reader(bytes);
     if reader.byte()? != VERSION {
         return None;
@@ -70,7 +72,7 @@ pub(super) fn read(bytes: &[u8], length: Option<u64>, knobs: &Knobs) -> Option<S
     let selection = reader.selection()?;
     let held = reader.held()?;
     let mut head = ResponseHead::of(status);
-    head.fields = reader.fields()?;
+    head.fields = reader.fields(bytes)?;
     let mut stored = Stored { version, ..Stored::of(head, times, selection, origin, knobs) };
     match (held, length) {
         (Some(held), _) => stored.held = held,
@@ -153,10 +155,12 @@ impl<'a> Reader<'a> {
         Some(Some(Held::read(ranges, complete, is_exact)?))
     }
 
-    fn fields(&mut self) -> Option<Fields> {
+    /// Values are parts of the whole, and take no room of their own.
+    fn fields(&mut self, whole: &Bytes) -> Option<Fields> {
         let mut fields = Fields::default();
         for _ in 0..self.few()? {
-            fields.append(self.name()?, Value::from_bytes(self.text()?).ok()?);
+            let name = self.name()?;
+            fields.append(name, Value::from_maybe_shared(whole.slice_ref(self.text()?)).ok()?);
         }
         Some(fields)
     }
@@ -229,7 +233,7 @@ mod tests {
         whole.finish(5).unwrap();
         let bytes = write(&whole);
         for end in 0..bytes.len() {
-            assert!(read(&bytes[..end], Some(5), &Knobs::default()).is_none(), "{end}");
+            assert!(read(&bytes.slice(..end), Some(5), &Knobs::default()).is_none(), "{end}");
         }
         assert!(read(&bytes, Some(6), &Knobs::default()).is_none());
         assert!(read(&bytes, None, &Knobs::default()).is_some());
