@@ -56,7 +56,7 @@ pub(super) fn selection(selection: &Selection) -> Vec<u8> {
         out.push(u8::from(value.is_some()));
         text(&mut out, value.unwrap_or_default());
     }
-    out.into()
+    out
 }
 
 /// A head that belongs to a content of this length; `None` for a content that is still to come.
