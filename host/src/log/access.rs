@@ -201,7 +201,12 @@ impl Writer {
                 Err(error) => tracing::error!(%error, "access log not reopened, going on with the old file"),
             },
             Message::Switch(output) => self.output = output,
-            Message::Written(done) => drop(done.try_send(())),
+            Message::Written(done) => {
+                // Who asks is about to end, and the thread with the process: what is owed is told now.
+                self.report.look(&self.aside.lost, clock::now());
+                self.report.end();
+                drop(done.try_send(()));
+            }
         }
     }
 
