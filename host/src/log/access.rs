@@ -205,7 +205,8 @@ impl Writer {
                 // Who asks is about to end, and the thread with the process: what is owed is told now.
                 self.report.look(&self.aside.lost, clock::now());
                 self.report.end();
-                drop(done.try_send(()));
+                // Who does not wait any more needs nothing.
+                let _ = done.try_send(());
             }
         }
     }
