@@ -8,17 +8,8 @@ use super::{
 };
 
 /// Keys about what is passed on.
-const IDLE_WITHOUT_POOL: [&str; 9] = [
-    "strip-prefix",
-    "replace-prefix",
-    "intercept-errors",
-    "upgrade",
-    "fallback",
-    "accel",
-    "cache",
-    "cache-bypass",
-    "cache-refresh",
-];
+const OF_POOLS: [&str; 7] =
+    ["intercept-errors", "upgrade", "fallback", "accel", "cache", "cache-bypass", "cache-refresh"];
 
 /// A route, called by its name or path in problems.
 pub(super) fn read(item: &Item<'_>, names: &Names, intercepts: &[StatusSet]) -> Option<Route> {
@@ -118,32 +109,13 @@ fn cached(table: &Table<'_>, names: &Names) -> (Option<usize>, [CacheWhen; 2]) {
 
 /// Keys that do nothing beside the route's action are slips.
 fn check_effects(table: &Table<'_>, action: &Action) {
-    let (idle, why): (&[&'static str], _) = match action {
+    let (more, why): (&[&'static str], _) = match action {
         Action::Pool(_) => return,
-        Action::Files(_) => (
-            &["intercept-errors", "upgrade", "fallback", "accel", "cache", "cache-bypass", "cache-refresh"],
-            "serves files",
-        ),
-        Action::Respond(_) => (&IDLE_WITHOUT_POOL, "responds itself"),
-        Action::Exclude => (
-            &[
-                "strip-prefix",
-                "replace-prefix",
-                "intercept-errors",
-                "upgrade",
-                "fallback",
-                "accel",
-                "cache",
-                "cache-bypass",
-                "cache-refresh",
-                "internal",
-                "filters",
-                "max-body",
-            ],
-            "excludes",
-        ),
+        Action::Files(_) => (&[], "serves files"),
+        Action::Respond(_) => (&["strip-prefix", "replace-prefix"], "responds itself"),
+        Action::Exclude => (&["strip-prefix", "replace-prefix", "internal", "filters", "max-body"], "excludes"),
     };
-    for item in idle.iter().filter_map(|key| table.item(key)) {
+    for item in OF_POOLS.iter().chain(more).filter_map(|key| table.item(key)) {
         item.say(format!("{} does nothing on a route that {why}", item.key));
     }
 }

@@ -184,8 +184,7 @@ impl Writer {
             orders.into_iter().for_each(|order| self.obey(order));
             self.report.look(&self.aside.lost, clock::now());
         }
-        self.report.look(&self.aside.lost, clock::now());
-        self.report.end();
+        self.report.end(&self.aside.lost, clock::now());
     }
 
     fn obey(&mut self, message: Message) {
@@ -203,8 +202,7 @@ impl Writer {
             Message::Switch(output) => self.output = output,
             Message::Written(done) => {
                 // Who asks is about to end, and the thread with the process: what is owed is told now.
-                self.report.look(&self.aside.lost, clock::now());
-                self.report.end();
+                self.report.end(&self.aside.lost, clock::now());
                 // Who does not wait any more needs nothing.
                 let _ = done.try_send(());
             }
@@ -244,7 +242,8 @@ impl Report {
     }
 
     /// Tells of all that was not told.
-    fn end(&self) {
+    fn end(&self, lost: &AtomicU64, now: Instant) {
+        self.look(lost, now);
         for loss in [Loss::Dropped, Loss::Unwritten] {
             self.say(loss, self.told.rest(&loss));
         }
@@ -416,7 +415,7 @@ mod tests {
         lost.store(6, Ordering::Relaxed);
         report.look(&lost, after(62));
         assert_eq!((lost.load(Ordering::Relaxed), report.told.is_owed()), (0, true));
-        report.end();
+        report.end(&lost, after(62));
         assert!(!report.told.is_owed());
     }
 
